@@ -1,1 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a container is asked to be: pure data, the same for a command line and for an OCI bundle.
+//!
+//! Command lines and `config.json` are both lowered to one [`Config`]. What somebody typed ends there; what it means on this host
+//! is the planner's. Every part that a person can ask for carries its [`Origin`], so that an explanation or an error can
+//! say where it came from.
+#![forbid(unsafe_code)]
 
+mod capability;
+mod config;
+mod mount_option;
+mod origin;
+mod rlimit;
+
+pub use capability::{Capabilities, Capability, UnknownCapability};
+pub use config::{
+    BindMount, Config, Device, EnterRoot, Environment, FilesystemMount, IdMapping, InvalidConfig, Mount,
+    Namespace, NamespaceKind, Namespaces, Process, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets,
+    User, UserNamespace, Writes,
+};
+pub use mount_option::{MountFlags, MountOptions, UnknownMountOption};
+pub use origin::{Given, Origin};
+pub use rlimit::{Resource, Rlimit, UnknownResource};

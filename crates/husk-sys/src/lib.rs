@@ -1,1 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The system calls that rustix lacks, and nothing else.
+//!
+//! This is the only crate of husk with `unsafe` in it. Each function is one system call with owned or borrowed
+//! descriptors and typed flags; policy lives elsewhere. `no_std`, because the child between `clone3` and `execve`
+//! uses it too.
+#![no_std]
+#![allow(unsafe_code, reason = "raw system calls are what this crate is for")]
 
+mod allocation;
+mod clone;
+mod exec;
+mod mount;
+mod net;
+mod signal;
+
+pub use allocation::{AllocationGuard, forbid_allocation};
+pub use clone::{Clone, Cloned, clone3, exit};
+pub use exec::{StringArray, ThinCStr, close_all_except, close_range, execve, unshare};
+pub use mount::{MountChange, Propagation, mount_setattr};
+pub use net::interface_up;
+pub use signal::{
+    SignalInfo, SignalSet, default_disposition, read_signals, set_signal_mask, signalfd, wait_signal,
+};
+
+use rustix::io::Errno;
+
+/// Turns the error of a raw system call into the error type that all of husk uses.
+fn errno(e: syscalls::Errno) -> Errno {
+    Errno::from_raw_os_error(e.into_raw())
+}

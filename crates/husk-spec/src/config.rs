@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`Config`]: what a container is asked to be.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::{Capabilities, Given, MountFlags, Rlimit};
+
+/// What a container is asked to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The container's name, in messages and, unless `hostname` says otherwise, its host name.
+    pub name: String,
+    /// Its file system. `None` only where the mount namespace is joined.
+    pub root: Option<Root>,
+    /// How the root is entered.
+    pub enter_root: Given<EnterRoot>,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// The host name inside, `None` to leave what the UTS namespace has.
+    pub hostname: Option<Given<String>>,
+    /// The mounts after the root, in order.
+    pub mounts: Vec<Given<Mount>>,
+    /// Device nodes below `/dev`.
+    pub devices: Vec<Given<Device>>,
+    /// Symbolic links to make below `/dev`: (path, what it points at).
+    pub links: Vec<Given<(PathBuf, PathBuf)>>,
+    /// Kernel parameters of the container's namespaces.
+    pub sysctls: Vec<Given<Sysctl>>,
+    /// Paths that are hidden; those that do not exist are passed over.
+    pub masked_paths: Given<Vec<PathBuf>>,
+    /// Paths that are made read-only; those that do not exist are passed over.
+    pub readonly_paths: Given<Vec<PathBuf>>,
+    /// What runs inside.
+    pub process: Process,
+}
+
+/// A container's file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The directory on the host. Absolute.
+    pub path: Given<PathBuf>,
+    /// Where writes go.
+    pub writes: Given<Writes>,
+}
+
+/// Where writes to the root file system go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// To the directory itself.
+    Through,
+    /// To an overlay in memory that goes with the container.
+    Ephemeral,
+    /// Nowhere: the root is read-only.
+    Refused,
+}
+
+/// How a container's root is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnterRoot {
+    /// `pivot_root(2)`, and the old root is unmounted: it is gone.
+    Pivot,
+    /// `chroot(2)`: the old root stays mounted underneath, and CAP_SYS_CHROOT is enough to get back to it.
+    Chroot,
+}
+
+/// The kinds of namespaces (`namespaces(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum NamespaceKind {
+    User,
+    Mount,
+    Pid,
+    Network,
+    Ipc,
+    Uts,
+    Cgroup,
+    Time,
+}
+
+impl NamespaceKind {
+    /// All of them, in the order in which they must be joined: the user namespace first, because it gives the right to
+    /// join those that it owns; the mount namespace last, because paths mean something else afterwards.
+    pub const ALL: [Self; 8] =
+        [Self::User, Self::Pid, Self::Network, Self::Ipc, Self::Uts, Self::Cgroup, Self::Time, Self::Mount];
+
+    /// Its name below `/proc/PID/ns`.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Mount => "mnt",
+            Self::Pid => "pid",
+            Self::Network => "net",
+            Self::Ipc => "ipc",
+            Self::Uts => "uts",
+            Self::Cgroup => "cgroup",
+            Self::Time => "time",
+        }
+    }
+
+    /// The kind with this name: that below `/proc/PID/ns`, or the longer one of the OCI specification.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "user" => Self::User,
+            "mnt" | "mount" => Self::Mount,
+            "pid" => Self::Pid,
+            "net" | "network" => Self::Network,
+            "ipc" => Self::Ipc,
+            "uts" => Self::Uts,
+            "cgroup" => Self::Cgroup,
+            "time" => Self::Time,
+            _ => return None,
+        })
+    }
+}
+
+/// Where a namespace comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// A new one.
+    New,
+    /// The one that husk itself is in.
+    Host,
+    /// An existing one: a path such as `/proc/PID/ns/net`.
+    Join(PathBuf),
+}
+
+/// A container's namespaces but the user namespace, which is richer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Namespaces {
+    /// The user namespace.
+    pub user: Given<UserNamespace>,
+    /// The mount namespace. Never the host's.
+    pub mount: Given<Namespace>,
+    /// The pid namespace.
+    pub pid: Given<Namespace>,
+    /// The network namespace. A new one has a loopback interface that is up, and no other.
+    pub network: Given<Namespace>,
+    /// The IPC namespace.
+    pub ipc: Given<Namespace>,
+    /// The UTS namespace.
+    pub uts: Given<Namespace>,
+    /// The cgroup namespace.
+    pub cgroup: Given<Namespace>,
+    /// The time namespace.
+    pub time: Given<Namespace>,
+    /// The clocks of a new time namespace.
+    pub time_offsets: TimeOffsets,
+}
+
+/// A container's user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserNamespace {
+    /// A new one with the widest maps that this user can have here.
+    Auto,
+    /// A new one with the caller's own ids alone.
+    Single,
+    /// A new one with these maps.
+    Mapped {
+        /// User ids.
+        uids: Vec<IdMapping>,
+        /// Group ids.
+        gids: Vec<IdMapping>,
+    },
+    /// The one that husk itself is in.
+    Host,
+    /// An existing one.
+    Join(PathBuf),
+}
+
+/// One line of an id map (`user_namespaces(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdMapping {
+    /// The first id inside.
+    pub inside: u32,
+    /// The first id outside, in the namespace of husk.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// How far the clocks of a time namespace are from the host's (`time_namespaces(7)`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimeOffsets {
+    /// CLOCK_MONOTONIC.
+    pub monotonic: Option<Given<TimeOffset>>,
+    /// CLOCK_BOOTTIME.
+    pub boottime: Option<Given<TimeOffset>>,
+}
+
+/// A distance in time; the nanoseconds add to the seconds also when those are negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOffset {
+    /// Seconds, negative for the past.
+    pub seconds: i64,
+    /// Nanoseconds, below 10⁹.
+    pub nanoseconds: u32,
+}
+
+/// A mount after the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// A new instance of a file system.
+    Filesystem(FilesystemMount),
+    /// A part of the host's file tree.
+    Bind(BindMount),
+}
+
+/// A new instance of a file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemMount {
+    /// The type: `proc`, `sysfs`, `tmpfs`, `devpts`, `mqueue`.
+    pub kind: String,
+    /// Where, in the container. Absolute.
+    pub target: PathBuf,
+    /// Options for the file system: (`size`, `64k`); a flag has no value.
+    pub options: Vec<(String, Option<String>)>,
+    /// Attributes of the mount.
+    pub flags: MountFlags,
+}
+
+/// A part of the host's file tree, shown in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindMount {
+    /// What, on the host. Absolute.
+    pub source: PathBuf,
+    /// Where, in the container. Absolute.
+    pub target: PathBuf,
+    /// Whether the mounts below come along.
+    pub recursive: bool,
+    /// Whether the files are to be shown through the container's id maps, so that they keep their owners.
+    pub idmap: bool,
+    /// Attributes of the mount, and of those below it.
+    pub flags: MountFlags,
+}
+
+/// A device of the host, shown in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The node on the host.
+    pub source: PathBuf,
+    /// The node in the container.
+    pub target: PathBuf,
+}
+
+/// A kernel parameter: `net.ipv4.ping_group_range`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its name with dots.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What runs in a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// The command and its arguments. Never empty.
+    pub args: Given<Vec<OsString>>,
+    /// Its whole environment.
+    pub environment: Vec<Given<Environment>>,
+    /// The working directory inside; the user's home or `/` if `None`.
+    pub working_directory: Option<Given<PathBuf>>,
+    /// Who it runs as.
+    pub user: Given<User>,
+    /// File mode creation mask, unchanged if `None`.
+    pub umask: Option<u32>,
+    /// The capabilities that it may have; inheritable and ambient sets are empty.
+    pub capabilities: Given<Capabilities>,
+    /// Whether set-user-id programs and file capabilities have no effect.
+    pub no_new_privileges: Given<bool>,
+    /// Resource limits.
+    pub rlimits: Vec<Given<Rlimit>>,
+    /// Whether husk's small PID 1 stands before the command.
+    pub init: Option<Given<()>>,
+    /// Its terminal.
+    pub terminal: Terminal,
+}
+
+/// A variable of the environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name: not empty, no `=`, no NUL.
+    pub name: OsString,
+    /// Its value.
+    pub value: OsString,
+}
+
+/// Who a process runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// As given: `root`, `1000`, `www-data:adm`. Looked up in the container's `passwd` and `group`.
+    Named(String),
+    /// By number.
+    Numeric {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+        /// Supplementary groups.
+        groups: Vec<u32>,
+    },
+}
+
+/// Standard input, output or error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum Stdio {
+    Input,
+    Output,
+    Error,
+}
+
+/// The terminal of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Which of the three the container's own terminal takes the place of; the others are passed on as they are. No
+    /// terminal is made if empty.
+    pub stdio: Vec<Stdio>,
+    /// Columns and rows, if known.
+    pub size: Option<(u16, u16)>,
+}
+
+/// A configuration that no kernel could carry out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {problem}")]
+pub struct InvalidConfig {
+    /// Where it says so.
+    pub origin: crate::Origin,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}

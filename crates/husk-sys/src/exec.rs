@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Becoming another program: `execve(2)`, and `close_range(2)` and `unshare(2)` on the way there.
+
+use core::ffi::{CStr, c_char};
+use core::fmt;
+use core::marker::PhantomData;
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::{self, Errno};
+use rustix::thread::UnshareFlags;
+use syscalls::{Sysno, syscall};
+
+use crate::errno;
+
+/// A borrowed C string in one machine word, as the kernel wants them in `argv` and `envp`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct ThinCStr<'a> {
+    start: core::ptr::NonNull<c_char>,
+    string: PhantomData<&'a CStr>,
+}
+
+impl<'a> ThinCStr<'a> {
+    /// Borrows `string` without its length.
+    pub fn new(string: &'a CStr) -> Self {
+        // SAFETY: a CStr's pointer is never null.
+        let start = unsafe { core::ptr::NonNull::new_unchecked(string.as_ptr().cast_mut()) };
+        Self { start, string: PhantomData }
+    }
+
+    /// The string with its length again.
+    pub fn to_cstr(self) -> &'a CStr {
+        // SAFETY: `start` came from a CStr that lives for 'a.
+        unsafe { CStr::from_ptr(self.start.as_ptr()) }
+    }
+}
+
+impl fmt::Debug for ThinCStr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_cstr().fmt(f)
+    }
+}
+
+/// A list of strings that ends in a null pointer: what `execve(2)` takes for `argv` and `envp`.
+///
+/// `Option<ThinCStr>` has the size of a pointer and `None` is null, so the slice is the kernel's format already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StringArray<'a>(&'a [Option<ThinCStr<'a>>]);
+
+impl<'a> StringArray<'a> {
+    /// Takes `strings`, whose last and only last element must be `None`.
+    pub fn new(strings: &'a [Option<ThinCStr<'a>>]) -> Option<Self> {
+        let (last, rest) = strings.split_last()?;
+        (last.is_none() && rest.iter().all(Option::is_some)).then_some(Self(strings))
+    }
+
+    /// The strings, in order.
+    pub fn iter(self) -> impl Iterator<Item = &'a CStr> {
+        self.0.iter().flatten().map(|s| s.to_cstr())
+    }
+}
+
+/// Replaces the calling process by the program at `path`. Returns only if that fails (`execve(2)`).
+pub fn execve(path: &CStr, argv: StringArray<'_>, envp: StringArray<'_>) -> Errno {
+    // SAFETY: `path` is a C string, both arrays are null-terminated arrays of C strings, and all of them live across
+    // the call.
+    let result = unsafe { syscall!(Sysno::execve, path.as_ptr(), argv.0.as_ptr(), envp.0.as_ptr()) };
+    match result {
+        Ok(_) => Errno::INVAL,
+        Err(e) => errno(e),
+    }
+}
+
+/// Marks every descriptor from `first` on close-on-exec (`close_range(2)`, Linux 5.11), so that none leaks into the
+/// program that is executed next, whoever opened it.
+///
+/// # Errors
+/// Those of `close_range(2)`.
+pub fn close_range(first: u32) -> io::Result<()> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: no pointers; no descriptor is closed, so no owner in this process is affected.
+    unsafe { syscall!(Sysno::close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }.map_err(errno)?;
+    Ok(())
+}
+
+/// Closes every descriptor but `keep`, in a child of [`crate::clone3`] only, which owns nothing that would miss them.
+///
+/// # Errors
+/// Those of `close_range(2)`; `EPERM` in a process that [`crate::clone3`] did not make.
+pub fn close_all_except<const N: usize>(keep: [BorrowedFd<'_>; N]) -> io::Result<()> {
+    if !crate::allocation::is_forbidden() {
+        return Err(Errno::PERM);
+    }
+    let mut numbers = keep.map(|fd| fd.as_raw_fd() as u32);
+    numbers.sort_unstable();
+    let mut first = 0;
+    for number in numbers {
+        if number > first {
+            close(first, number - 1)?;
+        }
+        first = number + 1;
+    }
+    close(first, u32::MAX)
+}
+
+fn close(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: no pointers. The descriptors' owners are in this process's copy of its parent's memory, and this process
+    // runs none of their code again: `close_all_except` has checked that it is a child of clone3.
+    unsafe { syscall!(Sysno::close_range, first, last, 0) }.map_err(errno)?;
+    Ok(())
+}
+
+/// Moves the calling thread into new namespaces (`unshare(2)`). Only namespace flags are let through.
+///
+/// # Errors
+/// Those of `unshare(2)`; `EINVAL` for a flag that is not a namespace.
+pub fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+    let allowed = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWUSER
+        | UnshareFlags::NEWCGROUP
+        | UnshareFlags::NEWTIME;
+    if !allowed.contains(namespaces) {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: unsharing a descriptor table is what would break owned descriptors, and is excluded above.
+    unsafe { rustix::thread::unshare_unsafe(namespaces) }
+}
