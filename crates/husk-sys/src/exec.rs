@@ -70,6 +70,17 @@ pub fn execve(path: &CStr, argv: StringArray<'_>, envp: StringArray<'_>) -> Errn
     }
 }
 
+/// The path of the working directory in `buffer`, without its NUL; it starts with `(unreachable)` where the directory is
+/// outside the process's root (`getcwd(2)`, C library/kernel differences).
+///
+/// # Errors
+/// `ERANGE` if the buffer is too small, `ENOENT` if the directory was removed.
+pub fn getcwd(buffer: &mut [u8]) -> io::Result<&[u8]> {
+    // SAFETY: the kernel writes at most the length given.
+    let length = unsafe { syscall!(Sysno::getcwd, buffer.as_mut_ptr(), buffer.len()) }.map_err(errno)?;
+    Ok(buffer[..length].strip_suffix(b"\0").unwrap_or(&buffer[..length]))
+}
+
 /// Marks every descriptor from `first` on close-on-exec (`close_range(2)`, Linux 5.11), so that none leaks into the
 /// program that is executed next, whoever opened it.
 ///

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The system calls that a step can fail in.
+
+use rustix::io::Errno;
+
+macro_rules! calls {
+    ($($variant:ident = $name:literal),* $(,)?) => {
+        /// A system call, by which a [`crate::Failure`] says what exactly failed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[allow(missing_docs, reason = "the names are the kernel's")]
+        pub enum Call { $($variant),* }
+
+        impl Call {
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its name, as `strace` prints it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+calls! {
+    Capget = "capget",
+    Capset = "capset",
+    Chdir = "chdir",
+    Chroot = "chroot",
+    Clone3 = "clone3",
+    CloseRange = "close_range",
+    Dup2 = "dup3",
+    Execve = "execve",
+    Fchdir = "fchdir",
+    Fchmod = "fchmod",
+    Fsconfig = "fsconfig",
+    Fsmount = "fsmount",
+    Fsopen = "fsopen",
+    Fstat = "fstat",
+    Getcwd = "getcwd",
+    InterfaceUp = "ioctl(SIOCSIFFLAGS)",
+    Mkdirat = "mkdirat",
+    Mknodat = "mknodat",
+    MountSetattr = "mount_setattr",
+    MoveMount = "move_mount",
+    Open = "open",
+    OpenTree = "open_tree",
+    Openat = "openat",
+    Openat2 = "openat2",
+    PivotRoot = "pivot_root",
+    Prctl = "prctl",
+    Prlimit = "prlimit64",
+    ReadBack = "reading back what was set",
+    Recv = "recvfrom",
+    RtSigaction = "rt_sigaction",
+    RtSigprocmask = "rt_sigprocmask",
+    Sendmsg = "sendmsg",
+    Setgroups = "setgroups",
+    Sethostname = "sethostname",
+    Setns = "setns",
+    Setresgid = "setresgid",
+    Setresuid = "setresuid",
+    Setsid = "setsid",
+    Socket = "socket",
+    Symlinkat = "symlinkat",
+    TerminalControl = "ioctl(TIOCSCTTY)",
+    TerminalPeer = "ioctl(TIOCGPTPEER)",
+    TerminalSize = "ioctl(TIOCSWINSZ)",
+    TerminalUnlock = "ioctl(TIOCSPTLCK)",
+    Umount2 = "umount2",
+    Unshare = "unshare",
+    Write = "write",
+}
+
+impl Call {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+}
+
+/// A system call that failed, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) call: Call,
+    pub(crate) errno: Errno,
+}
+
+/// Names the call that a result came from.
+pub(crate) trait At<T> {
+    fn at(self, call: Call) -> Result<T, Fault>;
+}
+
+impl<T> At<T> for Result<T, Errno> {
+    fn at(self, call: Call) -> Result<T, Fault> {
+        self.map_err(|errno| Fault { call, errno })
+    }
+}

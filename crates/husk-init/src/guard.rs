@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The guard: a process beside husk that outlives it by a moment.
+//!
+//! A parent-death signal is not enough to end a container whose husk was killed: the kernel forgets it when the command
+//! changes its user id, as `su` does, and the command itself may switch it off. And a terminal in raw mode stays so. The
+//! guard holds one end of a pipe whose other end only husk has: when that closes, husk is gone.
+
+use core::convert::Infallible;
+use husk_sys::{SignalSet, close_all_except, exit, set_signal_mask};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::BorrowedFd;
+use rustix::process::{Signal, pidfd_send_signal, setsid};
+use rustix::termios::{OptionalActions, Termios, tcsetattr};
+
+/// What a guard watches over.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard<'a> {
+    /// The reading end of a pipe that ends when husk does.
+    pub husk: BorrowedFd<'a>,
+    /// The container's first process.
+    pub container: BorrowedFd<'a>,
+    /// The caller's terminal and the settings that it must have again.
+    pub terminal: Option<(BorrowedFd<'a>, &'a Termios)>,
+}
+
+/// Stands guard until the container or husk ends; runs in a process of its own, made by `clone3`.
+pub fn stand_guard(guard: &Guard<'_>) -> Infallible {
+    // A session of its own: neither the terminal's signals nor a kill of husk's process group reach it.
+    let _ = setsid();
+    let _ = set_signal_mask(SignalSet::ALL);
+    let terminal = guard.terminal.map_or(guard.husk, |(fd, _)| fd);
+    let _ = close_all_except([guard.husk, guard.container, terminal]);
+    if husk_ends_first(guard) {
+        let _ = pidfd_send_signal(guard.container, Signal::KILL);
+        if let Some((terminal, settings)) = guard.terminal {
+            let _ = tcsetattr(terminal, OptionalActions::Flush, settings);
+        }
+    }
+    exit(0)
+}
+
+fn husk_ends_first(guard: &Guard<'_>) -> bool {
+    let mut fds = [
+        PollFd::from_borrowed_fd(guard.husk, PollFlags::IN),
+        PollFd::from_borrowed_fd(guard.container, PollFlags::IN),
+    ];
+    loop {
+        match poll(&mut fds, None) {
+            Ok(_) if !fds[0].revents().is_empty() => return true,
+            // The container is over, but the terminal is husk's to restore: stay until husk has done so.
+            Ok(_) if !fds[1].revents().is_empty() => {
+                if guard.terminal.is_none() {
+                    return false;
+                }
+                fds[1] = PollFd::from_borrowed_fd(guard.husk, PollFlags::empty());
+            }
+            _ => {}
+        }
+    }
+}

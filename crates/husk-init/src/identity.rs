@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who the process is and what it may do: applied in the only order in which each step still has the right to do it, then
+//! read back.
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
+    no_new_privs, remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use crate::call::{At, Call, Fault};
+use crate::step::Privileges;
+
+/// More groups than this nobody has; the kernel allows 65,536.
+const GROUPS: usize = 1024;
+
+/// The bounding set as the kernel has it; ends at the first number that is no capability to it.
+fn bounding_set() -> CapabilitySet {
+    (0..64)
+        .map(|number| CapabilitySet::from_bits_retain(1 << number))
+        .take_while(|capability| capability_is_in_bounding_set(*capability).is_ok())
+        .filter(|capability| capability_is_in_bounding_set(*capability) == Ok(true))
+        .fold(CapabilitySet::empty(), |set, capability| set | capability)
+}
+
+/// Carries out [`crate::Step::BoundingSet`].
+pub(crate) fn bound(keep: CapabilitySet) -> Result<(), Fault> {
+    for number in 0..64 {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if keep.contains(capability) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            Err(Errno::INVAL) => break, // the kernel knows none from here on
+            Err(errno) => return Err(Fault { call: Call::Prctl, errno }),
+        }
+    }
+    Ok(())
+}
+
+/// Carries out [`crate::Step::Groups`].
+pub(crate) fn set_groups(groups: &[u32]) -> Result<(), Fault> {
+    let mut buffer = [Gid::ROOT; GROUPS];
+    let slots = buffer.get_mut(..groups.len()).ok_or(Errno::INVAL).at(Call::Setgroups)?;
+    for (slot, gid) in slots.iter_mut().zip(groups) {
+        *slot = Gid::from_raw(*gid);
+    }
+    set_thread_groups(slots).at(Call::Setgroups)
+}
+
+pub(crate) fn set_gid(gid: u32) -> Result<(), Fault> {
+    let gid = Gid::from_raw(gid);
+    set_thread_res_gid(gid, gid, gid).at(Call::Setresgid)
+}
+
+pub(crate) fn set_uid(uid: u32) -> Result<(), Fault> {
+    let uid = Uid::from_raw(uid);
+    set_thread_res_uid(uid, uid, uid).at(Call::Setresuid)
+}
+
+/// Carries out [`crate::Step::Capabilities`].
+pub(crate) fn set_capability_sets(set: CapabilitySet) -> Result<(), Fault> {
+    clear_ambient_capability_set().at(Call::Prctl)?;
+    let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).at(Call::Capset)
+}
+
+/// Carries out [`crate::Step::Verify`]: what a bug, a kernel or a security module made of our requests must be what the
+/// plan says, or nothing runs.
+pub(crate) fn verify(planned: &Privileges) -> Result<(), Fault> {
+    let sets = capabilities(None).at(Call::Capget)?;
+    let real = Privileges {
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+        capabilities: sets.permitted,
+        bounding: bounding_set(),
+        no_new_privileges: no_new_privs().at(Call::Prctl)?,
+    };
+    let consistent = getuid() == geteuid()
+        && getgid() == getegid()
+        && sets.effective == sets.permitted
+        && sets.inheritable.is_empty();
+    if consistent && real == *planned {
+        Ok(())
+    } else {
+        Err(Fault { call: Call::ReadBack, errno: Errno::PERM })
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Mounts: made detached, changed while nobody can see them, then moved to a place that is a descriptor.
+
+use core::ffi::CStr;
+use husk_sys::{MountChange, mount_setattr};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, fstat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::beneath;
+use crate::call::{At, Call, Fault};
+use crate::run::World;
+use crate::step::{Filesystem, FsOption, Source};
+
+/// Makes a file system and a detached mount of it.
+pub(crate) fn make(world: &mut World<'_>, filesystem: &Filesystem<'_>) -> Result<OwnedFd, Fault> {
+    let context = fsopen(filesystem.kind, FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
+    configure(context.as_fd(), filesystem).inspect_err(|_| world.keep_log(context.as_fd()))
+}
+
+fn configure(context: BorrowedFd<'_>, filesystem: &Filesystem<'_>) -> Result<OwnedFd, Fault> {
+    fsconfig_set_string(context, c"source", filesystem.source).at(Call::Fsconfig)?;
+    for option in filesystem.options {
+        match option.value {
+            Some(value) => fsconfig_set_string(context, option.key, value),
+            None => fsconfig_set_flag(context, option.key),
+        }
+        .at(Call::Fsconfig)?;
+    }
+    fsconfig_create(context).at(Call::Fsconfig)?;
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, filesystem.attributes).at(Call::Fsmount)
+}
+
+/// A detached copy of the mount at `path` below `dir`, or at `dir` itself if `path` is empty.
+pub(crate) fn copy(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd, Fault> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_EMPTY_PATH, path.is_empty());
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+    open_tree(dir, path, flags).at(Call::OpenTree)
+}
+
+/// Attaches a detached mount to a place.
+pub(crate) fn attach(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Fault> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", place, c"", flags).at(Call::MoveMount)
+}
+
+/// Attaches a detached mount on top of the namespace's root, which every process has, whatever else it has. Absolute paths
+/// go on underneath it, since this process's root stays what it was.
+pub(crate) fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Fault> {
+    move_mount(mount, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
+}
+
+pub(crate) fn set_attributes(
+    mount: BorrowedFd<'_>,
+    set: MountAttrFlags,
+    clear: MountAttrFlags,
+    recursive: bool,
+) -> Result<(), Fault> {
+    if set.is_empty() && clear.is_empty() {
+        return Ok(());
+    }
+    let change = MountChange { set, clear, recursive, ..MountChange::NONE };
+    mount_setattr(mount, c"", &change).at(Call::MountSetattr)
+}
+
+/// Carries out [`crate::Step::Mount`].
+pub(crate) fn mount(world: &mut World<'_>, filesystem: &Filesystem<'_>, target: &CStr) -> Result<(), Fault> {
+    let mount = make(world, filesystem)?;
+    attach(mount.as_fd(), beneath::place(world.root()?, target)?.as_fd())
+}
+
+/// Carries out [`crate::Step::Bind`].
+pub(crate) fn bind(
+    world: &World<'_>,
+    source: Source<'_>,
+    target: &CStr,
+    recursive: bool,
+    (set, clear): (MountAttrFlags, MountAttrFlags),
+) -> Result<(), Fault> {
+    let copied;
+    let mount = match source {
+        Source::Prepared(number) => world.prepared(number)?,
+        Source::Host(path) => {
+            copied = copy(CWD, path, recursive)?;
+            copied.as_fd()
+        }
+        Source::Terminal => {
+            copied = copy(world.terminal()?, c"", false)?;
+            copied.as_fd()
+        }
+    };
+    set_attributes(mount, set, clear, recursive)?;
+    attach(mount, beneath::place(world.root()?, target)?.as_fd())
+}
+
+/// The place of a path that need not exist.
+fn place_if_there(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Fault> {
+    match beneath::place(root, path) {
+        Ok(place) => Ok(Some(place)),
+        Err(Fault { errno: Errno::NOENT | Errno::NOTDIR, .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Carries out [`crate::Step::Mask`].
+pub(crate) fn mask(world: &mut World<'_>, path: &CStr) -> Result<(), Fault> {
+    let Some(place) = place_if_there(world.root()?, path)? else { return Ok(()) };
+    let kind = FileType::from_raw_mode(fstat(&place).at(Call::Fstat)?.st_mode);
+    let cover = if kind == FileType::Directory {
+        let size = FsOption { key: c"size", value: Some(c"0") };
+        let inodes = FsOption { key: c"nr_inodes", value: Some(c"1") };
+        let empty = Filesystem {
+            kind: c"tmpfs",
+            source: c"masked",
+            options: &[size, inodes],
+            attributes: MountAttrFlags::MOUNT_ATTR_RDONLY
+                | MountAttrFlags::MOUNT_ATTR_NOSUID
+                | MountAttrFlags::MOUNT_ATTR_NODEV
+                | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+        };
+        make(world, &empty)?
+    } else {
+        // The host's, looked up in the host's tree: one in the container's own /dev could be anything.
+        copy(CWD, c"/dev/null", false)?
+    };
+    attach(cover.as_fd(), place.as_fd())
+}
+
+/// Carries out [`crate::Step::ReadOnly`].
+pub(crate) fn make_readonly(world: &World<'_>, path: &CStr) -> Result<(), Fault> {
+    let Some(place) = place_if_there(world.root()?, path)? else { return Ok(()) };
+    let mount = copy(place.as_fd(), c"", true)?;
+    set_attributes(mount.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, MountAttrFlags::empty(), true)?;
+    attach(mount.as_fd(), place.as_fd())
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The interpreter.
+
+use core::convert::Infallible;
+use core::ffi::CStr;
+use husk_sys::{
+    MountChange, Propagation, SignalSet, close_range, default_disposition, execve, exit, getcwd,
+    interface_up, mount_setattr, set_signal_mask, unshare,
+};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open, openat, symlinkat};
+use rustix::io::{Errno, read, write};
+use rustix::mount::MountAttrFlags;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
+use rustix::process::{Rlimit, Signal, chdir, set_parent_process_death_signal, setrlimit, setsid, umask};
+use rustix::system::sethostname;
+use rustix::thread::{
+    LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_keep_capabilities, set_no_new_privs,
+};
+
+use crate::call::{At, Call, Fault};
+use crate::failure::{Failure, LOG, Message};
+use crate::root::{self, Root};
+use crate::step::{Exec, Filesystem, FsOption, Step};
+use crate::{OWN_FAILURE, beneath, identity, mounts, reap, terminal};
+
+/// What a child has to do, and what it has to do it with.
+#[derive(Clone, Copy, Debug)]
+pub struct Program<'a> {
+    /// The steps, in order. The last is [`Step::Exec`].
+    pub steps: &'a [Step<'a>],
+    /// The detached mounts that the parent has prepared.
+    pub prepared: &'a [OwnedFd],
+    /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
+    pub link: BorrowedFd<'a>,
+    /// The parent's end, which the child must not hold open.
+    pub parent_link: BorrowedFd<'a>,
+}
+
+/// What the steps that are done have left for those that follow.
+pub(crate) struct World<'a> {
+    program: &'a Program<'a>,
+    root: Option<Root<'a>>,
+    scratch: Option<OwnedFd>,
+    proc: Option<OwnedFd>,
+    terminal: Option<OwnedFd>,
+    log: ([u8; LOG], usize),
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn link(&self) -> BorrowedFd<'a> {
+        self.program.link
+    }
+
+    pub(crate) fn prepared(&self, number: usize) -> Result<BorrowedFd<'a>, Fault> {
+        self.program.prepared.get(number).map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::OpenTree)
+    }
+
+    pub(crate) fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Openat2)
+    }
+
+    pub(crate) fn set_root(&mut self, root: Root<'a>) {
+        self.root = Some(root);
+    }
+
+    pub(crate) fn scratch(&self) -> Result<BorrowedFd<'_>, Fault> {
+        self.scratch.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Fchdir)
+    }
+
+    pub(crate) fn set_scratch(&mut self, scratch: OwnedFd) {
+        self.scratch = Some(scratch);
+    }
+
+    pub(crate) fn terminal(&self) -> Result<BorrowedFd<'_>, Fault> {
+        self.terminal.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::TerminalPeer)
+    }
+
+    pub(crate) fn set_terminal(&mut self, terminal: OwnedFd) {
+        self.terminal = Some(terminal);
+    }
+
+    fn proc(&self) -> Result<BorrowedFd<'_>, Fault> {
+        self.proc.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Openat)
+    }
+
+    /// Keeps what the kernel has to say about a file system context that failed.
+    pub(crate) fn keep_log(&mut self, context: BorrowedFd<'_>) {
+        let (bytes, length) = &mut self.log;
+        while let Ok(read) = read(context, &mut bytes[*length..]) {
+            *length += read;
+            if read == 0 || *length == bytes.len() {
+                break;
+            }
+        }
+    }
+}
+
+/// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
+pub fn run(program: &Program<'_>) -> Infallible {
+    let world = World { program, root: None, scratch: None, proc: None, terminal: None, log: ([0; LOG], 0) };
+    go_on(world, 0)
+}
+
+/// Carries out the steps from number `first` on.
+fn go_on(mut world: World<'_>, first: usize) -> Infallible {
+    let steps = world.program.steps;
+    for (number, step) in steps.iter().enumerate().skip(first) {
+        let result = match step {
+            Step::Exec(exec) => exit(become_command(&world, number, exec)),
+            Step::BecomeInit => {
+                return match reap::become_init(|| go_on(world, number + 1)) {
+                    Ok(never) => never,
+                    Err(_) => exit(OWN_FAILURE),
+                };
+            }
+            step => carry_out(&mut world, step),
+        };
+        if let Err(fault) = result {
+            let failure = Failure::new(number as u16, fault.call, fault.errno);
+            let failure = failure.with_log(&world.log.0[..world.log.1]);
+            let _ = terminal::send(world.link(), Message::Failure(failure), None);
+            exit(OWN_FAILURE);
+        }
+    }
+    exit(OWN_FAILURE)
+}
+
+fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
+    match *step {
+        Step::DieWithParent => die_with_parent(world),
+        Step::AwaitParent => await_parent(world),
+        Step::TimeNamespace { offsets } => enter_time_namespace(world, offsets),
+        Step::LoopbackUp => bring_loopback_up(),
+        Step::Hostname(name) => sethostname(name.to_bytes()).at(Call::Sethostname),
+        Step::Propagation(propagation) => propagate(propagation),
+        Step::Scratch { ref filesystem, mode } => root::make_scratch(world, filesystem, mode),
+        Step::Lower(source) => root::attach_lower(world, source),
+        Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
+        Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::RootAttributes(set) => {
+            mounts::set_attributes(world.root()?, set, MountAttrFlags::empty(), false)
+        }
+        Step::MakeDirectory { path, mode } => beneath::make_directories(world.root()?, path, mode).map(drop),
+        Step::MakeFile { path } => beneath::make_file(world.root()?, path).map(drop),
+        Step::Symlink { path, to } => {
+            let (directory, name) = beneath::parent(world.root()?, path)?;
+            symlinkat(to, directory, name).at(Call::Symlinkat)
+        }
+        Step::MakeNode { path, mode, device } => {
+            let (directory, name) = beneath::parent(world.root()?, path)?;
+            mknodat(directory, name, FileType::from_raw_mode(mode), Mode::from_raw_mode(mode), device)
+                .at(Call::Mknodat)
+        }
+        Step::Mount { ref filesystem, target } => mounts::mount(world, filesystem, target),
+        Step::Bind { source, target, recursive, set, clear } => {
+            mounts::bind(world, source, target, recursive, (set, clear))
+        }
+        Step::OpenProc => open_proc(world),
+        Step::Sysctl { path, value } => write_sysctl(world, path, value),
+        Step::Mask { path } => mounts::mask(world, path),
+        Step::ReadOnly { path } => mounts::make_readonly(world, path),
+        Step::OpenTerminal { size } => terminal::open(world, size),
+        Step::PivotRoot => root::pivot(world),
+        Step::DetachOldRoot => root::detach_old(),
+        Step::Chroot => root::change(world),
+        Step::NewSession => setsid().map(drop).at(Call::Setsid),
+        Step::ControllingTerminal => terminal::control(world),
+        Step::TerminalStdio { which } => terminal::take_stdio(world, which),
+        Step::Rlimit { resource, soft, hard } => {
+            setrlimit(resource, Rlimit { current: soft, maximum: hard }).at(Call::Prlimit)
+        }
+        Step::Umask(mask) => {
+            umask(Mode::from_raw_mode(mask));
+            Ok(())
+        }
+        Step::WorkingDirectory(path) => change_directory(path),
+        Step::BoundingSet(set) => identity::bound(set),
+        Step::KeepCapabilities => set_keep_capabilities(true).at(Call::Prctl),
+        Step::Groups(groups) => identity::set_groups(groups),
+        Step::Gid(gid) => identity::set_gid(gid),
+        Step::Uid(uid) => identity::set_uid(uid),
+        Step::Capabilities(set) => identity::set_capability_sets(set),
+        Step::NoNewPrivileges => set_no_new_privs(true).at(Call::Prctl),
+        Step::Verify(ref privileges) => identity::verify(privileges),
+        Step::ResetSignals => reset_signals(),
+        Step::CloseDescriptors => close_range(3).at(Call::CloseRange),
+        // `go_on` has dealt with these two, which do not return.
+        Step::BecomeInit | Step::Exec(_) => Ok(()),
+    }
+}
+
+fn die_with_parent(world: &World<'_>) -> Result<(), Fault> {
+    set_parent_process_death_signal(Some(Signal::KILL)).at(Call::Prctl)?;
+    // The parent may have died before the call: then nothing comes but the end of the link.
+    let mut byte = [0];
+    match recv(world.link(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => exit(OWN_FAILURE),
+        _ => Ok(()),
+    }
+}
+
+fn await_parent(world: &World<'_>) -> Result<(), Fault> {
+    let mut byte = [0];
+    loop {
+        match recv(world.link(), &mut byte, RecvFlags::empty()) {
+            Ok((_, 0)) => exit(OWN_FAILURE),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Fault { call: Call::Recv, errno }),
+        }
+    }
+}
+
+/// The offsets of a time namespace can only be set before anything runs in it, so `clone3` cannot make it: it is unshared,
+/// set, and entered by `setns(2)` (time_namespaces(7)).
+fn enter_time_namespace(world: &World<'_>, offsets: &CStr) -> Result<(), Fault> {
+    unshare(UnshareFlags::NEWTIME).at(Call::Unshare)?;
+    let proc = world.proc()?;
+    let file = openat(proc, c"self/timens_offsets", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .at(Call::Openat)?;
+    write(&file, offsets.to_bytes()).at(Call::Write)?;
+    let namespace =
+        openat(proc, c"self/ns/time_for_children", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .at(Call::Openat)?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Time)).at(Call::Setns)
+}
+
+fn bring_loopback_up() -> Result<(), Fault> {
+    let socket =
+        socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).at(Call::Socket)?;
+    interface_up(socket.as_fd(), c"lo").at(Call::InterfaceUp)
+}
+
+fn propagate(propagation: Propagation) -> Result<(), Fault> {
+    let change = MountChange { propagation: Some(propagation), recursive: true, ..MountChange::NONE };
+    mount_setattr(CWD, c"/", &change).at(Call::MountSetattr)
+}
+
+fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
+    let options: &[FsOption<'_>] = &[];
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let filesystem = Filesystem { kind: c"proc", source: c"proc", options, attributes };
+    world.proc = Some(mounts::make(world, &filesystem)?);
+    Ok(())
+}
+
+fn write_sysctl(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {
+    let sys =
+        openat(world.proc()?, c"sys", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(Call::Openat)?;
+    let file = openat(sys, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).at(Call::Openat)?;
+    write(&file, value.to_bytes()).map(drop).at(Call::Write)
+}
+
+/// A working directory outside the root, such as one reached through a descriptor that leaked, would be a way out of
+/// the container (CVE-2024-21626): the kernel then names it `(unreachable)`, and not with a slash.
+fn change_directory(path: &CStr) -> Result<(), Fault> {
+    chdir(path).at(Call::Chdir)?;
+    let mut buffer = [0u8; 4097];
+    if getcwd(&mut buffer).at(Call::Getcwd)?.starts_with(b"/") {
+        Ok(())
+    } else {
+        Err(Fault { call: Call::Getcwd, errno: Errno::XDEV })
+    }
+}
+
+/// Rust ignores SIGPIPE, and the parent blocked what it reads from a descriptor; a command expects neither.
+fn reset_signals() -> Result<(), Fault> {
+    default_disposition(Signal::PIPE).at(Call::RtSigaction)?;
+    set_signal_mask(SignalSet::EMPTY).map(drop).at(Call::RtSigprocmask)
+}
+
+/// Tries the candidates in order, as `execvp(3)` does: one that may not be executed is remembered, one that is not there
+/// is passed over. Returns, as an exit status, only if none could be executed.
+fn become_command(world: &World<'_>, number: usize, exec: &Exec<'_>) -> i32 {
+    let mut failure = Failure::new(number as u16, Call::Execve, Errno::NOENT);
+    for (candidate, path) in exec.candidates.iter().enumerate() {
+        let errno = execve(path, exec.arguments, exec.environment);
+        let absent = matches!(errno, Errno::NOENT | Errno::NOTDIR);
+        if !absent || failure.errno == Errno::NOENT {
+            failure.errno = errno;
+            failure.candidate = candidate as u8;
+        }
+        if !absent && errno != Errno::ACCESS {
+            break;
+        }
+    }
+    let root = open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+    let _ = terminal::send(world.link(), Message::Failure(failure), root.as_ref());
+    // The parent looks into the root for the reason, which is there as long as this process is.
+    let _ = recv(world.link(), &mut [0], RecvFlags::empty());
+    OWN_FAILURE
+}
