@@ -2,7 +2,7 @@
 //! The container's root: making it, and entering it.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, fchmod, mkdirat};
+use rustix::fs::{CWD, Mode, OFlags, fchmod, mkdirat, open, openat};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
@@ -42,6 +42,13 @@ pub(crate) fn take(world: &mut World<'_>, source: Source<'_>, recursive: bool) -
     Ok(())
 }
 
+/// Carries out [`crate::Step::CurrentRoot`].
+pub(crate) fn take_current(world: &mut World<'_>) -> Result<(), Fault> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    world.set_root(Root::Made(open(c"/", flags, Mode::empty()).at(Call::Open)?));
+    Ok(())
+}
+
 /// Carries out [`crate::Step::Scratch`].
 pub(crate) fn make_scratch(
     world: &mut World<'_>,
@@ -53,8 +60,7 @@ pub(crate) fn make_scratch(
     for name in [c"lower", c"upper", c"work"] {
         mkdirat(&scratch, name, Mode::from_raw_mode(0o755)).at(Call::Mkdirat)?;
     }
-    let upper = rustix::fs::openat(&scratch, c"upper", rustix::fs::OFlags::CLOEXEC, Mode::empty())
-        .at(Call::Openat)?;
+    let upper = openat(&scratch, c"upper", OFlags::CLOEXEC, Mode::empty()).at(Call::Openat)?;
     fchmod(&upper, Mode::from_raw_mode(mode)).at(Call::Fchmod)?;
     world.set_scratch(scratch);
     Ok(())

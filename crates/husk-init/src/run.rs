@@ -138,6 +138,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Lower(source) => root::attach_lower(world, source),
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             mounts::set_attributes(world.root()?, set, MountAttrFlags::empty(), false)
         }

@@ -45,6 +45,8 @@ pub enum Step<'a> {
         /// Whether the mounts in it come along.
         recursive: bool,
     },
+    /// Take the root that the process has already, in a joined mount namespace.
+    CurrentRoot,
     /// Change the attributes of the root mount itself.
     RootAttributes(MountAttrFlags),
     /// Make a directory, and those above it, where there is none.

@@ -1,1 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The planner: a compiler from what is asked ([`husk_spec::Config`]) and what is there ([`Host`]) to a [`Plan`].
+//!
+//! Order, policy and fallbacks are decided here, once. The plan is data: [`explain`] says it, husk-runtime carries
+//! it out. Nothing here changes anything, and nothing here needs a privilege.
+#![forbid(unsafe_code)]
 
+mod accounts;
+mod arena;
+mod compile;
+mod error;
+pub mod explain;
+mod host;
+mod plan;
+mod user_namespace;
+
+pub use arena::Arena;
+pub use compile::plan;
+pub use error::PlanError;
+pub use host::{Found, Host, HostAccounts, IdRange, MapHelpers};
+pub use plan::{Action, Actor, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};

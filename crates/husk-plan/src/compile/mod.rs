@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The compiler.
+
+mod mounts;
+mod namespaces;
+mod process;
+mod root;
+
+use husk_init::{Source, Step};
+use husk_spec::{Config, Origin};
+
+use crate::host::Host;
+use crate::plan::{Action, HostStep, Plan, PlannedStep, Stage};
+use crate::user_namespace::{self, UserPlan};
+use crate::{Arena, PlanError};
+
+/// Compiles `config` for `host`. Pure: the same input gives the same plan.
+///
+/// # Errors
+/// Whatever can be known in advance to fail.
+pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'a>, PlanError> {
+    let mut notes = Vec::new();
+    let root_file_system =
+        config.root.as_ref().and_then(|root| host.file_systems.get(&root.path.value).copied());
+    let user = user_namespace::decide(arena, &config.namespaces.user, host, root_file_system, &mut notes)?;
+    let mut compiler = Compiler {
+        arena,
+        config,
+        host,
+        user,
+        before: Vec::new(),
+        after: Vec::new(),
+        child: Vec::new(),
+        trees: 0,
+    };
+    compiler.begin()?;
+    compiler.enter_namespaces()?;
+    compiler.make_root()?;
+    compiler.mount()?;
+    compiler.enter_root()?;
+    compiler.become_user()?;
+    compiler.execute()?;
+    let clone = compiler.clone_step()?;
+    let Compiler { before, after, child, .. } = compiler;
+    let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
+    Ok(Plan { name: config.name.clone(), steps, notes })
+}
+
+/// A plan in the making.
+struct Compiler<'a, 'c> {
+    arena: &'a Arena,
+    config: &'c Config,
+    host: &'c Host,
+    user: UserPlan<'a>,
+    /// What husk does before the clone.
+    before: Vec<PlannedStep<'a>>,
+    /// What husk does after it.
+    after: Vec<PlannedStep<'a>>,
+    /// What the child does.
+    child: Vec<PlannedStep<'a>>,
+    /// How many trees have been prepared.
+    trees: usize,
+}
+
+impl<'a> Compiler<'a, '_> {
+    fn child(&mut self, stage: Stage, step: Step<'a>, origin: &Origin) {
+        self.child.push(PlannedStep { stage, action: Action::Child(step), origin: origin.clone() });
+    }
+
+    fn before(&mut self, stage: Stage, step: HostStep<'a>, origin: &Origin) {
+        self.before.push(PlannedStep { stage, action: Action::Host(step), origin: origin.clone() });
+    }
+
+    fn after(&mut self, step: HostStep<'a>, origin: &Origin) {
+        self.after.push(PlannedStep {
+            stage: Stage::Namespaces,
+            action: Action::Host(step),
+            origin: origin.clone(),
+        });
+    }
+
+    /// A part of the host's tree. A privileged husk prepares it, since the container's ids may not reach it and only husk
+    /// may idmap it; otherwise the child can reach what husk can.
+    fn host_tree(
+        &mut self,
+        path: &std::path::Path,
+        recursive: bool,
+        idmap: bool,
+        origin: &Origin,
+    ) -> Result<Source<'a>, PlanError> {
+        let source = self.arena.cstr(path)?;
+        if !self.host.privileged || self.user.is_host() {
+            return Ok(Source::Host(source));
+        }
+        let number = self.trees;
+        self.trees += 1;
+        self.before(Stage::Prepare, HostStep::PrepareTree { number, source, recursive }, origin);
+        if idmap && self.user.shift {
+            let because = Origin::Because("so that files keep their owners".to_owned());
+            match self.user.kind {
+                user_namespace::UserKind::Join(user_namespace) => {
+                    let step = HostStep::MapTree { number, recursive, user_namespace: Some(user_namespace) };
+                    self.before(Stage::Prepare, step, &because);
+                }
+                _ => self.after(HostStep::MapTree { number, recursive, user_namespace: None }, &because),
+            }
+        }
+        Ok(Source::Prepared(number))
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The process: its session, who it is, what it may do, and what it becomes.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use husk_init::{Exec, Privileges, Step};
+use husk_spec::{Environment, Given, Origin, Resource as ResourceName, Stdio};
+use rustix::process::Resource;
+use rustix::thread::CapabilitySet;
+
+use super::Compiler;
+use crate::PlanError;
+use crate::accounts::{self, Account};
+use crate::plan::{HostStep, Stage};
+use crate::user_namespace::CURE;
+
+/// Where a command is looked for if its environment has no PATH.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// As Docker has it.
+const UMASK: u32 = 0o022;
+
+/// The kernel's resources by number (`asm-generic/resource.h`), as rustix names them.
+const RESOURCES: [Resource; 16] = [
+    Resource::Cpu,
+    Resource::Fsize,
+    Resource::Data,
+    Resource::Stack,
+    Resource::Core,
+    Resource::Rss,
+    Resource::Nproc,
+    Resource::Nofile,
+    Resource::Memlock,
+    Resource::As,
+    Resource::Locks,
+    Resource::Sigpending,
+    Resource::Msgqueue,
+    Resource::Nice,
+    Resource::Rtprio,
+    Resource::Rttime,
+];
+
+fn resource(name: ResourceName) -> Resource {
+    RESOURCES[usize::from(name.number())]
+}
+
+impl<'a> Compiler<'a, '_> {
+    /// The session and the identity.
+    pub(super) fn become_user(&mut self) -> Result<(), PlanError> {
+        let process = &self.config.process;
+        let account = accounts::find(&process.user, &self.host.accounts.passwd, &self.host.accounts.group)?;
+        self.check_ids(&account)?;
+        if let Some(init) = &process.init {
+            self.child(Stage::Identity, Step::BecomeInit, &init.origin);
+        }
+        self.take_terminal();
+        for limit in &process.rlimits {
+            let Rlimits { resource, soft, hard } = Rlimits::from(&limit.value);
+            self.child(Stage::Identity, Step::Rlimit { resource, soft, hard }, &limit.origin);
+        }
+        self.set_working_directory(&account)?;
+        let origin = &process.user.origin;
+        let set = CapabilitySet::from_bits_retain(process.capabilities.value.bits());
+        self.child(Stage::Confine, Step::BoundingSet(set), &process.capabilities.origin);
+        if self.user.setgroups {
+            let groups = self.arena.slice(&account.groups);
+            self.child(Stage::Identity, Step::Groups(groups), origin);
+        }
+        if account.gid != 0 {
+            self.child(Stage::Identity, Step::Gid(account.gid), origin);
+        }
+        if account.uid != 0 {
+            self.child(Stage::Identity, Step::Uid(account.uid), origin);
+        }
+        self.confine(&account, set);
+        Ok(())
+    }
+
+    fn confine(&mut self, account: &Account, bounding: CapabilitySet) {
+        let process = &self.config.process;
+        // As the kernel has it for everybody: a user who is not root has no capabilities, and by exec root has those of the
+        // bounding set.
+        let capabilities = if account.uid == 0 { bounding } else { CapabilitySet::empty() };
+        self.child(Stage::Confine, Step::Capabilities(capabilities), &process.capabilities.origin);
+        let no_new_privileges = process.no_new_privileges.value;
+        if no_new_privileges {
+            self.child(Stage::Confine, Step::NoNewPrivileges, &process.no_new_privileges.origin);
+        }
+        let again = Origin::Because("a change of identity clears the parent-death signal".to_owned());
+        self.child(Stage::Confine, Step::DieWithParent, &again);
+        let privileges =
+            Privileges { uid: account.uid, gid: account.gid, capabilities, bounding, no_new_privileges };
+        let verify = Origin::Default("nothing runs with more than the plan says");
+        self.child(Stage::Confine, Step::Verify(privileges), &verify);
+    }
+
+    fn check_ids(&self, account: &Account) -> Result<(), PlanError> {
+        let process = &self.config.process;
+        let unmapped = |what, id, ranges: &[(u32, u32)]| PlanError::UnmappedId {
+            origin: process.user.origin.clone(),
+            what,
+            id,
+            mapped: match ranges {
+                [(0, 1)] => "0 alone, your own".to_owned(),
+                ranges => ranges
+                    .iter()
+                    .map(|(first, count)| format!("{first} to {}", first + (count - 1)))
+                    .collect::<Vec<_>>()
+                    .join(" and "),
+            },
+            hint: CURE.to_owned(),
+        };
+        if !self.user.has_uid(account.uid) {
+            return Err(unmapped("user", account.uid, &self.user.uids));
+        }
+        if let Some(gid) = account.groups.iter().chain([&account.gid]).find(|gid| !self.user.has_gid(**gid)) {
+            return Err(unmapped("group", *gid, &self.user.gids));
+        }
+        Ok(())
+    }
+
+    fn take_terminal(&mut self) {
+        let stdio = &self.config.process.terminal.stdio;
+        let origin = Origin::Default("a terminal of its own, or none");
+        self.child(Stage::Identity, Step::NewSession, &origin);
+        if !stdio.is_empty() {
+            self.child(Stage::Identity, Step::ControllingTerminal, &origin);
+            let which = [Stdio::Input, Stdio::Output, Stdio::Error].map(|fd| stdio.contains(&fd));
+            self.child(Stage::Identity, Step::TerminalStdio { which }, &origin);
+        }
+    }
+
+    fn set_working_directory(&mut self, account: &Account) -> Result<(), PlanError> {
+        let asked = &self.config.process.working_directory;
+        let fallback = Origin::Default("/");
+        let (path, origin) = match asked {
+            Some(given) => (self.arena.cstr(&given.value)?, &given.origin),
+            None => (c"/", &fallback),
+        };
+        let _ = account;
+        self.child(Stage::Identity, Step::WorkingDirectory(path), origin);
+        Ok(())
+    }
+
+    /// The last of it.
+    pub(super) fn execute(&mut self) -> Result<(), PlanError> {
+        let process = &self.config.process;
+        let umask = process.umask.unwrap_or(UMASK);
+        self.child(Stage::Exec, Step::Umask(umask), &Origin::Default("umask"));
+        self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
+        self.child(Stage::Exec, Step::CloseDescriptors, &Origin::Default("nothing of the host's stays open"));
+        let account = accounts::find(&process.user, &self.host.accounts.passwd, &self.host.accounts.group)?;
+        let environment = self.environment(&account)?;
+        let arguments = self.strings(&process.args.value)?;
+        let exec = Exec {
+            candidates: self.candidates()?,
+            arguments: self.arena.string_array(&arguments),
+            environment: self.arena.string_array(&environment),
+        };
+        self.child(Stage::Exec, Step::Exec(exec), &process.args.origin);
+        let guard = Origin::Default("nothing is left behind");
+        if self.user.is_new() {
+            self.after(HostStep::Release, &guard);
+        }
+        self.after(HostStep::Guard, &guard);
+        Ok(())
+    }
+
+    fn strings(&self, strings: &[OsString]) -> Result<Vec<&'a CStr>, PlanError> {
+        strings.iter().map(|s| self.arena.cstr(s)).collect()
+    }
+
+    /// `NAME=VALUE` strings, the later of two with one name winning, with HOME from the container's accounts if nobody set
+    /// it.
+    fn environment(&self, account: &Account) -> Result<Vec<&'a CStr>, PlanError> {
+        let given = &self.config.process.environment;
+        let last = |index: usize, variable: &Given<Environment>| {
+            !given[index + 1..].iter().any(|later| later.value.name == variable.value.name)
+        };
+        let mut strings: Vec<OsString> = given
+            .iter()
+            .enumerate()
+            .filter(|(index, variable)| last(*index, variable))
+            .map(|(_, variable)| {
+                join([variable.value.name.as_os_str(), OsStr::new("="), &variable.value.value])
+            })
+            .collect();
+        if !given.iter().any(|variable| variable.value.name == "HOME") {
+            let fallback = if account.uid == 0 { "/root" } else { "/" };
+            strings.push(format!("HOME={}", account.home.as_deref().unwrap_or(fallback)).into());
+        }
+        self.strings(&strings)
+    }
+
+    /// The paths at which the command is tried: itself if it has a slash in it, else in each directory of the container's
+    /// PATH (execvp(3)).
+    fn candidates(&self) -> Result<&'a [&'a CStr], PlanError> {
+        let process = &self.config.process;
+        let command = process.args.value.first().map_or(OsStr::new(""), OsString::as_os_str);
+        if command.as_bytes().contains(&b'/') {
+            return Ok(self.arena.slice(&[self.arena.cstr(command)?]));
+        }
+        let path = process.environment.iter().rev().find(|variable| variable.value.name == "PATH");
+        let path = path.map_or(OsStr::new(PATH), |variable| &variable.value.value);
+        let mut candidates = Vec::new();
+        for directory in path.as_bytes().split(|byte| *byte == b':') {
+            let directory = if directory.is_empty() { b"." } else { directory };
+            let candidate = Path::new(OsStr::from_bytes(directory)).join(command);
+            candidates.push(self.arena.cstr(candidate)?);
+        }
+        Ok(self.arena.slice(&candidates))
+    }
+}
+
+fn join(parts: [&OsStr; 3]) -> OsString {
+    OsString::from_vec(parts.map(OsStr::as_bytes).concat())
+}
+
+/// A limit in the terms of the system call.
+struct Rlimits {
+    resource: Resource,
+    soft: Option<u64>,
+    hard: Option<u64>,
+}
+
+impl From<&husk_spec::Rlimit> for Rlimits {
+    fn from(limit: &husk_spec::Rlimit) -> Self {
+        Self { resource: resource(limit.resource), soft: limit.soft, hard: limit.hard }
+    }
+}

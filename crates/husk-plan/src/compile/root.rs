@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The root: what it is made of, and how it is entered.
+
+use husk_init::{Filesystem, FsOption, Step};
+use husk_spec::{EnterRoot, NamespaceKind, Origin, Writes};
+use rustix::mount::MountAttrFlags;
+
+use super::Compiler;
+use crate::PlanError;
+use crate::plan::Stage;
+use crate::user_namespace::is_idmappable;
+
+impl Compiler<'_, '_> {
+    pub(super) fn make_root(&mut self) -> Result<(), PlanError> {
+        let Some(root) = &self.config.root else {
+            let origin = self.config.namespaces.mount.origin.clone();
+            self.child(Stage::Root, Step::CurrentRoot, &origin);
+            return Ok(());
+        };
+        let (path, origin) = (&root.path.value, &root.path.origin);
+        // An idmapped mount takes either all mounts below along or none, and one /proc among them would spoil it. Without
+        // privilege the kernel insists on all.
+        let shifted = self.user.shift && self.host.privileged;
+        let source = self.host_tree(path, !shifted, true, origin)?;
+        if root.writes.value != Writes::Ephemeral {
+            self.child(Stage::Root, Step::Root { source, recursive: true }, origin);
+            return Ok(());
+        }
+        let origin = &root.writes.origin;
+        let scratch = Filesystem {
+            kind: c"tmpfs",
+            source: c"husk",
+            options: &[FsOption { key: c"mode", value: Some(c"0755") }],
+            attributes: MountAttrFlags::empty(),
+        };
+        self.child(Stage::Root, Step::Scratch { filesystem: scratch, mode: self.host.root_mode }, origin);
+        self.child(Stage::Root, Step::Lower(source), &root.path.origin);
+        const LAYERS: &[FsOption<'_>] = &[
+            FsOption { key: c"lowerdir", value: Some(c"lower") },
+            FsOption { key: c"upperdir", value: Some(c"upper") },
+            FsOption { key: c"workdir", value: Some(c"work") },
+        ];
+        const USER_XATTR: FsOption<'_> = FsOption { key: c"userxattr", value: None };
+        let mut options = LAYERS.to_vec();
+        if !self.user.is_host() {
+            options.push(USER_XATTR);
+        }
+        let overlay = Filesystem {
+            kind: c"overlay",
+            source: c"overlay",
+            options: self.arena.slice(&options),
+            attributes: MountAttrFlags::empty(),
+        };
+        self.child(Stage::Root, Step::Overlay(overlay), origin);
+        Ok(())
+    }
+
+    /// The last of the mounts, and the change of root.
+    pub(super) fn enter_root(&mut self) -> Result<(), PlanError> {
+        self.join_namespaces()?;
+        let Some(root) = &self.config.root else { return Ok(()) };
+        if root.writes.value == Writes::Refused {
+            let step = Step::RootAttributes(MountAttrFlags::MOUNT_ATTR_RDONLY);
+            self.child(Stage::Pivot, step, &root.writes.origin);
+        }
+        let origin = &self.config.enter_root.origin;
+        match self.config.enter_root.value {
+            EnterRoot::Pivot => {
+                self.child(Stage::Pivot, Step::PivotRoot, origin);
+                let gone = Origin::Default("the host's files are gone, not hidden");
+                self.child(Stage::Pivot, Step::DetachOldRoot, &gone);
+            }
+            EnterRoot::Chroot => self.child(Stage::Pivot, Step::Chroot, origin),
+        }
+        debug_assert!(self.is_new(NamespaceKind::Mount));
+        Ok(())
+    }
+
+    /// Whether the files of `path` can be shown through id maps.
+    pub(super) fn can_idmap(&self, path: &std::path::Path) -> bool {
+        self.host.file_systems.get(path).is_some_and(|kind| is_idmappable(*kind, self.host.kernel))
+    }
+}

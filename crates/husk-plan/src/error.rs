@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why there can be no plan.
+
+use std::path::PathBuf;
+
+use husk_spec::Origin;
+use rustix::io::Errno;
+
+/// Why no plan can be made. Nothing has been touched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The root is not there.
+    #[error("no such root: {}", .0.display())]
+    NoSuchRoot(PathBuf),
+    /// The root cannot be looked into.
+    #[error("cannot open the root {}: {}", .path.display(), describe(.errno))]
+    UnreadableRoot {
+        /// The root.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// The root is a file.
+    #[error("the root {} is not a directory", .0.display())]
+    RootIsNoDirectory(PathBuf),
+    /// There is nothing in the root.
+    #[error("the root {} is empty: there is no command in it to run", .0.display())]
+    EmptyRoot(PathBuf),
+    /// A bind mount's source is not there.
+    #[error("{origin}: there is no {} on the host", .source_path.display())]
+    NoSuchSource {
+        /// The option.
+        origin: Origin,
+        /// What is missing.
+        source_path: PathBuf,
+    },
+    /// A mount's target is of the other kind than its source.
+    #[error("{origin}: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
+        .source_path.display(), kind(*.directory), .target.display(), kind(!*.directory))]
+    TargetOfOtherKind {
+        /// The option.
+        origin: Origin,
+        /// The source.
+        source_path: PathBuf,
+        /// The target.
+        target: PathBuf,
+        /// Whether the source is the directory of the two.
+        directory: bool,
+    },
+    /// A user is not in the container's passwd.
+    #[error("{origin}: there is no user {name:?} in the container's /etc/passwd")]
+    NoSuchUser {
+        /// The option.
+        origin: Origin,
+        /// The name.
+        name: String,
+    },
+    /// A group is not in the container's group file.
+    #[error("{origin}: there is no group {name:?} in the container's /etc/group")]
+    NoSuchGroup {
+        /// The option.
+        origin: Origin,
+        /// The name.
+        name: String,
+    },
+    /// An id that the container's user namespace does not have.
+    #[error("{origin}: {what} id {id} is not mapped in the container's user namespace, which has {mapped}")]
+    UnmappedId {
+        /// The option.
+        origin: Origin,
+        /// `user` or `group`.
+        what: &'static str,
+        /// The id.
+        id: u32,
+        /// What is mapped, in words.
+        mapped: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// Something that only root can do.
+    #[error("{origin}: {what} needs root")]
+    NeedsRoot {
+        /// The option.
+        origin: Origin,
+        /// What.
+        what: &'static str,
+    },
+    /// Two things that exclude each other.
+    #[error("{origin}: {problem}")]
+    Contradiction {
+        /// The option.
+        origin: Origin,
+        /// What excludes what, and why.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A string that the kernel cannot take.
+    #[error("there is a NUL byte in {text:?}")]
+    NulByte {
+        /// The string.
+        text: String,
+    },
+    /// The host could not be looked at.
+    #[error("cannot read {path}: {}", describe(.errno))]
+    Probe {
+        /// What was read.
+        path: &'static str,
+        /// Why it failed.
+        errno: Errno,
+    },
+}
+
+fn kind(directory: bool) -> &'static str {
+    if directory { "directory" } else { "file" }
+}
+
+/// An errno in the C library's words.
+pub(crate) fn describe(errno: &Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+impl PlanError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoSuchRoot(path) => {
+                format!("make one: husk rootfs new {}; or leave it out: husk run -- COMMAND", path.display())
+            }
+            Self::EmptyRoot(path) => format!("fill it: husk rootfs new {}", path.display()),
+            Self::RootIsNoDirectory(_) => {
+                "the first word after the options is the root; for the default root write: husk run -- COMMAND".to_owned()
+            }
+            Self::UnreadableRoot { errno: Errno::ACCESS, .. } => {
+                "the directory and all those above it must be readable for you".to_owned()
+            }
+            Self::NoSuchSource { source_path, .. } => {
+                format!("make it first: mkdir -p {}", source_path.display())
+            }
+            Self::TargetOfOtherKind { .. } => "name a target of the same kind".to_owned(),
+            Self::NoSuchUser { .. } | Self::NoSuchGroup { .. } => {
+                "use a number, or add the name to the file in the root".to_owned()
+            }
+            Self::NeedsRoot { .. } => "run it with sudo, or leave the option out".to_owned(),
+            Self::Contradiction { hint, .. } | Self::UnmappedId { hint, .. } => hint.clone(),
+            Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is there: the facts about a host that a plan depends on. Reads, never writes, needs no privilege.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use husk_spec::{Config, IdMapping, Mount};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statfs};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::PlanError;
+
+/// A range of ids: first and count.
+pub type IdRange = (u32, u32);
+
+/// The facts that a plan depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// husk's effective user id.
+    pub uid: u32,
+    /// husk's effective group id.
+    pub gid: u32,
+    /// Whether husk may mount and map ids in its own user namespace: CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID.
+    pub privileged: bool,
+    /// The id maps of husk's own user namespace.
+    pub uid_map: Vec<IdMapping>,
+    /// As `uid_map`, for groups.
+    pub gid_map: Vec<IdMapping>,
+    /// The kernel's version, major and minor.
+    pub kernel: (u32, u32),
+    /// The ids that `subuid(5)` gives: to husk's user, or for a privileged husk to anybody.
+    pub subordinate_uids: Vec<IdRange>,
+    /// As `subordinate_uids`, for groups.
+    pub subordinate_gids: Vec<IdRange>,
+    /// The programs that may map subordinate ids, if they are installed.
+    pub map_helpers: Option<MapHelpers>,
+    /// The permission bits of the root directory.
+    pub root_mode: u32,
+    /// What stands in the root at the places where something is to be mounted.
+    pub in_root: BTreeMap<PathBuf, Found>,
+    /// The sources of bind mounts and devices, and what they are.
+    pub sources: BTreeMap<PathBuf, Found>,
+    /// The types (`f_type` of `statfs(2)`) of the file systems that the root and the sources of bind mounts are on.
+    pub file_systems: BTreeMap<PathBuf, u64>,
+    /// The container's accounts.
+    pub accounts: HostAccounts,
+}
+
+/// The texts of the container's `passwd` and `group`; empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostAccounts {
+    /// `/etc/passwd` in the root.
+    pub passwd: String,
+    /// `/etc/group` in the root.
+    pub group: String,
+}
+
+/// The set-user-id programs of the shadow package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapHelpers {
+    /// `newuidmap(1)`.
+    pub newuidmap: PathBuf,
+    /// `newgidmap(1)`.
+    pub newgidmap: PathBuf,
+}
+
+/// What is found at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A directory.
+    Directory,
+    /// A device, with its type and permission bits and its number.
+    Device {
+        /// `st_mode`.
+        mode: u32,
+        /// `st_rdev`.
+        device: u64,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// Helpers are taken from here and not from PATH, which the caller's environment sets.
+const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
+
+/// No honest `passwd` or `group` is larger.
+const ACCOUNTS_MAX: u64 = 1 << 20;
+
+impl Host {
+    /// Looks at the host with `config` in mind.
+    ///
+    /// # Errors
+    /// A root or a source that is not there, and a /proc that cannot be read.
+    pub fn probe(config: &Config) -> Result<Self, PlanError> {
+        let mut host = Self {
+            uid: geteuid().as_raw(),
+            gid: getegid().as_raw(),
+            privileged: is_privileged(),
+            uid_map: id_map("/proc/self/uid_map")?,
+            gid_map: id_map("/proc/self/gid_map")?,
+            kernel: kernel_version(),
+            ..Self::default()
+        };
+        host.probe_subordinate_ids();
+        host.probe_sources(config);
+        if let Some(root) = &config.root {
+            host.probe_root(&root.path.value, config)?;
+        }
+        Ok(host)
+    }
+
+    /// Whether husk's user namespace is the machine's first one, or at least has all ids.
+    pub fn has_all_ids(&self) -> bool {
+        let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
+        all(&self.uid_map) && all(&self.gid_map)
+    }
+
+    fn probe_subordinate_ids(&mut self) {
+        let passwd = if self.privileged { String::new() } else { read_text("/etc/passwd") };
+        let uid = self.uid.to_string();
+        let name = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1) == Some(&uid)).then_some(name)
+        });
+        let everybody = self.privileged;
+        let ours = |owner: &str| everybody || owner == uid || Some(owner) == name;
+        self.subordinate_uids = subordinate_ids(&read_text("/etc/subuid"), ours);
+        self.subordinate_gids = subordinate_ids(&read_text("/etc/subgid"), ours);
+        if !self.privileged && !self.subordinate_uids.is_empty() {
+            self.map_helpers = helper("newuidmap")
+                .zip(helper("newgidmap"))
+                .map(|(newuidmap, newgidmap)| MapHelpers { newuidmap, newgidmap });
+        }
+    }
+
+    fn probe_sources(&mut self, config: &Config) {
+        let binds = config.mounts.iter().filter_map(|mount| match &mount.value {
+            Mount::Bind(bind) => Some(&bind.source),
+            Mount::Filesystem(_) => None,
+        });
+        for source in binds {
+            self.file_systems.insert(source.clone(), statfs(source).map_or(0, |s| s.f_type as u64));
+            self.sources.insert(source.clone(), on_host(source));
+        }
+        for device in &config.devices {
+            let source = &device.value.source;
+            self.sources.insert(source.clone(), on_host(source));
+        }
+    }
+
+    fn probe_root(&mut self, path: &Path, config: &Config) -> Result<(), PlanError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::NOENT => PlanError::NoSuchRoot(path.to_owned()),
+            Errno::NOTDIR => PlanError::RootIsNoDirectory(path.to_owned()),
+            errno => PlanError::UnreadableRoot { path: path.to_owned(), errno },
+        })?;
+        let unreadable = |errno| PlanError::UnreadableRoot { path: path.to_owned(), errno };
+        if is_empty(root.as_fd()).map_err(unreadable)? {
+            return Err(PlanError::EmptyRoot(path.to_owned()));
+        }
+        self.root_mode = fstat(&root).map_err(unreadable)?.st_mode & 0o7777;
+        let file_system = fstatfs(&root).map_err(unreadable)?.f_type as u64;
+        self.file_systems.insert(path.to_owned(), file_system);
+        for mount in &config.mounts {
+            let target = match &mount.value {
+                Mount::Filesystem(mount) => &mount.target,
+                Mount::Bind(bind) => &bind.target,
+            };
+            self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
+        }
+        self.accounts = HostAccounts {
+            passwd: accounts_text(root.as_fd(), "/etc/passwd"),
+            group: accounts_text(root.as_fd(), "/etc/group"),
+        };
+        Ok(())
+    }
+}
+
+fn is_privileged() -> bool {
+    let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID;
+    geteuid().is_root() && capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
+fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
+    let text = std::fs::read_to_string(path).map_err(|error| PlanError::Probe {
+        path,
+        errno: error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error),
+    })?;
+    Ok(text.lines().filter_map(id_map_line).collect())
+}
+
+fn id_map_line(line: &str) -> Option<IdMapping> {
+    let mut numbers = line.split_ascii_whitespace().map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(IdMapping { inside: next()?, outside: next()?, count: next()? })
+}
+
+fn kernel_version() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The text of a host's file, empty if it cannot be read.
+fn read_text(path: &str) -> String {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// The ranges of `subuid(5)` whose owner is one of `ours`.
+fn subordinate_ids(text: &str, ours: impl Fn(&str) -> bool) -> Vec<IdRange> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':');
+            let owner = fields.next()?;
+            let range = (fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
+            ours(owner).then_some(range)
+        })
+        .filter(|(first, count): &IdRange| *count > 0 && first.checked_add(*count).is_some())
+        .collect()
+}
+
+fn helper(name: &str) -> Option<PathBuf> {
+    HELPER_DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists())
+}
+
+fn found(stat: &rustix::fs::Stat) -> Found {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Found::Directory,
+        FileType::CharacterDevice | FileType::BlockDevice => {
+            Found::Device { mode: stat.st_mode, device: stat.st_rdev }
+        }
+        _ => Found::Other,
+    }
+}
+
+fn on_host(path: &Path) -> Found {
+    stat(path).map_or(Found::Nothing, |stat| found(&stat))
+}
+
+/// Opens a path beneath a root that may be hostile.
+fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+fn in_root(root: BorrowedFd<'_>, path: &Path) -> Found {
+    open_beneath(root, path, OFlags::PATH).and_then(fstat).map_or(Found::Nothing, |stat| found(&stat))
+}
+
+/// The text of a regular file in the root, empty for anything else: a FIFO would block, a device do who knows what.
+fn accounts_text(root: BorrowedFd<'_>, path: &str) -> String {
+    let regular = |fd: &OwnedFd| {
+        fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    };
+    let path = Path::new(path);
+    let read = || {
+        open_beneath(root, path, OFlags::PATH).ok().filter(regular)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = open_beneath(root, path, flags).ok().filter(regular)?;
+        let mut bytes = Vec::new();
+        File::from(file).take(ACCOUNTS_MAX).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
+}
+
+fn is_empty(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let directory = openat2(
+        directory,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::empty(),
+    )?;
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subordinate_ids_are_the_users_own() {
+        let text =
+            "anna:100000:65536\nbert:165536:65536\n1000:300000:10\nanna:x:1\nanna:4294967295:2\nanna:5:0\n";
+        assert_eq!(subordinate_ids(text, |o| o == "anna" || o == "1000"), [(100_000, 65536), (300_000, 10)]);
+        assert_eq!(subordinate_ids(text, |_| true).len(), 3);
+    }
+
+    #[test]
+    fn id_maps_are_read_as_the_kernel_writes_them() {
+        let line = id_map_line("         0       1000          1");
+        assert_eq!(line, Some(IdMapping { inside: 0, outside: 1000, count: 1 }));
+        assert_eq!(id_map_line(""), None);
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a plan is.
+
+use std::ffi::CStr;
+
+use husk_init::Step;
+use husk_spec::{IdMapping, NamespaceKind, Origin};
+use rustix::thread::UnshareFlags;
+
+/// Everything that will be done to start a container, in order.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The container's name.
+    pub name: String,
+    /// The steps of both actors. The child's come after the one that makes it; from there on the two run side by side.
+    pub steps: Vec<PlannedStep<'a>>,
+    /// What a person should know before: what is missing here, and what it costs.
+    pub notes: Vec<String>,
+}
+
+impl<'a> Plan<'a> {
+    /// The child's program, and for each of its steps the number of the planned one.
+    pub fn program(&self) -> (Vec<Step<'a>>, Vec<usize>) {
+        self.steps
+            .iter()
+            .enumerate()
+            .filter_map(|(number, planned)| match planned.action {
+                Action::Child(step) => Some((step, number)),
+                Action::Host(_) => None,
+            })
+            .unzip()
+    }
+}
+
+/// A step of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedStep<'a> {
+    /// The stage that it belongs to.
+    pub stage: Stage,
+    /// What is done, and by whom.
+    pub action: Action<'a>,
+    /// Why it is in the plan.
+    pub origin: Origin,
+}
+
+impl PlannedStep<'_> {
+    /// Who does it.
+    pub fn actor(&self) -> Actor {
+        match self.action {
+            Action::Host(_) => Actor::Husk,
+            Action::Child(_) => Actor::Container,
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// husk, on the host.
+    Host(HostStep<'a>),
+    /// The container's first process.
+    Child(Step<'a>),
+}
+
+/// Who does a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// husk itself, on the host.
+    Husk,
+    /// The process that becomes the command.
+    Container,
+}
+
+/// The stages of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// What is got hold of before there is a container.
+    Prepare,
+    /// The process in its namespaces, and the ids that its user namespace maps.
+    Namespaces,
+    /// The root file system.
+    Root,
+    /// What is mounted in it.
+    Mounts,
+    /// The change of root.
+    Pivot,
+    /// Who the process is.
+    Identity,
+    /// What it may do.
+    Confine,
+    /// The command.
+    Exec,
+}
+
+impl Stage {
+    /// All, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Prepare,
+        Self::Namespaces,
+        Self::Root,
+        Self::Mounts,
+        Self::Pivot,
+        Self::Identity,
+        Self::Confine,
+        Self::Exec,
+    ];
+
+    /// Its name, the same in explanations, in errors and in the code.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Namespaces => "namespaces",
+            Self::Root => "root",
+            Self::Mounts => "mounts",
+            Self::Pivot => "pivot",
+            Self::Identity => "identity",
+            Self::Confine => "confine",
+            Self::Exec => "exec",
+        }
+    }
+}
+
+/// What husk does on the host.
+#[derive(Clone, Copy, Debug)]
+pub enum HostStep<'a> {
+    /// Claim host ids that no other container, user or subordinate range has. They are free again when husk ends.
+    ClaimIds(Claim<'a>),
+    /// Enter an existing namespace, which the container is then born in.
+    Join {
+        /// Of which kind.
+        kind: NamespaceKind,
+        /// A file that stands for it.
+        path: &'a CStr,
+    },
+    /// Take a detached copy of a part of the host's file tree.
+    PrepareTree {
+        /// The number by which the child knows it.
+        number: usize,
+        /// What.
+        source: &'a CStr,
+        /// Whether the mounts below come along.
+        recursive: bool,
+    },
+    /// Make the child in its new namespaces.
+    Clone {
+        /// Which.
+        namespaces: UnshareFlags,
+    },
+    /// Write the child's id maps.
+    MapIds(IdMaps<'a>),
+    /// Show the files of a prepared tree through a user namespace's id maps.
+    MapTree {
+        /// Its number.
+        number: usize,
+        /// A file that stands for the user namespace; the child's own if `None`.
+        user_namespace: Option<&'a CStr>,
+        /// Whether the mounts below change as well.
+        recursive: bool,
+    },
+    /// Let the child go on.
+    Release,
+    /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
+    Guard,
+}
+
+/// How host ids are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// How many; the claim starts at a multiple of that.
+    pub count: u32,
+    /// The lowest that it may be.
+    pub first: u32,
+    /// The highest that it may reach.
+    pub last: u32,
+    /// Ranges that are somebody's already, (first, count).
+    pub taken: &'a [(u32, u32)],
+}
+
+/// Which ids a container has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdMaps<'a> {
+    /// 0 and up inside are the claimed ids outside.
+    Claimed {
+        /// How many.
+        count: u32,
+    },
+    /// As given, written by husk.
+    Written {
+        /// User ids.
+        uids: &'a [IdMapping],
+        /// Group ids.
+        gids: &'a [IdMapping],
+        /// Whether `setgroups(2)` must be given up first, the price of writing a group map without privilege.
+        deny_setgroups: bool,
+    },
+    /// As given, written by the set-user-id helpers of the shadow package.
+    ByHelpers {
+        /// User ids.
+        uids: &'a [IdMapping],
+        /// Group ids.
+        gids: &'a [IdMapping],
+        /// `newuidmap` and `newgidmap`.
+        helpers: [&'a CStr; 2],
+    },
+}
