@@ -142,8 +142,8 @@ static void mount_dev(int is_root) {
 // The union of what Docker and Podman mask. A path that this kernel does not have needs no mask.
 static void mask(void) {
     static const char *const MASKED[] = {
-        "proc/acpi",       "proc/asound",      "proc/kcore", "proc/keys",    "proc/latency_stats", "proc/sched_debug", "proc/scsi",
-        "proc/timer_list", "proc/timer_stats", "sys/dev/block", "sys/firmware", "sys/fs/selinux",
+        "proc/acpi", "proc/asound",     "proc/kcore",       "proc/keys",     "proc/latency_stats", "proc/sched_debug",
+        "proc/scsi", "proc/timer_list", "proc/timer_stats", "sys/dev/block", "sys/firmware",       "sys/fs/selinux",
     };
     for (size_t i = 0; i < sizeof MASKED / sizeof *MASKED; i++) {
         struct stat status;
