@@ -30,7 +30,7 @@ pub(crate) fn run() -> Result {
     let size = size::run();
 
     heading("result");
-    report(tests, skips.lines(), lint, size)
+    report(tests, &skips, lint, size)
 }
 
 fn heading(name: &str) {
@@ -98,32 +98,40 @@ fn tests(skips: &Path) -> Result<Totals> {
     .into())
 }
 
-fn report<'a>(
-    tests: Result<Totals>,
-    skips: impl Iterator<Item = &'a str>,
-    lint: Result,
-    size: Result,
-) -> Result {
-    let skips: Vec<_> = skips.collect();
-    for skip in &skips {
-        println!("{skip}");
-    }
-    let (tests, tests_ok) = match tests {
-        Ok(Totals {
-            passed, ignored, ..
-        }) => (
-            format!("{passed} passed, 0 failed, {ignored} ignored"),
-            true,
-        ),
-        Err(error) => (error.to_string(), false),
-    };
-    println!("tests: {tests}, {} skipped", skips.len());
-    let lint_ok = say("lint", lint);
-    let size_ok = say("size", size);
-    if tests_ok && lint_ok && size_ok {
+fn report(tests: Result<Totals>, skips: &str, lint: Result, size: Result) -> Result {
+    print!("{skips}");
+    let tests = tests.map(
+        |Totals {
+             passed, ignored, ..
+         }| {
+            let skipped = skips.lines().count();
+            println!("tests: {passed} passed, {ignored} ignored, {skipped} skipped");
+        },
+    );
+    let outcomes = [
+        say("tests", tests),
+        say("skips", well_formed(skips)),
+        say("lint", lint),
+        say("size", size),
+    ];
+    if outcomes == [true; 4] {
         Ok(())
     } else {
         Err("failed".into())
+    }
+}
+
+/// Each skip has a name and a reason: `SKIP name: reason`.
+fn well_formed(skips: &str) -> Result {
+    let has_reason = |line: &str| {
+        let parts = line
+            .strip_prefix("SKIP ")
+            .and_then(|rest| rest.split_once(": "));
+        parts.is_some_and(|(name, reason)| !name.is_empty() && !reason.trim().is_empty())
+    };
+    match skips.lines().find(|line| !has_reason(line)) {
+        None => Ok(()),
+        Some(line) => Err(format!("not of the form `SKIP name: reason`: {line}").into()),
     }
 }
 
@@ -159,17 +167,19 @@ mod tests {
     #[test]
     fn each_part_can_fail_the_whole() {
         let outcome = |ok: bool| -> Result { if ok { Ok(()) } else { Err("broken".into()) } };
-        let all = |tests: bool, lint, size| {
+        let all = |tests: bool, skips, lint, size| {
             report(
                 outcome(tests).map(|()| Totals::default()),
-                [].into_iter(),
+                skips,
                 outcome(lint),
                 outcome(size),
             )
         };
-        assert!(all(true, true, true).is_ok());
-        assert!(all(false, true, true).is_err());
-        assert!(all(true, false, true).is_err());
-        assert!(all(true, true, false).is_err());
+        let skip = "SKIP overlay: no overlay in user namespaces\n";
+        assert!(all(true, skip, true, true).is_ok());
+        assert!(all(false, skip, true, true).is_err());
+        assert!(all(true, "SKIP overlay:\n", true, true).is_err());
+        assert!(all(true, skip, false, true).is_err());
+        assert!(all(true, skip, true, false).is_err());
     }
 }
