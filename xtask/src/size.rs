@@ -49,3 +49,63 @@ fn loads_something<'data>(data: impl ReadRef<'data>) -> Result<Option<&'static s
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use object::elf::PT_DYNAMIC;
+
+    use super::*;
+
+    /// A 64-bit little-endian program of one segment, which holds `contents`.
+    fn program(segment_type: u32, contents: &[u8]) -> Vec<u8> {
+        let halves = |values: &[u16]| {
+            values
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect::<Vec<_>>()
+        };
+        let words = |values: &[u32]| {
+            values
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect::<Vec<_>>()
+        };
+        let longs = |values: &[u64]| {
+            values
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect::<Vec<_>>()
+        };
+        let size = contents.len() as u64;
+        [
+            b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
+            halves(&[2, 62]),                   // e_type, e_machine
+            words(&[1]),                        // e_version
+            longs(&[0, 64, 0]),                 // e_entry, e_phoff, e_shoff
+            words(&[0]),                        // e_flags
+            halves(&[64, 56, 1, 64, 0, 0]),     // e_ehsize, e_phentsize, e_phnum, e_sh…
+            words(&[segment_type, 0]),          // p_type, p_flags
+            longs(&[120, 0, 0, size, size, 8]), // p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align
+            contents.to_vec(),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_dynamic_linker_or_a_library_is_found() {
+        let reason = |data: Vec<u8>| {
+            loads_something(data.as_slice())
+                .unwrap()
+                .unwrap_or_default()
+        };
+        assert!(reason(program(PT_INTERP.0, b"/lib/ld.so\0")).contains("PT_INTERP"));
+        assert!(
+            reason(program(
+                PT_DYNAMIC.0,
+                &[[1; 1].as_slice(), &[0; 31]].concat()
+            ))
+            .contains("DT_NEEDED")
+        );
+        assert_eq!(reason(program(PT_DYNAMIC.0, &[0; 16])), "");
+    }
+}

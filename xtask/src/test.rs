@@ -100,19 +100,18 @@ fn tests(skips: &Path) -> Result<Totals> {
 
 fn report(tests: Result<Totals>, skips: &str, lint: Result, size: Result) -> Result {
     print!("{skips}");
-    let tests = tests.map(
+    let skipped = skips.lines().count();
+    let totals = tests.map(
         |Totals {
              passed, ignored, ..
-         }| {
-            let skipped = skips.lines().count();
-            println!("tests: {passed} passed, {ignored} ignored, {skipped} skipped");
-        },
+         }| format!("{passed} passed, {ignored} ignored"),
     );
+    let ok = |()| "ok".to_string();
     let outcomes = [
-        say("tests", tests),
-        say("skips", well_formed(skips)),
-        say("lint", lint),
-        say("size", size),
+        say("tests", totals),
+        say("skips", well_formed(skips).map(|()| skipped.to_string())),
+        say("lint", lint.map(ok)),
+        say("size", size.map(ok)),
     ];
     if outcomes == [true; 4] {
         Ok(())
@@ -136,10 +135,10 @@ fn well_formed(skips: &str) -> Result {
 }
 
 /// One line of the report, or as many as an error has.
-fn say(what: &str, outcome: Result) -> bool {
+fn say(what: &str, outcome: Result<String>) -> bool {
     match &outcome {
-        Ok(()) => println!("{what}: ok"),
-        Err(error) => println!("{what}: failed\n{error}"),
+        Ok(result) => println!("{what}: {result}"),
+        Err(error) => println!("{what}: failed: {error}"),
     }
     outcome.is_ok()
 }
