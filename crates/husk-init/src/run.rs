@@ -4,8 +4,8 @@
 use core::convert::Infallible;
 use core::ffi::CStr;
 use husk_sys::{
-    MountChange, Propagation, SignalSet, close_range, default_disposition, execve, exit, getcwd,
-    interface_up, mount_setattr, set_signal_mask, unshare,
+    MountChange, Propagation, SignalSet, close_in_child, close_range, default_disposition, execve, exit,
+    getcwd, interface_up, mount_setattr, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open, openat, symlinkat};
@@ -33,7 +33,7 @@ pub struct Program<'a> {
     pub prepared: &'a [OwnedFd],
     /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
     pub link: BorrowedFd<'a>,
-    /// The parent's end, which the child must not hold open.
+    /// The parent's end: as long as the child holds it too, the link does not end with the parent.
     pub parent_link: BorrowedFd<'a>,
 }
 
@@ -98,6 +98,7 @@ impl<'a> World<'a> {
 
 /// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
 pub fn run(program: &Program<'_>) -> Infallible {
+    let _ = close_in_child(program.parent_link);
     let world = World { program, root: None, scratch: None, proc: None, terminal: None, log: ([0; LOG], 0) };
     go_on(world, 0)
 }

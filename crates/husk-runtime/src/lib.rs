@@ -1,1 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Effects: what a plan says, done.
+//!
+//! [`run`] starts a container and stays with it until it ends. Nothing that it does needs to be cleaned up afterwards by
+//! anybody: namespaces, mounts and overlays live as long as the container's processes, claimed ids as long as husk, and
+//! should husk be killed, its guard ends the container.
+#![forbid(unsafe_code)]
 
+mod claim;
+mod error;
+mod hint;
+mod id_map;
+mod link;
+mod start;
+mod supervise;
+mod terminal;
+
+pub use error::{Error, StepError};
+
+use husk_plan::Plan;
+use husk_spec::Terminal;
+
+/// Runs a container to its end and returns its exit status: the command's own, or 128 + N if signal N ended it.
+///
+/// # Errors
+/// Whatever kept the command from running; nothing is left of the attempt.
+pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<u8, Error> {
+    let signals = supervise::Signals::take().map_err(Error::Supervise)?;
+    let terminal = terminal::HostTerminal::new(terminal);
+    let container = start::start(plan, &terminal)?;
+    supervise::stay(plan, container, terminal, &signals)
+}

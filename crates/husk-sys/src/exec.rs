@@ -113,6 +113,19 @@ pub fn close_all_except<const N: usize>(keep: [BorrowedFd<'_>; N]) -> io::Result
     close(first, u32::MAX)
 }
 
+/// Closes one descriptor that this process has only because its memory and descriptors are copies of its parent's; in a child
+/// of [`crate::clone3`] only.
+///
+/// # Errors
+/// As [`close_all_except`].
+pub fn close_in_child(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if !crate::allocation::is_forbidden() {
+        return Err(Errno::PERM);
+    }
+    let number = fd.as_raw_fd() as u32;
+    close(number, number)
+}
+
 fn close(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: no pointers. The descriptors' owners are in this process's copy of its parent's memory, and this process
     // runs none of their code again: `close_all_except` has checked that it is a child of clone3.

@@ -16,7 +16,9 @@ mod signal;
 
 pub use allocation::{AllocationGuard, forbid_allocation};
 pub use clone::{Clone, Cloned, clone3, exit};
-pub use exec::{StringArray, ThinCStr, close_all_except, close_range, execve, getcwd, unshare};
+pub use exec::{
+    StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, getcwd, unshare,
+};
 pub use mount::{MountChange, Propagation, mount_setattr};
 pub use net::interface_up;
 pub use signal::{

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong, said with the plan at hand: what was being done, what failed, why, and what to do.
+
+use std::fmt;
+
+use husk_plan::{Plan, Stage, explain};
+use husk_spec::Origin;
+use rustix::io::Errno;
+
+use crate::hint;
+
+/// Why a container did not run, or could not be stayed with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A step of the plan failed.
+    #[error(transparent)]
+    Step(Box<StepError>),
+    /// A program that helps to map ids failed.
+    #[error("cannot {doing}: {helper} failed: {said}")]
+    Helper {
+        /// What was being done.
+        doing: String,
+        /// The program.
+        helper: String,
+        /// What it wrote to standard error, or its exit status.
+        said: String,
+    },
+    /// Every range of ids that could be claimed is in use.
+    #[error("cannot {doing}: all of them are in use")]
+    NoFreeIds {
+        /// What was being done.
+        doing: String,
+    },
+    /// A signal asked husk to stop before the command ran.
+    #[error("interrupted by signal {0} before the command ran")]
+    Interrupted(i32),
+    /// husk could not wait, poll or read.
+    #[error("cannot attend to the container: {0}")]
+    Supervise(#[source] Errno),
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct StepError {
+    /// The number of the step in the plan, from 1.
+    pub number: usize,
+    /// Its stage.
+    pub stage: Stage,
+    /// What it was to do.
+    pub doing: String,
+    /// Why it was in the plan.
+    pub origin: Origin,
+    /// The system call that failed.
+    pub call: &'static str,
+    /// How.
+    pub errno: Errno,
+    /// The kernel's own words, where it has any.
+    pub kernel: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}: {}", self.doing, self.call, describe(self.errno))?;
+        if !self.kernel.is_empty() {
+            write!(f, " ({})", self.kernel)?;
+        }
+        write!(f, " [step {}, {}, {}]", self.number, self.stage.name(), self.origin)
+    }
+}
+
+impl std::error::Error for StepError {}
+
+/// An errno in the C library's words.
+pub(crate) fn describe(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+impl Error {
+    /// The error of step number `index` (from 0) of `plan`.
+    pub(crate) fn step(
+        plan: &Plan<'_>,
+        index: usize,
+        call: &'static str,
+        errno: Errno,
+        kernel: &[u8],
+    ) -> Self {
+        let step = &plan.steps[index];
+        Self::Step(Box::new(StepError {
+            number: index + 1,
+            stage: step.stage,
+            doing: explain::describe(step),
+            origin: step.origin.clone(),
+            call,
+            errno,
+            kernel: kernel_words(kernel),
+            hint: hint::for_step(&step.action, call, errno),
+        }))
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Step(step) => step.hint.clone(),
+            Self::Helper { .. } => Some(
+                "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
+            ),
+            Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
+            Self::Interrupted(_) | Self::Supervise(_) => None,
+        }
+    }
+
+    /// The exit status of husk for it: 126 for a command that cannot be executed, 127 for one that is not there, 128 + N if
+    /// signal N interrupted, 125 for all else.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Interrupted(signal) => 128 + *signal as u8,
+            _ => husk_init::OWN_FAILURE as u8,
+        }
+    }
+}
+
+/// The kernel prefixes its lines with a letter for their weight: `e overlay: no such layer`.
+fn kernel_words(log: &[u8]) -> String {
+    String::from_utf8_lossy(log)
+        .lines()
+        .map(|line| {
+            ["e ", "w ", "i "].iter().find_map(|weight| line.strip_prefix(weight)).unwrap_or(line).trim()
+        })
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
+}

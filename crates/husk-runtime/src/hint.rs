@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What to do about a failed step: one table, by call, errno and circumstance.
+
+use husk_init::Step;
+use husk_plan::{Action, HostStep};
+use rustix::io::Errno;
+
+/// A reason why user namespaces may be refused: the kernel parameter, the value that refuses, and the cure.
+const SWITCHES: &[(&str, &str, &str)] = &[
+    (
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "user namespaces are switched off on this host; as root: sysctl user.max_user_namespaces=15000",
+    ),
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "user namespaces are for root alone on this host; as root: sysctl kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor restricts user namespaces of ordinary users on this host; as root: sysctl \
+         kernel.apparmor_restrict_unprivileged_userns=0, or install a profile for husk with the rule `userns,`",
+    ),
+];
+
+fn switched_off() -> Option<&'static str> {
+    SWITCHES.iter().find_map(|(file, refusing, cure)| {
+        let value = std::fs::read_to_string(file).ok()?;
+        (value.trim() == *refusing).then_some(*cure)
+    })
+}
+
+/// What to do about `call` having failed with `errno` in a step that does `action`.
+pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<String> {
+    let hint = match (action, call, errno) {
+        (Action::Host(HostStep::Clone { .. }), _, Errno::PERM | Errno::NOSPC | Errno::USERS) => {
+            switched_off().unwrap_or(
+                "new namespaces are refused here; inside another container, that one must allow them (for Docker: \
+                 --security-opt seccomp=unconfined, or --privileged)",
+            )
+        }
+        (Action::Host(HostStep::Clone { .. }), _, Errno::NOSYS) => {
+            "clone3 is hidden by a seccomp filter, as in containers of an old Docker: update the outer engine"
+        }
+        (Action::Host(HostStep::Clone { .. }), _, Errno::AGAIN | Errno::NOMEM) => {
+            "no process could be made: look at `ulimit -u`, the pids limit of the cgroup and at free memory"
+        }
+        (Action::Host(HostStep::MapIds(_)), _, Errno::PERM) => switched_off().unwrap_or(
+            "the ids are not yours to map: they must be your own, or in your ranges of /etc/subuid and /etc/subgid",
+        ),
+        (Action::Host(HostStep::MapTree { .. }), "mount_setattr", Errno::INVAL) => {
+            "its file system, or one mounted below it, cannot be idmapped: give `noidmap` or `bind` with the volume, or \
+             use --userns=host"
+        }
+        (Action::Host(HostStep::Join { .. }), "setns", Errno::PERM) => {
+            "only who has CAP_SYS_ADMIN in the user namespace that owns it may enter: join that too, --join user=PID, \
+             or run as root"
+        }
+        (Action::Host(HostStep::Join { .. }), "setns", Errno::INVAL) => {
+            "the file stands for a namespace of another kind, or one that husk is in already"
+        }
+        (Action::Host(HostStep::Join { .. }), "open", Errno::NOENT) => {
+            "there is no process with that id, or no such namespace"
+        }
+        (Action::Child(Step::Mount { filesystem, .. }), "fsmount" | "fsconfig", Errno::PERM)
+            if filesystem.kind == c"proc" || filesystem.kind == c"sysfs" =>
+        {
+            "parts of /proc or /sys are hidden from husk itself by mounts on top of them, as in another container, and \
+             the kernel then allows no fresh one; show them (for Docker: --security-opt systempaths=unconfined), or share: \
+             --share pid, --share net"
+        }
+        (Action::Child(Step::OpenProc), "fsmount" | "fsconfig", Errno::PERM) => {
+            "parts of /proc are hidden from husk itself by mounts on top of them, as in another container, and the \
+             kernel then allows no fresh one; show them (for Docker: --security-opt systempaths=unconfined)"
+        }
+        (Action::Child(Step::PivotRoot), _, Errno::INVAL) => {
+            "this host runs from its initramfs, which cannot be pivoted away from: use --chroot"
+        }
+        (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), _, Errno::ROFS) => {
+            "the root is read-only and has no such mount point: make it where the root can be written, or use --ephemeral"
+        }
+        (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), _, Errno::ACCESS) => {
+            "the root is not yours to write to and has no such mount point: use --ephemeral, or make it as its owner"
+        }
+        (Action::Child(Step::Rlimit { .. }), _, Errno::PERM) => {
+            "a hard limit can only be raised with CAP_SYS_RESOURCE: ask for no more than `ulimit -H` shows"
+        }
+        (Action::Child(Step::WorkingDirectory(_)), _, Errno::NOENT) => {
+            "make the directory in the root first, or mount a volume there"
+        }
+        (Action::Child(Step::MakeNode { .. }), _, Errno::PERM) => "device nodes need CAP_MKNOD on the host",
+        (Action::Child(Step::Overlay(_)), _, Errno::INVAL | Errno::NODEV) => {
+            "the root's file system cannot be the lower layer of an overlay: run without --ephemeral"
+        }
+        (Action::Child(_), "mount_setattr" | "fsopen" | "open_tree" | "move_mount", Errno::ACCESS | Errno::PERM) => {
+            switched_off()?
+        }
+        (_, _, Errno::MFILE | Errno::NFILE) => "too many open files: look at `ulimit -n`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

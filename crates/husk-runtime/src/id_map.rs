@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writing the id maps of a new user namespace (`user_namespaces(7)`).
+
+use std::ffi::{CStr, OsStr};
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Child, Command, Stdio};
+
+use husk_spec::IdMapping;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io;
+use rustix::process::Pid;
+
+fn text(map: &[IdMapping]) -> String {
+    map.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{} {} {}", line.inside, line.outside, line.count);
+        text
+    })
+}
+
+/// Writes the maps of process `pid` itself. Each file takes one `write(2)`.
+///
+/// # Errors
+/// `EPERM` for ids that the caller may not map.
+pub(crate) fn write(
+    pid: Pid,
+    uids: &[IdMapping],
+    gids: &[IdMapping],
+    deny_setgroups: bool,
+) -> io::Result<()> {
+    if deny_setgroups {
+        write_file(pid, "setgroups", "deny")?;
+    }
+    write_file(pid, "uid_map", &text(uids))?;
+    write_file(pid, "gid_map", &text(gids))
+}
+
+fn write_file(pid: Pid, name: &str, text: &str) -> io::Result<()> {
+    let path = format!("/proc/{}/{name}", pid.as_raw_nonzero());
+    let file = open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    io::write(&file, text.as_bytes()).map(drop)
+}
+
+/// A helper that failed: which, and what it said.
+pub(crate) struct HelperFailed {
+    pub(crate) helper: String,
+    pub(crate) said: String,
+}
+
+/// Has the set-user-id helpers write the maps of process `pid`, both at once.
+pub(crate) fn have_written(
+    pid: Pid,
+    uids: &[IdMapping],
+    gids: &[IdMapping],
+    helpers: [&CStr; 2],
+) -> Result<(), HelperFailed> {
+    let started = [start(helpers[0], pid, uids), start(helpers[1], pid, gids)];
+    for (helper, child) in helpers.into_iter().zip(started) {
+        let failed = |said: String| HelperFailed { helper: helper.to_string_lossy().into_owned(), said };
+        let output = child.and_then(Child::wait_with_output).map_err(|error| failed(error.to_string()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(failed(if said.is_empty() { output.status.to_string() } else { said }));
+        }
+    }
+    Ok(())
+}
+
+fn start(helper: &CStr, pid: Pid, map: &[IdMapping]) -> std::io::Result<Child> {
+    let numbers = map.iter().flat_map(|line| [line.inside, line.outside, line.count]);
+    Command::new(OsStr::from_bytes(helper.to_bytes()))
+        .arg(pid.as_raw_nonzero().to_string())
+        .args(numbers.map(|number| number.to_string()))
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// Opens the user namespace of process `pid`.
+pub(crate) fn open_user_namespace(pid: Pid) -> io::Result<OwnedFd> {
+    open(format!("/proc/{}/ns/user", pid.as_raw_nonzero()), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The parent's end of the link to the child.
+
+use std::mem::MaybeUninit;
+
+use husk_init::{Failure, Message};
+use rustix::cmsg_space;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{self, Errno, IoSliceMut};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
+    recvmsg, send, socketpair,
+};
+
+/// The parent's end.
+#[derive(Debug)]
+pub(crate) struct Link(OwnedFd);
+
+/// What came over the link.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of these exists at a time, for a moment")]
+pub(crate) enum Heard {
+    /// The child has become the command.
+    End,
+    /// The master side of the container's terminal.
+    Terminal(OwnedFd),
+    /// A step failed; with the container's root if that was the exec.
+    Failure(Failure, Option<OwnedFd>),
+}
+
+impl Link {
+    /// Makes a link: the parent's end and the child's.
+    ///
+    /// # Errors
+    /// Those of `socketpair(2)`.
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, childs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(ours), childs))
+    }
+
+    /// Lets the child go on.
+    ///
+    /// # Errors
+    /// `EPIPE` if the child is gone.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        send(&self.0, b"G", SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Takes the next message.
+    ///
+    /// # Errors
+    /// Those of `recvmsg(2)`; `EBADMSG` for what is no message.
+    pub(crate) fn hear(&self) -> io::Result<Heard> {
+        let mut bytes = [0; Message::MAX];
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received =
+            recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC);
+        let length = match received {
+            Ok(message) => message.bytes,
+            Err(Errno::CONNRESET) => 0,
+            Err(errno) => return Err(errno),
+        };
+        if length == 0 {
+            return Ok(Heard::End);
+        }
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        match (Message::decode(&bytes[..length]), fd) {
+            (Some(Message::Terminal), Some(fd)) => Ok(Heard::Terminal(fd)),
+            (Some(Message::Failure(failure)), fd) => Ok(Heard::Failure(failure, fd)),
+            _ => Err(Errno::BADMSG),
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

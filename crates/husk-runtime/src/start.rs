@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//! husk's own half of a plan, from the first effect to the guard.
+
+use husk_init::{Call, Guard, Program, stand_guard};
+use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
+use husk_spec::{IdMapping, NamespaceKind};
+use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior, waitid,
+};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use crate::claim::{self, Claimed};
+use crate::error::Error;
+use crate::id_map;
+use crate::link::Link;
+use crate::terminal::HostTerminal;
+
+/// A container whose first process has been made.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+    /// `None` once the child has become the command.
+    pub(crate) link: Option<Link>,
+    guard: Option<GuardProcess>,
+    ids: Option<Claimed>,
+    reaped: bool,
+}
+
+/// The guard, and the end of the pipe whose closing tells it that husk is gone.
+#[derive(Debug)]
+struct GuardProcess {
+    pidfd: OwnedFd,
+    _alive: OwnedFd,
+}
+
+impl Container {
+    fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
+        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
+    }
+
+    /// Waits for the end of the first process and returns its exit status as a shell would have it.
+    pub(crate) fn wait(&mut self) -> Result<u8, Errno> {
+        loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Ok(Some(status)) => {
+                    self.reaped = true;
+                    let signal = status.terminating_signal().map(|signal| 128 + signal);
+                    return Ok(status.exit_status().or(signal).unwrap_or(255) as u8);
+                }
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl Drop for Container {
+    /// Ends what still runs, then the guard. With its first process a pid namespace dies, and with the last process every
+    /// other namespace and all mounts.
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+            let _ = self.wait();
+        }
+        if let Some(guard) = self.guard.take() {
+            let _ = pidfd_send_signal(&guard.pidfd, Signal::KILL);
+            let _ = waitid(WaitId::PidFd(guard.pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
+        drop(self.ids.take());
+    }
+}
+
+/// What husk has got hold of before there is a container.
+#[derive(Default)]
+struct Acquired {
+    ids: Option<Claimed>,
+    trees: Vec<OwnedFd>,
+}
+
+/// Carries out husk's half of `plan`.
+pub(crate) fn start(plan: &Plan<'_>, terminal: &HostTerminal) -> Result<Container, Error> {
+    let mut acquired = Acquired::default();
+    let mut container: Option<Container> = None;
+    for (index, planned) in plan.steps.iter().enumerate() {
+        let Action::Host(step) = &planned.action else { continue };
+        let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
+        match container.as_mut() {
+            None => match step {
+                HostStep::Clone { namespaces } => {
+                    let (cloned, link) =
+                        clone(plan, *namespaces, &acquired).map_err(|(call, errno)| failed(call, errno))?;
+                    container = Some(Container::new(cloned, link, acquired.ids.take()));
+                }
+                step => acquire(plan, index, step, &mut acquired)?,
+            },
+            Some(container) => attend(plan, index, step, container, &acquired, terminal)?,
+        }
+    }
+    container.ok_or(Error::Supervise(Errno::INVAL))
+}
+
+/// The steps before the clone.
+fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
+    let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
+    match step {
+        HostStep::ClaimIds(wanted) => {
+            let claimed = claim::claim(wanted).map_err(|errno| failed(Call::Socket, errno))?;
+            let doing = || explain::describe(&plan.steps[index]);
+            acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
+        }
+        HostStep::PrepareTree { source, recursive, .. } => {
+            let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            flags.set(OpenTreeFlags::AT_RECURSIVE, *recursive);
+            let tree = open_tree(CWD, *source, flags).map_err(|errno| failed(Call::OpenTree, errno))?;
+            acquired.trees.push(tree);
+        }
+        HostStep::MapTree { number, recursive, user_namespace: Some(path) } => {
+            let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            map_tree(&acquired.trees, *number, *recursive, &namespace)
+                .map_err(|errno| failed(Call::MountSetattr, errno))?;
+        }
+        HostStep::Join { kind, path } => {
+            // From here on, processes in that namespace could otherwise trace husk.
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)
+                .map_err(|errno| failed(Call::Prctl, errno))?;
+            let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            move_into_link_name_space(namespace.as_fd(), Some(link_type(*kind)))
+                .map_err(|errno| failed(Call::Setns, errno))?;
+        }
+        _ => return Err(Error::Supervise(Errno::INVAL)),
+    }
+    Ok(())
+}
+
+fn link_type(kind: NamespaceKind) -> LinkNameSpaceType {
+    match kind {
+        NamespaceKind::User => LinkNameSpaceType::User,
+        NamespaceKind::Mount => LinkNameSpaceType::Mount,
+        NamespaceKind::Pid => LinkNameSpaceType::ProcessID,
+        NamespaceKind::Network => LinkNameSpaceType::Network,
+        NamespaceKind::Ipc => LinkNameSpaceType::InterProcessCommunication,
+        NamespaceKind::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
+        NamespaceKind::Cgroup => LinkNameSpaceType::ControlGroup,
+        NamespaceKind::Time => LinkNameSpaceType::Time,
+    }
+}
+
+fn clone(
+    plan: &Plan<'_>,
+    namespaces: UnshareFlags,
+    acquired: &Acquired,
+) -> Result<(Cloned, Link), (Call, Errno)> {
+    let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
+    let (steps, _) = plan.program();
+    let program = Program {
+        steps: &steps,
+        prepared: &acquired.trees,
+        link: childs_link.as_fd(),
+        parent_link: link.as_fd(),
+    };
+    let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
+    let cloned = clone3(&args, || husk_init::run(&program)).map_err(|errno| (Call::Clone3, errno))?;
+    Ok((cloned, link))
+}
+
+/// The steps after the clone.
+fn attend(
+    plan: &Plan<'_>,
+    index: usize,
+    step: &HostStep<'_>,
+    container: &mut Container,
+    acquired: &Acquired,
+    terminal: &HostTerminal,
+) -> Result<(), Error> {
+    let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
+    match step {
+        HostStep::MapIds(maps) => map_ids(plan, index, maps, container),
+        HostStep::MapTree { number, recursive, user_namespace: None } => {
+            let namespace =
+                id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;
+            map_tree(&acquired.trees, *number, *recursive, &namespace)
+                .map_err(|errno| failed(Call::MountSetattr, errno))
+        }
+        HostStep::Release => match &container.link {
+            Some(link) => match link.release() {
+                // The child has died already; why is what it has said on the link.
+                Ok(()) | Err(Errno::PIPE) => Ok(()),
+                Err(errno) => Err(failed(Call::Sendmsg, errno)),
+            },
+            None => Ok(()),
+        },
+        HostStep::Guard => {
+            container.guard = Some(guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?);
+            Ok(())
+        }
+        _ => Err(Error::Supervise(Errno::INVAL)),
+    }
+}
+
+fn map_ids(plan: &Plan<'_>, index: usize, maps: &IdMaps<'_>, container: &Container) -> Result<(), Error> {
+    let pid = container.pid;
+    let written = match *maps {
+        IdMaps::Claimed { count } => {
+            let outside = container.ids.as_ref().map_or(0, |ids| ids.first);
+            let map = [IdMapping { inside: 0, outside, count }];
+            id_map::write(pid, &map, &map, false)
+        }
+        IdMaps::Written { uids, gids, deny_setgroups } => id_map::write(pid, uids, gids, deny_setgroups),
+        IdMaps::ByHelpers { uids, gids, helpers } => {
+            return id_map::have_written(pid, uids, gids, helpers).map_err(|failed| Error::Helper {
+                doing: explain::describe(&plan.steps[index]),
+                helper: failed.helper,
+                said: failed.said,
+            });
+        }
+    };
+    written.map_err(|errno| Error::step(plan, index, Call::Write.name(), errno, b""))
+}
+
+fn map_tree(trees: &[OwnedFd], number: usize, recursive: bool, namespace: &OwnedFd) -> Result<(), Errno> {
+    let tree = trees.get(number).ok_or(Errno::BADF)?;
+    let change = MountChange { idmap: Some(namespace.as_fd()), recursive, ..MountChange::NONE };
+    mount_setattr(tree.as_fd(), c"", &change)
+}
+
+fn guard(container: &Container, terminal: &HostTerminal) -> Result<GuardProcess, Errno> {
+    let (husk, alive) = pipe_with(PipeFlags::CLOEXEC)?;
+    let guard =
+        Guard { husk: husk.as_fd(), container: container.pidfd.as_fd(), terminal: terminal.to_restore() };
+    let args =
+        Clone { namespaces: UnshareFlags::empty(), cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
+    let cloned = clone3(&args, || stand_guard(&guard))?;
+    Ok(GuardProcess { pidfd: cloned.pidfd, _alive: alive })
+}

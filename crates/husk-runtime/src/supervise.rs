@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Staying with a container until it ends: the link, signals, the terminal.
+
+use std::time::Duration;
+
+use husk_init::{Call, Failure, Step};
+use husk_plan::{Action, Plan};
+use husk_sys::{SignalSet, read_signals, set_signal_mask, signalfd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, pidfd_send_signal};
+use rustix::stdio::stdin;
+
+use crate::error::Error;
+use crate::link::Heard;
+use crate::start::Container;
+use crate::terminal::{HostTerminal, Relay};
+
+/// How often a terminal that nobody inside holds open is looked at again.
+const HUNG_UP: Duration = Duration::from_millis(100);
+
+/// The signals that are passed on to the container, blocked and read from a descriptor.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    fd: OwnedFd,
+    before: SignalSet,
+}
+
+impl Signals {
+    /// Takes all signals but those that mean husk itself: faults, the end of a child, and the stops of job control.
+    pub(crate) fn take() -> Result<Self, Errno> {
+        let own = [
+            Signal::SEGV,
+            Signal::BUS,
+            Signal::FPE,
+            Signal::ILL,
+            Signal::TRAP,
+            Signal::ABORT,
+            Signal::SYS,
+            Signal::CHILD,
+            Signal::PIPE,
+            Signal::URG,
+            Signal::TSTP,
+            Signal::TTIN,
+            Signal::TTOU,
+            Signal::CONT,
+        ];
+        let set = own.into_iter().fold(SignalSet::ALL, SignalSet::without);
+        let before = set_signal_mask(set)?;
+        Ok(Self { fd: signalfd(set)?, before })
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        let _ = set_signal_mask(self.before);
+    }
+}
+
+/// A container that is attended to.
+struct Attended<'p> {
+    plan: &'p Plan<'p>,
+    container: Container,
+    /// Until the container has a terminal, what one needs.
+    host: Option<HostTerminal>,
+    relay: Option<Relay>,
+    /// The signal by which husk ended the container in the kernel's stead.
+    ended_by: Option<Signal>,
+}
+
+/// Stays with `container` until it ends; returns its exit status.
+pub(crate) fn stay(
+    plan: &Plan<'_>,
+    container: Container,
+    host: HostTerminal,
+    signals: &Signals,
+) -> Result<u8, Error> {
+    let mut attended = Attended { plan, container, host: Some(host), relay: None, ended_by: None };
+    while !attended.attend(signals)? {}
+    attended.finish()
+}
+
+/// What there is to do, as `poll(2)` says.
+#[derive(Default)]
+struct Events {
+    link: bool,
+    signals: bool,
+    ended: bool,
+    input: bool,
+    output: bool,
+    room: bool,
+}
+
+impl Attended<'_> {
+    /// Waits for something to happen and deals with it. True when the container has ended.
+    fn attend(&mut self, signals: &Signals) -> Result<bool, Error> {
+        let events = self.wait(signals.fd.as_fd()).map_err(Error::Supervise)?;
+        if events.link {
+            self.listen()?;
+            return Ok(false); // whatever else happened, the link's word comes first
+        }
+        if events.signals {
+            self.pass_signals(signals)?;
+        }
+        if let Some(relay) = &mut self.relay {
+            if events.input {
+                relay.take_input();
+            }
+            if events.room {
+                relay.pass_input();
+            }
+            if events.output {
+                relay.pass_output();
+            }
+        }
+        Ok(events.ended)
+    }
+
+    fn wait(&self, signals: BorrowedFd<'_>) -> Result<Events, Errno> {
+        let mut fds = Vec::with_capacity(5);
+        fds.push(PollFd::from_borrowed_fd(signals, PollFlags::IN));
+        fds.push(PollFd::from_borrowed_fd(self.container.pidfd.as_fd(), PollFlags::IN));
+        let link = self.container.link.as_ref().map(|link| {
+            fds.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN));
+            fds.len() - 1
+        });
+        let terminal = self.relay.as_ref().filter(|_| link.is_none()).map(|relay| {
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, relay.has_typed());
+            fds.push(PollFd::from_borrowed_fd(relay.master(), flags));
+            let input = if relay.wants_input() { PollFlags::IN } else { PollFlags::empty() };
+            if relay.wants_input() {
+                fds.push(PollFd::from_borrowed_fd(stdin(), input));
+            }
+            (fds.len() - 1 - usize::from(relay.wants_input()), relay.wants_input())
+        });
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let ready = |index: usize| !fds[index].revents().is_empty();
+        let mut events = Events { signals: ready(0), ended: ready(1), ..Events::default() };
+        events.link = link.is_some_and(ready);
+        if let Some((master, input)) = terminal {
+            let happened = fds[master].revents();
+            events.output = happened.contains(PollFlags::IN);
+            events.room = happened.contains(PollFlags::OUT);
+            events.input = input && ready(master + 1);
+            if happened.contains(PollFlags::HUP) && !events.output && !events.ended {
+                pause(signals, HUNG_UP);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Hears what the child has to say.
+    fn listen(&mut self) -> Result<(), Error> {
+        let Some(link) = &self.container.link else { return Ok(()) };
+        match link.hear().map_err(Error::Supervise)? {
+            Heard::Terminal(master) => {
+                if let Some(host) = self.host.take() {
+                    self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
+                }
+            }
+            Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
+            Heard::End => {
+                self.container.link = None;
+                if let Some(relay) = &mut self.relay {
+                    relay.begin().map_err(Error::Supervise)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_signals(&mut self, signals: &Signals) -> Result<(), Error> {
+        let mut buffer = [None; 16];
+        if read_signals(signals.fd.as_fd(), &mut buffer).is_err() {
+            return Ok(());
+        }
+        for info in buffer.into_iter().flatten() {
+            self.pass_signal(info.signal)?;
+        }
+        Ok(())
+    }
+
+    fn pass_signal(&mut self, signal: Signal) -> Result<(), Error> {
+        let ends = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].contains(&signal);
+        if self.container.link.is_some() {
+            // There is no command yet that could be told.
+            return if ends { Err(Error::Interrupted(signal.as_raw())) } else { Ok(()) };
+        }
+        if let Some(relay) = &mut self.relay {
+            if signal == Signal::WINCH {
+                relay.resize();
+                return Ok(());
+            }
+            if relay.type_signal(signal) {
+                relay.pass_input();
+                return Ok(());
+            }
+        }
+        let _ = pidfd_send_signal(&self.container.pidfd, signal);
+        if ends && is_lost_on(self.container.pid, signal) {
+            self.ended_by = Some(signal);
+            let _ = pidfd_send_signal(&self.container.pidfd, Signal::KILL);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u8, Error> {
+        if let Some(relay) = &mut self.relay {
+            while relay.pass_output() {}
+        }
+        let status = self.container.wait().map_err(Error::Supervise)?;
+        Ok(self.ended_by.map_or(status, |signal| 128 + signal.as_raw() as u8))
+    }
+}
+
+fn pause(signals: BorrowedFd<'_>, time: Duration) {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
+    let _ = poll(&mut [PollFd::from_borrowed_fd(signals, PollFlags::IN)], Some(&timeout));
+}
+
+/// Whether the kernel drops `signal` on its way to `pid`: a PID 1 that has no handler gets none of the signals whose default
+/// is to end a process (pid_namespaces(7)). Nobody who sends SIGTERM means that, so husk does what the default would.
+fn is_lost_on(pid: Pid, signal: Signal) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else {
+        return false;
+    };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let is_init = field("NSpid:").is_some_and(|pids| {
+        pids.split_ascii_whitespace().nth(1).is_some() && pids.split_ascii_whitespace().last() == Some("1")
+    });
+    let set = |name| {
+        let bits = field(name).and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        SignalSet::from_bits(bits.unwrap_or(u64::MAX))
+    };
+    is_init && ["SigCgt:", "SigIgn:", "SigBlk:"].iter().all(|name| !set(name).contains(signal))
+}
+
+/// The error that a failure in the child is.
+fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) -> Error {
+    let (steps, numbers) = plan.program();
+    let index = numbers.get(usize::from(failure.step)).copied().unwrap_or(0);
+    if let (Some(Step::Exec(exec)), Some(root), Call::Execve) =
+        (steps.get(usize::from(failure.step)), root, failure.call)
+    {
+        let _ = (exec, root);
+    }
+    debug_assert!(matches!(plan.steps[index].action, Action::Child(_)));
+    Error::step(plan, index, failure.call.name(), failure.errno, failure.kernel_log())
+}

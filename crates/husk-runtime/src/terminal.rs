@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The person's terminal, and what passes between it and the container's own.
+
+use husk_spec::{Stdio, Terminal};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, read, write};
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize,
+    tcsetattr, tcsetwinsize,
+};
+
+/// Control-C, Control-D and Control-\, as line disciplines have them unless told otherwise.
+const INTERRUPT: u8 = 3;
+const END_OF_FILE: u8 = 4;
+const QUIT: u8 = 28;
+
+const CHUNK: usize = 16 * 1024;
+
+/// The terminal that husk was called from.
+#[derive(Debug)]
+pub(crate) struct HostTerminal {
+    stdio: Vec<Stdio>,
+    /// Its settings when husk came, if standard input is one.
+    settings: Option<Termios>,
+    /// Whether somebody types into it and reads from it: then it is made raw, and the container's own does the editing.
+    interactive: bool,
+    raw: bool,
+}
+
+impl HostTerminal {
+    pub(crate) fn new(terminal: &Terminal) -> Self {
+        let stdio = terminal.stdio.clone();
+        let wanted = |which, fd: BorrowedFd<'_>| stdio.contains(&which) && isatty(fd);
+        let input = wanted(Stdio::Input, stdin());
+        let interactive = input && wanted(Stdio::Output, stdout());
+        let settings = if input { tcgetattr(stdin()).ok() } else { None };
+        Self { stdio, settings, interactive, raw: false }
+    }
+
+    /// What a guard needs to restore it.
+    pub(crate) fn to_restore(&self) -> Option<(BorrowedFd<'static>, &Termios)> {
+        self.settings.as_ref().filter(|_| self.interactive).map(|settings| (stdin(), settings))
+    }
+
+    fn make_raw(&mut self) -> Result<(), Errno> {
+        if let Some(settings) = self.settings.as_ref().filter(|_| self.interactive) {
+            let mut raw = settings.clone();
+            raw.make_raw();
+            tcsetattr(stdin(), OptionalActions::Drain, &raw)?;
+            self.raw = true;
+        }
+        Ok(())
+    }
+
+    /// Where the container's output goes: the first of the three that is a terminal, standard input being one that can be
+    /// written to as a rule.
+    fn output(&self) -> BorrowedFd<'static> {
+        if self.stdio.contains(&Stdio::Output) {
+            stdout()
+        } else if self.stdio.contains(&Stdio::Error) {
+            stderr()
+        } else {
+            stdin()
+        }
+    }
+}
+
+impl Drop for HostTerminal {
+    fn drop(&mut self) {
+        if let (true, Some(settings)) = (self.raw, &self.settings) {
+            let _ = tcsetattr(stdin(), OptionalActions::Drain, settings);
+        }
+    }
+}
+
+/// Copies between the person's terminal and the container's.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    host: HostTerminal,
+    master: OwnedFd,
+    /// What was typed and has not fitted into the container's terminal yet.
+    typed: Vec<u8>,
+    input_open: bool,
+    output_open: bool,
+}
+
+impl Relay {
+    /// Takes the master side of the container's terminal, whose settings become those of the person's.
+    ///
+    /// # Errors
+    /// Those of `tcsetattr(3)` and `fcntl(2)`.
+    pub(crate) fn new(host: HostTerminal, master: OwnedFd) -> Result<Self, Errno> {
+        if let Some(settings) = &host.settings {
+            let mut settings = settings.clone();
+            if !host.interactive {
+                // The person's terminal goes on editing, echoing and sending signals; twice would be once too often.
+                settings.local_modes -= LocalModes::ECHO | LocalModes::ISIG;
+                settings.input_modes -= InputModes::ICRNL;
+                settings.output_modes -= OutputModes::OPOST;
+            }
+            tcsetattr(&master, OptionalActions::Now, &settings)?;
+        }
+        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+        let input_open = host.stdio.contains(&Stdio::Input);
+        Ok(Self { host, master, typed: Vec::new(), input_open, output_open: true })
+    }
+
+    /// From now on keys go to the container as they are typed.
+    ///
+    /// # Errors
+    /// Those of `tcsetattr(3)`.
+    pub(crate) fn begin(&mut self) -> Result<(), Errno> {
+        self.host.make_raw()
+    }
+
+    pub(crate) fn master(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
+    }
+
+    /// Whether more may be read from the person's side.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.input_open && self.typed.is_empty()
+    }
+
+    /// Whether something waits to be written to the container's side.
+    pub(crate) fn has_typed(&self) -> bool {
+        !self.typed.is_empty()
+    }
+
+    /// Gives the container's terminal the size of the person's.
+    pub(crate) fn resize(&self) {
+        if let Ok(size) = tcgetwinsize(self.host.output()) {
+            let _ = tcsetwinsize(&self.master, size);
+        }
+    }
+
+    /// Types a signal's key, so that it reaches whatever is in the foreground inside. False for a signal without one.
+    pub(crate) fn type_signal(&mut self, signal: rustix::process::Signal) -> bool {
+        let key = match signal {
+            rustix::process::Signal::INT => INTERRUPT,
+            rustix::process::Signal::QUIT => QUIT,
+            _ => return false,
+        };
+        self.typed.push(key);
+        true
+    }
+
+    /// Reads what was typed.
+    pub(crate) fn take_input(&mut self) {
+        let mut buffer = [0; CHUNK];
+        match read(stdin(), &mut buffer) {
+            Ok(0) => {
+                self.input_open = false;
+                self.typed.push(END_OF_FILE);
+            }
+            Ok(length) => self.typed.extend_from_slice(&buffer[..length]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.input_open = false,
+        }
+        self.pass_input();
+    }
+
+    /// Passes on what was typed, as much as fits.
+    pub(crate) fn pass_input(&mut self) {
+        match write(&self.master, &self.typed) {
+            Ok(length) => {
+                self.typed.drain(..length);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.typed.clear(),
+        }
+    }
+
+    /// Passes on one chunk of the container's output. False if there is none just now.
+    pub(crate) fn pass_output(&mut self) -> bool {
+        let mut buffer = [0; CHUNK];
+        match read(&self.master, &mut buffer) {
+            Ok(0) | Err(_) => false,
+            Ok(length) => {
+                self.show(&buffer[..length]);
+                true
+            }
+        }
+    }
+
+    fn show(&mut self, mut bytes: &[u8]) {
+        while self.output_open && !bytes.is_empty() {
+            match write(self.host.output(), bytes) {
+                Ok(length) => bytes = &bytes[length..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait_for_room(self.host.output()),
+                Err(_) => self.output_open = false,
+            }
+        }
+    }
+}
+
+/// Somebody may have made the person's terminal non-blocking.
+fn wait_for_room(fd: BorrowedFd<'_>) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let _ = poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], None);
+}
