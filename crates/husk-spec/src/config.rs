@@ -252,6 +252,30 @@ pub struct Sysctl {
     pub value: String,
 }
 
+impl Sysctl {
+    /// The kind of namespace that this parameter belongs to; `None` for one of the whole machine.
+    pub fn namespace(&self) -> Option<NamespaceKind> {
+        match self.name.as_str() {
+            "kernel.hostname" | "kernel.domainname" => Some(NamespaceKind::Uts),
+            "kernel.msgmax"
+            | "kernel.msgmnb"
+            | "kernel.msgmni"
+            | "kernel.msg_next_id"
+            | "kernel.sem"
+            | "kernel.sem_next_id"
+            | "kernel.shmall"
+            | "kernel.shmmax"
+            | "kernel.shmmni"
+            | "kernel.shm_next_id"
+            | "kernel.shm_rmid_forced" => Some(NamespaceKind::Ipc),
+            name if name.starts_with("fs.mqueue.") => Some(NamespaceKind::Ipc),
+            name if name.starts_with("net.") => Some(NamespaceKind::Network),
+            name if name.starts_with("user.") => Some(NamespaceKind::User),
+            _ => None,
+        }
+    }
+}
+
 /// What runs in a container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
@@ -329,4 +353,22 @@ pub struct InvalidConfig {
     pub origin: crate::Origin,
     /// What is wrong with it, and what would be right.
     pub problem: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_parameter_belongs_to_a_namespace_or_to_the_machine() {
+        let namespace = |name: &str| Sysctl { name: name.to_owned(), value: String::new() }.namespace();
+        assert_eq!(namespace("net.ipv4.ip_forward"), Some(NamespaceKind::Network));
+        assert_eq!(namespace("kernel.shmmax"), Some(NamespaceKind::Ipc));
+        assert_eq!(namespace("fs.mqueue.msg_max"), Some(NamespaceKind::Ipc));
+        assert_eq!(namespace("kernel.domainname"), Some(NamespaceKind::Uts));
+        assert_eq!(namespace("user.max_user_namespaces"), Some(NamespaceKind::User));
+        assert_eq!(namespace("kernel.core_pattern"), None);
+        assert_eq!(namespace("vm.swappiness"), None);
+        assert_eq!(namespace("network"), None);
+    }
 }

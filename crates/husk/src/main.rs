@@ -1,1 +1,36 @@
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+//! husk, the people's program: runs a command in a container, and shows how.
+//!
+//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `output` the only place that prints.
+#![forbid(unsafe_code)]
+
+mod caller;
+mod cli;
+mod commands;
+mod failure;
+mod lower;
+mod names;
+mod output;
+
+use std::process::ExitCode;
+
+/// Proves, in debug builds, that nothing allocates between `clone3` and `execve`.
+#[cfg(debug_assertions)]
+#[global_allocator]
+static ALLOCATOR: husk_sys::AllocationGuard<std::alloc::System> =
+    husk_sys::AllocationGuard(std::alloc::System);
+
+fn main() -> ExitCode {
+    let line: Vec<_> = std::env::args_os().collect();
+    match cli::parse(&line) {
+        Ok(cli::Request::Print(text)) => output::text(&text),
+        Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
+        Ok(cli::Request::ExplainRun(run)) => finish(commands::run::explain(&run)),
+        Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
+        Err(failure) => output::failure(&failure),
+    }
+}
+
+fn finish(result: Result<ExitCode, failure::Failure>) -> ExitCode {
+    result.unwrap_or_else(|failure| output::failure(&failure))
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can be typed. Words stay words here: what they mean is [`crate::lower`]'s.
+
+mod refusal;
+mod rootfs;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::StyledStr;
+use clap::error::ErrorKind;
+use clap::{Args, FromArgMatches, Parser, Subcommand};
+
+pub(crate) use rootfs::RootfsNew;
+pub(crate) use run::{Run, RunOptions};
+
+use crate::failure::Failure;
+use run::RunLine;
+
+const ABOUT: &str = "\
+husk runs a command in a container: an ordinary Linux process that sees a root
+file system, processes, users, a host name and a network of its own. There is
+no daemon, no image and nothing to set up; root is not needed.";
+
+const EXAMPLES: &str = "\
+Examples:
+  husk run                            a shell in a root that is thrown away after
+  husk rootfs new web                 a root to keep, in ./web, from busybox
+  husk run -v ./site:/srv web ls /srv a command in it, which sees ./site as /srv
+  husk explain run web                what that does, step by step, and why
+
+`husk run --help` lists the options of a container.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "husk", version, about = ABOUT, after_help = EXAMPLES)]
+#[command(
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    override_usage = "husk COMMAND ..."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+enum Command {
+    /// Run a command in a container
+    Run(RunLine),
+    /// Show each step that a command would take, and take none
+    Explain(Explain),
+    /// Build a root file system
+    Rootfs(Rootfs),
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    #[command(subcommand)]
+    command: Explained,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+enum Explained {
+    /// Show what `husk run` with these arguments would do; needs no privilege
+    #[command(override_usage = run::EXPLAIN_USAGE)]
+    Run(RunLine),
+}
+
+#[derive(Debug, Args)]
+struct Rootfs {
+    #[command(subcommand)]
+    command: RootfsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RootfsCommand {
+    /// Build a root file system in a new directory
+    New(RootfsNew),
+}
+
+/// What is asked of husk.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// To print this: a help text, the version.
+    Print(StyledStr),
+    /// `husk run`.
+    Run(Run),
+    /// `husk explain run`.
+    ExplainRun(Run),
+    /// `husk rootfs new`.
+    RootfsNew(RootfsNew),
+}
+
+/// Reads a command line, of which the first word is husk's own name.
+///
+/// # Errors
+/// Words that husk does not know, or not there.
+pub(crate) fn parse(line: &[OsString]) -> Result<Request, Failure> {
+    parse_with(<Cli as clap::CommandFactory>::command(), line)
+}
+
+fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Failure> {
+    let parsed = command.try_get_matches_from(line).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(e) => {
+            return match e.kind() {
+                // `husk` and `husk rootfs` alone ask what there is.
+                ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(Request::Print(e.render())),
+                _ => Err(refusal::failure_of(&e, line)),
+            };
+        }
+    };
+    Ok(match cli.command {
+        Command::Run(run) => Request::Run(run.split(line)),
+        Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
+        Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new),
+    })
+}
+
+/// Whether this line is one of `husk run`, whose failures have an exit status of their own.
+fn is_run(line: &[OsString]) -> bool {
+    line.get(1).is_some_and(|word| word == OsStr::new("run"))
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A command line that clap refuses, in husk's words.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::is_run;
+use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
+
+/// Options of other container programs that people will type, why husk does not take them, and what to do instead.
+const FOREIGN: &[(&[&str], &str, &str)] = &[
+    (
+        &["--privileged"],
+        "husk has no switch that gives everything away at once",
+        "say what is needed: --cap-add, --device, --userns=host, --share",
+    ),
+    (
+        &["-d", "--detach"],
+        "a container of husk runs in the foreground",
+        "leave it to the shell: husk run ... &",
+    ),
+    (
+        &["-p", "--publish", "-P", "--publish-all", "--expose"],
+        "a container has a network of its own with loopback alone, so there is nothing to publish",
+        "--network=host gives it the host's network",
+    ),
+    (&["--entrypoint"], "a root file system has no entry point", "write the command after ROOTFS"),
+    (
+        &["-m", "--memory", "--cpus", "--cpu-shares", "--pids-limit"],
+        "husk has no cgroup limits yet",
+        "--ulimit limits each process: --ulimit as=1073741824",
+    ),
+    (&["--security-opt"], "husk has an option for each", "--allow-setuid, --hardened, --cap-add, --cap-drop"),
+    (
+        &["--group-add"],
+        "supplementary groups are those of the container's /etc/group",
+        "--user USER:GROUP sets the group",
+    ),
+    (&["--volumes-from", "--volume-driver"], "husk has no named volumes", "-v ./DIR:DST shows a directory"),
+    (
+        &["--add-host", "--dns"],
+        "husk writes no /etc/hosts and no resolv.conf",
+        "edit the files in ROOTFS, or -v ./hosts:/etc/hosts",
+    ),
+    (
+        &["--restart", "--pull", "--platform", "--gpus"],
+        "husk has nothing like it",
+        "`husk run --help` lists the options",
+    ),
+];
+
+/// What a person is told about an error of clap's.
+pub(super) fn failure_of(error: &clap::Error, line: &[OsString]) -> Failure {
+    let (problem, hint) = words_of(error);
+    let help = format!("`{} --help` lists what there is", command_of(line));
+    Failure {
+        doing: "reading the command line".to_owned(),
+        problem,
+        hints: vec![hint.unwrap_or(help)],
+        status: if is_run(line) { RUN_FAILED } else { COMMAND_FAILED },
+    }
+}
+
+fn words_of(error: &clap::Error) -> (String, Option<String>) {
+    let text = |kind| context(error, kind).unwrap_or_default();
+    // clap says `--name <NAME>` where the option is meant.
+    let argument = text(ContextKind::InvalidArg);
+    let option = argument.split(' ').next().unwrap_or_default().trim_end_matches('=');
+    match error.kind() {
+        ErrorKind::UnknownArgument if option.starts_with('-') => unknown_option(error, option),
+        ErrorKind::UnknownArgument => (format!("{argument}: one word too many"), None),
+        ErrorKind::InvalidSubcommand => {
+            let suggested = context(error, ContextKind::SuggestedSubcommand);
+            let problem = format!("there is no command {}", text(ContextKind::InvalidSubcommand));
+            (problem, suggested.map(|suggested| format!("did you mean {suggested}?")))
+        }
+        ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_empty() => {
+            (format!("{option}: a value is missing: {argument}"), None)
+        }
+        ErrorKind::InvalidValue => {
+            let valid = text(ContextKind::ValidValue);
+            (format!("{option} {}: the choice is {valid}", text(ContextKind::InvalidValue)), None)
+        }
+        ErrorKind::TooManyValues => (
+            format!("{option}={}: it takes no value", text(ContextKind::InvalidValue)),
+            Some(format!("write {option}")),
+        ),
+        ErrorKind::ArgumentConflict => {
+            let prior = text(ContextKind::PriorArg);
+            (format!("{option} and {} exclude each other", prior.split(' ').next().unwrap_or_default()), None)
+        }
+        ErrorKind::MissingRequiredArgument => (format!("{argument} is missing"), None),
+        ErrorKind::InvalidUtf8 => ("a word is not valid UTF-8 where only text makes sense".to_owned(), None),
+        _ => {
+            let message = error.to_string();
+            let first = message.lines().next().unwrap_or_default();
+            (first.trim_start_matches("error: ").to_owned(), None)
+        }
+    }
+}
+
+fn unknown_option(error: &clap::Error, option: &str) -> (String, Option<String>) {
+    if let Some((_, why, instead)) = FOREIGN.iter().find(|(names, ..)| names.contains(&option)) {
+        return (format!("{option}: {why}"), Some((*instead).to_owned()));
+    }
+    let suggested = context(error, ContextKind::SuggestedArg);
+    (format!("{option}: unknown option"), suggested.map(|suggested| format!("did you mean {suggested}?")))
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    error.get(kind).map(|value| match value {
+        ContextValue::Strings(words) => words.join(", "),
+        other => other.to_string(),
+    })
+}
+
+/// The command that a line is of, as far as it can be told: `husk explain run`.
+fn command_of(line: &[OsString]) -> String {
+    let words = || line.iter().skip(1).filter_map(|word| word.to_str());
+    let known: &[&str] = match words().next() {
+        Some("run") => &["run"],
+        Some("explain") => &["explain", "run"],
+        Some("rootfs") => &["rootfs", "new"],
+        _ => &[],
+    };
+    let typed = words().zip(known).take_while(|(word, known)| word == *known).count();
+    std::iter::once("husk").chain(known[..typed].iter().copied()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The words of `husk rootfs`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+const USAGE: &str = "husk rootfs new DIR [OPTIONS]";
+
+const AFTER: &str = "\
+DIR must be new or empty; if anything fails it stays as it was. With no busybox
+on this host the root is built as with --from host, and husk says so.";
+
+/// `husk rootfs new` as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(override_usage = USAGE, after_help = AFTER)]
+pub(crate) struct RootfsNew {
+    /// The directory to build it in
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Whose programs it gets
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) from: Option<From>,
+    /// With --from host: more programs, by name or path
+    #[arg(long, value_name = "PROGRAM", num_args = 1..)]
+    pub(crate) add: Vec<String>,
+    /// bin/{busybox,sh,ls,ps,echo} and proc/ alone
+    #[arg(long, conflicts_with_all = ["from", "add"])]
+    pub(crate) minimal: bool,
+}
+
+/// Whose programs a root gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// This host's busybox, with a link for each of its applets (the default)
+    Busybox,
+    /// This host's sh, ls, ps, id, mount and the like, with their libraries
+    Host,
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The words of `husk run`. Where Docker and Podman have an option for something, it has the same name and form here.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Args};
+
+const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk run [OPTIONS] -- [COMMAND [ARG...]]";
+
+pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk explain run [OPTIONS] -- [COMMAND [ARG...]]";
+
+const AFTER: &str = "\
+The first word after the options is always ROOTFS, a directory; all that follow
+are the command's, also those that look like options. With no ROOTFS, or `--` in
+its place, a default root is used and its writes are thrown away. The default
+COMMAND is /bin/sh.
+
+Exit status: the command's; 128+N if signal N ended it; 125 if husk failed, 126 if
+the command could not be executed, 127 if it was not found.";
+
+/// `husk run` as it was typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Its options.
+    pub(crate) options: RunOptions,
+    /// ROOTFS, `None` for the default root.
+    pub(crate) rootfs: Option<OsString>,
+    /// The command and its arguments; empty for the default command.
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `husk run` as clap sees it.
+#[derive(Debug, Args)]
+#[command(
+    about = "Run a command in a container",
+    override_usage = USAGE,
+    after_help = AFTER,
+    args_override_self = true,
+    disable_help_flag = true
+)]
+pub(super) struct RunLine {
+    #[command(flatten)]
+    options: RunOptions,
+    /// ROOTFS and the command.
+    #[arg(value_name = "ROOTFS", trailing_var_arg = true, hide = true)]
+    words: Vec<OsString>,
+}
+
+impl RunLine {
+    /// Tells ROOTFS from the command. clap drops the `--` that stands in the place of ROOTFS; but its words are the end of
+    /// the line, so the word before them says whether there was one.
+    pub(super) fn split(self, line: &[OsString]) -> Run {
+        let Self { options, words } = self;
+        let before = line.len().checked_sub(words.len() + 1).map(|last| &line[last]);
+        if before.is_some_and(|word| word == "--") {
+            return Run { options, rootfs: None, command: words };
+        }
+        let mut words = words.into_iter().peekable();
+        let rootfs = words.next();
+        // `husk run ROOTFS -- COMMAND`: what a person means who always writes it.
+        words.next_if(|word| word == "--");
+        Run { options, rootfs, command: words.collect() }
+    }
+}
+
+/// The options of `husk run`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct RunOptions {
+    /// Name of the container; one is made up otherwise
+    #[arg(long, value_name = "NAME", help_heading = "Container")]
+    pub(crate) name: Option<String>,
+    /// Host name inside; the container's name otherwise
+    #[arg(long, short = 'h', value_name = "NAME", help_heading = "Container")]
+    pub(crate) hostname: Option<String>,
+    /// Put a small PID 1 before the command: it forwards signals and reaps
+    #[arg(long, help_heading = "Container")]
+    pub(crate) init: bool,
+    /// Print the plan, then run
+    #[arg(long, help_heading = "Container")]
+    pub(crate) explain: bool,
+    /// Print no notes
+    #[arg(long, short, help_heading = "Container")]
+    pub(crate) quiet: bool,
+    /// Accepted: a container of husk always goes with its command
+    #[arg(long, help_heading = "Container")]
+    pub(crate) rm: bool,
+    /// Print this help (-h is --hostname, as in Docker)
+    #[arg(long, action = ArgAction::Help, help_heading = "Container")]
+    pub(crate) help: Option<bool>,
+
+    /// Variable of the environment; NAME alone takes your value
+    #[arg(long, short, value_name = "NAME[=VALUE]", help_heading = "Command")]
+    pub(crate) env: Vec<OsString>,
+    /// Such variables from a file, one a line; # begins a comment
+    #[arg(long, value_name = "FILE", help_heading = "Command")]
+    pub(crate) env_file: Vec<OsString>,
+    /// Working directory inside
+    #[arg(long, short, value_name = "DIR", help_heading = "Command")]
+    pub(crate) workdir: Option<OsString>,
+    /// Who the command runs as: names or numbers of the container
+    #[arg(long, short, value_name = "USER[:GROUP]", help_heading = "Command")]
+    pub(crate) user: Option<String>,
+    /// File mode creation mask, octal
+    #[arg(long, value_name = "MASK", help_heading = "Command")]
+    pub(crate) umask: Option<String>,
+    /// Resource limit: nofile=1024:4096, core=unlimited
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Command")]
+    pub(crate) ulimit: Vec<String>,
+    /// Accepted: standard input always stays open
+    #[arg(long, short, help_heading = "Command")]
+    pub(crate) interactive: bool,
+    /// Give the command a terminal also where you have none
+    #[arg(long, short, help_heading = "Command")]
+    pub(crate) tty: bool,
+
+    /// Show SRC of the host at DST: ro, rw, suid, dev, noexec, noidmap, ...
+    #[arg(long, short, value_name = "SRC:DST[:OPTIONS]", help_heading = "Files")]
+    pub(crate) volume: Vec<OsString>,
+    /// The same in words: type=bind|tmpfs,src=...,dst=...,ro,tmpfs-size=64m
+    #[arg(long, value_name = "KEY=VALUE,...", help_heading = "Files")]
+    pub(crate) mount: Vec<OsString>,
+    /// Empty file system in memory at DST: size=64m,mode=1777,exec
+    #[arg(long, value_name = "DST[:OPTIONS]", help_heading = "Files")]
+    pub(crate) tmpfs: Vec<OsString>,
+    /// Show a device of the host
+    #[arg(long, value_name = "SRC[:DST[:rwm]]", help_heading = "Files")]
+    pub(crate) device: Vec<OsString>,
+    /// Refuse writes to ROOTFS
+    #[arg(long, help_heading = "Files")]
+    pub(crate) read_only: bool,
+    /// Throw writes to ROOTFS away in the end
+    #[arg(long, help_heading = "Files")]
+    pub(crate) ephemeral: bool,
+    /// Enter ROOTFS by chroot(2), for where pivot_root(2) cannot work. Gives up: the host's root stays mounted below, and CAP_SYS_CHROOT is enough to reach it
+    #[arg(long, help_heading = "Files")]
+    pub(crate) chroot: bool,
+
+    /// auto: all ids that you may map; single: yours alone; host: no user namespace
+    #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
+    pub(crate) userns: Option<String>,
+    /// Keep the host's: user pid net ipc uts cgroup time
+    #[arg(long, value_name = "KIND,...", help_heading = "Namespaces")]
+    pub(crate) share: Vec<String>,
+    /// Enter another process's
+    #[arg(long, value_name = "KIND=PID|PATH", help_heading = "Namespaces")]
+    pub(crate) join: Vec<OsString>,
+    /// none (the default): loopback alone; host: as --share net
+    #[arg(long, alias = "net", value_name = "MODE", help_heading = "Namespaces")]
+    pub(crate) network: Option<OsString>,
+    /// host: as --share pid
+    #[arg(long, value_name = "MODE", hide = true)]
+    pub(crate) pid: Option<OsString>,
+    /// host: as --share ipc
+    #[arg(long, value_name = "MODE", hide = true)]
+    pub(crate) ipc: Option<OsString>,
+    /// host: as --share uts
+    #[arg(long, value_name = "MODE", hide = true)]
+    pub(crate) uts: Option<OsString>,
+    /// host: as --share cgroup
+    #[arg(long, value_name = "MODE", hide = true)]
+    pub(crate) cgroupns: Option<OsString>,
+    /// Set CLOCK_MONOTONIC ahead, or back: 3600, -0.5, 1d12h
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, help_heading = "Namespaces")]
+    pub(crate) monotonic: Option<String>,
+    /// Set CLOCK_BOOTTIME, and so uptime, ahead or back
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, help_heading = "Namespaces")]
+    pub(crate) boottime: Option<String>,
+    /// Kernel parameter of the container's namespaces
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Namespaces")]
+    pub(crate) sysctl: Vec<String>,
+
+    /// Add capabilities to the default ones; ALL for all
+    #[arg(long, value_name = "CAP,...", help_heading = "Security")]
+    pub(crate) cap_add: Vec<String>,
+    /// Take capabilities away
+    #[arg(long, value_name = "CAP,...", help_heading = "Security")]
+    pub(crate) cap_drop: Vec<String>,
+    /// Let set-user-id programs raise privileges (no no_new_privs)
+    #[arg(long, help_heading = "Security")]
+    pub(crate) allow_setuid: bool,
+    /// No /sys, and only processes in /proc
+    #[arg(long, help_heading = "Security")]
+    pub(crate) hardened: bool,
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn words(line: &[&str]) -> Vec<OsString> {
+    std::iter::once("husk").chain(line.iter().copied()).map(OsString::from).collect()
+}
+
+fn run(line: &[&str]) -> Run {
+    match parse(&words(line)) {
+        Ok(Request::Run(run) | Request::ExplainRun(run)) => run,
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+/// ROOTFS and the command.
+fn split(line: &[&str]) -> (Option<String>, String) {
+    let run = run(line);
+    let text = |word: OsString| word.into_string().expect("UTF-8");
+    (run.rootfs.map(text), run.command.into_iter().map(text).collect::<Vec<_>>().join(" "))
+}
+
+fn refusal(line: &[&str]) -> (u8, String) {
+    let failure = parse(&words(line)).expect_err("a refusal");
+    (failure.status, failure.to_string())
+}
+
+/// A help text as on a terminal of 80 columns.
+fn help(line: &[&str]) -> String {
+    match parse_with(Cli::command().term_width(80), &words(line)) {
+        Ok(Request::Print(text)) => text.to_string(),
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_first_word_is_always_rootfs_and_the_rest_the_commands() {
+    let root = || Some("root".to_owned());
+    assert_eq!(split(&["run"]), (None, String::new()));
+    assert_eq!(split(&["run", "root"]), (root(), String::new()));
+    assert_eq!(split(&["run", "root", "ls"]), (root(), "ls".into()));
+    assert_eq!(split(&["run", "root", "ls", "-l", "--color", "-e"]), (root(), "ls -l --color -e".into()));
+    assert_eq!(split(&["run", "--name", "x", "root", "--name", "y"]), (root(), "--name y".into()));
+    assert_eq!(split(&["run", "root", "sh", "--", "x"]), (root(), "sh -- x".into()));
+    assert_eq!(split(&["run", "root", "run", "--help"]), (root(), "run --help".into()));
+}
+
+#[test]
+fn two_dashes_in_the_place_of_rootfs_mean_the_default_root() {
+    assert_eq!(split(&["run", "--"]), (None, String::new()));
+    assert_eq!(split(&["run", "--", "ls"]), (None, "ls".into()));
+    assert_eq!(split(&["run", "--", "ls", "--", "-l"]), (None, "ls -- -l".into()));
+    assert_eq!(split(&["run", "--", "--", "x"]), (None, "-- x".into()));
+    assert_eq!(split(&["run", "-it", "--name", "x", "--", "ls", "-l"]), (None, "ls -l".into()));
+    assert_eq!(split(&["explain", "run", "--", "ls"]), (None, "ls".into()));
+}
+
+#[test]
+fn two_dashes_after_rootfs_are_passed_over_once() {
+    assert_eq!(split(&["run", "root", "--"]), (Some("root".into()), String::new()));
+    assert_eq!(split(&["run", "root", "--", "ls", "-l"]), (Some("root".into()), "ls -l".into()));
+    assert_eq!(split(&["run", "root", "--", "--", "ls"]), (Some("root".into()), "-- ls".into()));
+}
+
+#[test]
+fn options_are_taken_in_every_form_that_people_type() {
+    let of = |line: &[&str]| run(line).options;
+    for line in
+        [&["run", "-it"][..], &["run", "-ti"], &["run", "-i", "-t"], &["run", "--tty", "--interactive"]]
+    {
+        let options = of(line);
+        assert!(options.tty && options.interactive, "{line:?}");
+    }
+    assert_eq!(of(&["run", "-eA=1", "-e", "B=2", "--env=C=3"]).env, ["A=1", "B=2", "C=3"]);
+    assert_eq!(of(&["run", "-h", "sag"]).hostname.as_deref(), Some("sag"));
+    assert_eq!(of(&["run", "-w/srv"]).workdir.as_deref(), Some(OsStr::new("/srv")));
+    assert_eq!(of(&["run", "--boottime", "-1.5"]).boottime.as_deref(), Some("-1.5"));
+    assert_eq!(of(&["run", "--net=host"]).network.as_deref(), Some(OsStr::new("host")));
+}
+
+#[test]
+fn of_an_option_that_has_one_value_the_last_counts() {
+    assert_eq!(run(&["run", "--name", "a", "--name", "b", "-t", "-t"]).options.name.as_deref(), Some("b"));
+}
+
+#[test]
+fn explain_takes_the_arguments_of_run() {
+    let line = ["run", "--tmpfs", "/x", "-v", ".:/y", "root", "ls"];
+    let explained: Vec<_> = std::iter::once("explain").chain(line).collect();
+    assert_eq!(run(&explained), run(&line));
+}
+
+#[test]
+fn words_need_not_be_utf_8_where_they_are_paths() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut line = words(&["run", "-v"]);
+    line.extend([b"/a\xff:/b".to_vec(), b"r\xff".to_vec(), b"c\xff".to_vec()].map(OsString::from_vec));
+    let Ok(Request::Run(run)) = parse(&line) else { panic!("not taken") };
+    assert_eq!(run.rootfs, Some(line[4].clone()));
+    assert_eq!((run.command[0].clone(), run.options.volume[0].clone()), (line[5].clone(), line[3].clone()));
+}
+
+#[test]
+fn the_help_of_husk_fits_a_screen() {
+    let help = help(&["--help"]);
+    assert!(help.lines().count() <= 24, "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    insta::assert_snapshot!(help);
+}
+
+#[test]
+fn husk_alone_prints_its_help() {
+    assert_eq!(help(&[]), help(&["--help"]));
+}
+
+#[test]
+fn the_help_of_every_command() {
+    for command in [&["run"][..], &["explain"], &["explain", "run"], &["rootfs"], &["rootfs", "new"]] {
+        let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
+        insta::assert_snapshot!(command.join("_"), help(&line));
+    }
+}
+
+#[test]
+fn the_version() {
+    let version = help(&["--version"]);
+    assert_eq!(version, help(&["-V"]));
+    assert_eq!(version, format!("husk {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn refusals() {
+    let lines: &[&[&str]] = &[
+        &["run", "--nmae", "x"],
+        &["run", "-x"],
+        &["run", "--name"],
+        &["run", "-h"],
+        &["run", "--tty=1"],
+        &["run", "--user", "-1"],
+        &["run", "--privileged"],
+        &["run", "-p", "80:80"],
+        &["run", "-d"],
+        &["explain", "run", "--nope"],
+        &["explain", "rnu"],
+        &["rnu"],
+        &["--nope"],
+        &["rootfs", "new"],
+        &["rootfs", "new", "a", "b"],
+        &["rootfs", "new", "a", "--from", "image"],
+        &["rootfs", "new", "a", "--minimal", "--from", "host"],
+    ];
+    let all: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let (status, message) = refusal(line);
+            format!("$ husk {}   # {status}\n{message}\n", line.join(" "))
+        })
+        .collect();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_word_that_is_not_text_where_it_must_be() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut line = words(&["run", "--name"]);
+    line.push(OsString::from_vec(vec![0xff]));
+    insta::assert_snapshot!(parse(&line).expect_err("a refusal").to_string());
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The only place of husk that prints.
+#![expect(clippy::print_stderr, reason = "this module prints for all others")]
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::builder::StyledStr;
+
+use crate::failure::{COMMAND_FAILED, Failure};
+
+/// Prints what was asked for, such as a help text, on standard output.
+pub(crate) fn text(text: &StyledStr) -> ExitCode {
+    let rendered = if colour(&io::stdout()) { text.ansi().to_string() } else { text.to_string() };
+    // A reader that has gone (`husk --help | head -1`) is no failure; a full disk is.
+    match io::stdout().write_all(rendered.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("husk: writing to standard output: {e}");
+            ExitCode::from(COMMAND_FAILED)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints `failure` on standard error and gives the exit status that it leads to.
+pub(crate) fn failure(failure: &Failure) -> ExitCode {
+    let (red, yellow, off) =
+        if colour(&io::stderr()) { ("\x1b[1;31m", "\x1b[33m", "\x1b[0m") } else { ("", "", "") };
+    let Failure { doing, problem, hints, status } = failure;
+    let mut message = format!("{red}husk:{off} {doing}: {problem}\n");
+    for hint in hints {
+        message += &format!("  {yellow}hint:{off} {hint}\n");
+    }
+    // In one write, so that lines of other processes do not come between. If it fails there is nobody left to tell.
+    let _ = io::stderr().write_all(message.as_bytes());
+    ExitCode::from(*status)
+}
+
+/// Prints something worth knowing that stops nothing.
+pub(crate) fn note(note: &str) {
+    let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());
+}
+
+fn colour(stream: &impl IsTerminal) -> bool {
+    wants_colour(stream.is_terminal(), |name| std::env::var_os(name))
+}
+
+/// <https://no-color.org> first, then <https://bixense.com/clicolors>, then whether somebody is looking.
+fn wants_colour(terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    if set("NO_COLOR") {
+        return false;
+    }
+    let forced = set("CLICOLOR_FORCE") && variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    forced || (terminal && variable("TERM").is_some_and(|term| term != "dumb"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn colour_with(terminal: bool, environment: &[(&str, &str)]) -> bool {
+        wants_colour(terminal, |name| {
+            environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn colour_is_for_terminals_that_can_and_people_who_want() {
+        assert!(colour_with(true, &[("TERM", "xterm")]));
+        assert!(!colour_with(false, &[("TERM", "xterm")]));
+        assert!(!colour_with(true, &[("TERM", "dumb")]));
+        assert!(!colour_with(true, &[]));
+        assert!(!colour_with(true, &[("TERM", "xterm"), ("NO_COLOR", "1")]));
+        assert!(colour_with(true, &[("TERM", "xterm"), ("NO_COLOR", "")]));
+        assert!(colour_with(false, &[("CLICOLOR_FORCE", "1")]));
+        assert!(!colour_with(false, &[("CLICOLOR_FORCE", "0")]));
+        assert!(!colour_with(false, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    }
+}
