@@ -1,1 +1,5 @@
+//! Carries a plan out: effects on the host, the container's life, its terminal, errors, root filesystems.
 
+pub mod elf;
+pub mod ldcache;
+pub mod shebang;
