@@ -97,8 +97,9 @@ impl Arch {
     #[cfg(target_arch = "aarch64")]
     pub const HOST: Arch = Arch { machine: raw::EM_AARCH64.0, class: Class::Elf64, big_endian: false };
 
-    /// Whether a kernel of [`Arch::HOST`] runs such programs itself, without an emulator: its own, and the 32-bit ones of the
-    /// same family. (An arm64 processor may lack 32-bit mode; then the kernel says so with ENOEXEC.)
+    /// Whether a kernel of [`Arch::HOST`] runs such programs itself, without an emulator: its own, and the
+    /// 32-bit ones of the same family. (An arm64 processor may lack 32-bit mode; then the kernel says so with
+    /// ENOEXEC.)
     pub fn runs_here(self) -> bool {
         let elder = match raw::Machine(Arch::HOST.machine) {
             raw::EM_X86_64 => raw::EM_386,
@@ -148,7 +149,8 @@ pub struct Image {
     pub arch: Arch,
     /// Whether its type is one that the kernel runs (`ET_EXEC`, `ET_DYN`), not an object file or a core dump.
     pub runnable: bool,
-    /// `PT_INTERP`: the dynamic linker it asks for, without the closing NUL. None for a static program or a library.
+    /// `PT_INTERP`: the dynamic linker it asks for, without the closing NUL. None for a static program or a
+    /// library.
     pub interpreter: Option<Vec<u8>>,
     dynamic: Option<Extent>,
     loads: Vec<Load>,
@@ -245,7 +247,8 @@ where
     Ok(image)
 }
 
-/// The kernel insists that the path be two to `PATH_MAX` bytes with its NUL, and NUL-terminated (`load_elf_binary`).
+/// The kernel insists that the path be two to `PATH_MAX` bytes with its NUL, and NUL-terminated
+/// (`load_elf_binary`).
 fn interpreter<S: ReadAt + ?Sized>(source: &S, place: Extent) -> Result<Vec<u8>, ElfError> {
     const BAD: &str = "PT_INTERP is not a path";
     let size = usize::try_from(place.size).unwrap_or(usize::MAX);
@@ -363,7 +366,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A 64-bit little-endian file: header, three program headers, the interpreter, strings, the dynamic section.
+    /// A 64-bit little-endian file: header, three program headers, the interpreter, strings, the dynamic
+    /// section.
     fn sample(machine: u16) -> Vec<u8> {
         const STRINGS: &[u8] = b"\0libc.so.6\0/opt/lib:$ORIGIN\0/old\0";
         const INTERPRETER: &[u8] = b"/lib/ld.so\0";

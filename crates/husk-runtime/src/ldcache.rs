@@ -1,7 +1,8 @@
-//! `/etc/ld.so.cache`: which file a library's name stands for on this host, as ldconfig(8) left it for ld.so(8).
+//! `/etc/ld.so.cache`: which file a library's name stands for on this host, as ldconfig(8) left it for
+//! ld.so(8).
 //!
-//! The format is glibc's `sysdeps/generic/dl-cache.h`: a header, entries of 24 bytes, strings. Until glibc 2.32 the file
-//! could begin with the older format (`ld.so-1.7.0`), with the newer one embedded after it.
+//! The format is glibc's `sysdeps/generic/dl-cache.h`: a header, entries of 24 bytes, strings. Until glibc
+//! 2.32 the file could begin with the older format (`ld.so-1.7.0`), with the newer one embedded after it.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -19,7 +20,8 @@ const ENTRY: usize = 24;
 /// `FLAG_ELF_LIBC6`: the only type of library that is still made.
 const LIBC6: u32 = 3;
 
-/// A cache that has a header. Its entries are looked at when asked for: a hostile one costs no more than its size.
+/// A cache that has a header. Its entries are looked at when asked for: a hostile one costs no more than its
+/// size.
 #[derive(Debug, Clone)]
 pub struct LdCache {
     /// From the newer header on: string offsets count from there.
@@ -72,7 +74,8 @@ impl LdCache {
         })
     }
 
-    /// The files that `soname` may stand for in a program of this machine, baseline variants only, best first.
+    /// The files that `soname` may stand for in a program of this machine, baseline variants only, best
+    /// first.
     pub fn lookup<'a>(&'a self, soname: &'a [u8], arch: Arch) -> impl Iterator<Item = &'a Path> {
         let wanted = flags(arch);
         self.iter()
@@ -91,7 +94,8 @@ impl LdCache {
     }
 }
 
-/// Where the newer format begins: at once, or after the older one, aligned as its 64-bit fields are (4 on i386, else 8).
+/// Where the newer format begins: at once, or after the older one, aligned as its 64-bit fields are (4 on
+/// i386, else 8).
 fn newer_header(bytes: &[u8]) -> Option<usize> {
     if bytes.starts_with(MAGIC) {
         return Some(0);

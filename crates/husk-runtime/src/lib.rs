@@ -2,4 +2,6 @@
 
 pub mod elf;
 pub mod ldcache;
+
+pub mod rootfs;
 pub mod shebang;

@@ -1,4 +1,5 @@
-//! The first line of a script, read as the kernel reads it (`fs/binfmt_script.c`, execve(2) under "Interpreter scripts").
+//! The first line of a script, read as the kernel reads it (`fs/binfmt_script.c`, execve(2) under
+//! "Interpreter scripts").
 
 /// The kernel looks at this many bytes (`BINPRM_BUF_SIZE`).
 pub const HEAD: usize = 256;
@@ -14,8 +15,9 @@ pub struct Shebang<'a> {
     pub argument: Option<&'a [u8]>,
 }
 
-/// Takes apart the `#!` line of a file of which `head` is the beginning. None where the kernel would say ENOEXEC: no `#!`, no
-/// interpreter after it, or one that may go on beyond the bytes that the kernel looks at.
+/// Takes apart the `#!` line of a file of which `head` is the beginning. None where the kernel would say
+/// ENOEXEC: no `#!`, no interpreter after it, or one that may go on beyond the bytes that the kernel looks
+/// at.
 pub fn parse(head: &[u8]) -> Option<Shebang<'_>> {
     let head = &head[..head.len().min(HEAD)];
     let rest = head.strip_prefix(b"#!")?;
