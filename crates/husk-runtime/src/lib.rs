@@ -5,3 +5,4 @@ pub mod ldcache;
 
 pub mod rootfs;
 pub mod shebang;
+pub mod why_exec;
