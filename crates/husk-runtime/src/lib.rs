@@ -2,7 +2,6 @@
 
 pub mod elf;
 pub mod ldcache;
-
 pub mod rootfs;
 pub mod shebang;
 pub mod why_exec;

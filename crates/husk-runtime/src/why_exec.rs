@@ -210,10 +210,18 @@ impl Diagnosis<'_> {
         if self.errno == Errno::TXTBSY {
             return ExecProblem::Busy { command: path };
         }
-        self.content(command, path, depth).unwrap_or_else(|command| match self.errno {
-            Errno::ACCESS => ExecProblem::Denied { command, mode },
-            errno => ExecProblem::Other { command, errno },
-        })
+        match self.content(command, path, depth) {
+            // EACCES does not say whose: the kernel looks at the command first, and so do we, unless all may execute it.
+            Ok(ExecProblem::Interpreter { command, problem })
+                if matches!(*problem, ExecProblem::Denied { mode: of_interpreter, .. }
+                    if !for_all(mode) || for_all(of_interpreter)) =>
+            {
+                ExecProblem::Denied { command, mode }
+            }
+            Ok(problem) => problem,
+            Err(command) if self.errno == Errno::ACCESS => ExecProblem::Denied { command, mode },
+            Err(command) => ExecProblem::Other { command, errno: self.errno },
+        }
     }
 
     /// What the file's content has to say. Nothing wrong with it: the path is given back.
@@ -246,7 +254,7 @@ impl Diagnosis<'_> {
             ExecProblem::NotFound { command: loader, .. } => {
                 Ok(ExecProblem::MissingLoader { command, loader })
             }
-            ExecProblem::Other { .. } | ExecProblem::Denied { .. } => Err(command),
+            ExecProblem::Other { .. } => Err(command),
             problem => Ok(ExecProblem::Interpreter { command, problem: Box::new(problem) }),
         }
     }
@@ -304,6 +312,10 @@ impl Diagnosis<'_> {
         let inside = if path.starts_with(b"/") { path.to_vec() } else { [self.cwd, b"/", path].concat() };
         fs::openat2(self.root.as_fd(), inside, flags | OFlags::CLOEXEC, Mode::empty(), BENEATH)
     }
+}
+
+fn for_all(mode: u32) -> bool {
+    mode & 0o111 == 0o111
 }
 
 /// Whether these bytes could have been typed: no control characters but white space.
