@@ -60,7 +60,7 @@ pub(super) fn installed() -> Vec<Candidate> {
 
 /// All executable files that are called busybox, each once, in the order in which they are found. Only
 /// stat(2) is used: this is on the way of every start with the default root.
-fn candidates(dirs: &[PathBuf]) -> Vec<Candidate> {
+pub(super) fn candidates(dirs: &[PathBuf]) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     for path in dirs.iter().flat_map(|dir| NAMES.map(|name| dir.join(name))) {
         if let Ok(meta) = std::fs::metadata(&path)

@@ -205,3 +205,85 @@ fn libraries_of(tree: &mut Tree, busybox: &Busybox) -> Result<(Vec<PathBuf>, Vec
 fn source(busybox: Busybox, applets: usize) -> Source {
     Source::Busybox { path: busybox.path, is_static: busybox.is_static, applets }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// A root made with what is in `dir` for a busybox.
+    fn minimal(dir: &Path) -> Result<Built, Error> {
+        let busyboxes = busybox::candidates(&[dir.join("host")]);
+        stage(&dir.join("root"), &Recipe::Minimal, &busyboxes)?.commit()
+    }
+
+    /// A directory in which `host/NAME` is a copy of the host's shell: dynamically linked, on most hosts.
+    fn with_busybox(name: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("host")).unwrap();
+        std::fs::copy("/bin/sh", dir.path().join("host").join(name)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_dynamic_busybox_brings_its_libraries() {
+        let dir = with_busybox("busybox");
+        let built = minimal(dir.path()).unwrap();
+        let Source::Busybox { is_static: false, .. } = built.source else { return };
+        assert!(matches!(&built.notes[..], [Note::DynamicBusybox { .. }]), "{:?}", built.notes);
+        assert!(!built.libraries.is_empty());
+        for library in &built.libraries {
+            assert!(built.dir.join(mirror::inside(library)).symlink_metadata().is_ok(), "{library:?}");
+        }
+        let mut chroot = Command::new("unshare");
+        chroot.args(["-r", "chroot"]).arg(&built.dir).args(["/bin/sh", "-c", "echo started"]);
+        let output = chroot.output().unwrap();
+        // Without user namespaces unshare says so itself, before anything runs.
+        if !String::from_utf8_lossy(&output.stderr).starts_with("unshare:") {
+            assert_eq!(output.stdout, b"started\n", "{output:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_busybox_a_minimal_root_is_refused_and_a_full_one_is_of_the_hosts_programs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(minimal(dir.path()), Err(Error::NoBusybox)));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let built = stage(&dir.path().join("root"), &Recipe::Busybox, &[]).unwrap().commit().unwrap();
+        assert!(matches!(built.source, Source::Host { .. }));
+        assert_eq!(built.notes[0], Note::NoBusybox);
+    }
+
+    #[test]
+    fn what_is_called_busybox_and_is_none_is_passed_over() {
+        let dir = with_busybox("busybox.static");
+        let script = dir.path().join("host/busybox");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+        let built = minimal(dir.path()).unwrap();
+        assert!(matches!(built.source, Source::Busybox { path, .. } if path.ends_with("busybox.static")));
+    }
+
+    #[test]
+    fn a_busybox_that_cannot_be_read_is_named_unless_there_is_another() {
+        let dir = with_busybox("busybox");
+        let other = with_busybox("busybox");
+        let mut candidates = busybox::candidates(&[dir.path().join("host"), other.path().join("host")]);
+        std::fs::remove_file(dir.path().join("host/busybox")).unwrap();
+        assert!(busybox::choose(&candidates).unwrap().is_some());
+        candidates.truncate(1);
+        let error = busybox::choose(&candidates).unwrap_err();
+        assert!(error.to_string().contains("host/busybox"), "{error}");
+    }
+
+    #[test]
+    fn a_busybox_without_a_list_of_applets_is_named() {
+        let dir = with_busybox("busybox");
+        let busyboxes = busybox::candidates(&[dir.path().join("host")]);
+        let error = stage(&dir.path().join("root"), &Recipe::Busybox, &busyboxes).err().unwrap();
+        assert!(matches!(error, Error::Applets { .. }), "{error}");
+        assert!(!dir.path().join("root").exists());
+    }
+}
