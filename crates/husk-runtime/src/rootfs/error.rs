@@ -38,7 +38,7 @@ pub enum Error {
     Hidden {
         /// The file asked for.
         path: PathBuf,
-        /// `proc`, `sys` or `dev`.
+        /// `proc`, `sys`, `dev`, `run` or `tmp`.
         top: PathBuf,
     },
     /// A program asked for could not start in the root.

@@ -24,7 +24,7 @@ const TERMINALS: [&str; 6] =
 const TERMINFO: [&str; 3] = ["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo"];
 
 /// Where every container has a mount of its own.
-const HIDDEN: [&str; 3] = ["proc", "sys", "dev"];
+const HIDDEN: [&str; 5] = ["proc", "sys", "dev", "run", "tmp"];
 
 /// The programs, libraries and notes of a root of the host's programs.
 pub(super) type Filled = (Source, Vec<PathBuf>, Vec<Note>);
