@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use husk_runtime::rootfs::{self, Recipe};
-use husk_runtime::why_exec;
+use husk_runtime::why_exec::{self, ExecProblem};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
@@ -105,6 +105,7 @@ fn a_command_that_is_not_there() {
     assert!(!why_exec::is_empty(fs::File::open(root.dir()).unwrap().as_fd()));
     root.check("/bin/nothing", &["NotFound", "has_shell: true", "there is no `/bin/nothing` in the root"]);
     root.check("nothing", &["NotFound", "there is no `nothing` on the PATH"]);
+    root.file("here", "", 0o755).check("here", &["NotFound", "there is no `here` on the PATH"]);
     root.check("/etc/passwd/nothing", &["NotADirectory"]);
 }
 
@@ -226,6 +227,10 @@ fn chains_of_interpreters() {
     }
     root.check("/5", &["ran: exit status: 0"]);
     root.check("/6", &["code: 40,", "TooManyInterpreters"]);
+    for (script, interpreter) in [("a", "/nothing"), ("b", "/a"), ("c", "/b"), ("d", "/c"), ("e", "/d")] {
+        root.file(script, format!("#!{interpreter}\n"), 0o755);
+    }
+    root.check("/e", &["code: 2,", "MissingInterpreter { command: \"/a\""]);
     root.file("self", "#!/self\n", 0o755).check("/self", &["TooManyInterpreters"]);
 }
 
@@ -251,10 +256,15 @@ fn a_hostile_root() {
     link("absolute", &canary);
     link("relative", Path::new("../../../../../../canary"));
     link("magic", Path::new("/proc/self/root"));
-    for command in ["/absolute", "/relative", "/../canary", "/magic/etc/passwd"] {
-        root.check(command, &["NotFound"]);
+    root.file("sneaky", "#!/../../../../../../canary\n", 0o755);
+    // From outside, as husk does: a process in the chroot would be held back by that.
+    let directory = fs::File::open(root.dir()).unwrap();
+    let of = |command: &str| why_exec::diagnose(directory.as_fd(), b"/", command.as_bytes(), Errno::NOENT);
+    for command in ["/absolute", "/relative", "/../canary", "../canary"] {
+        assert!(matches!(of(command), ExecProblem::NotFound { .. }), "{:?}", of(command));
     }
-    root.file("sneaky", "#!/../../../../../../canary\n", 0o755).check("/sneaky", &["MissingInterpreter"]);
+    assert!(matches!(of("/magic/etc/passwd"), ExecProblem::NotFound { .. }), "{:?}", of("/magic/etc/passwd"));
+    assert!(matches!(of("/sneaky"), ExecProblem::MissingInterpreter { .. }), "{:?}", of("/sneaky"));
 
     let sparse = fs::File::create(root.dir().join("sparse")).unwrap();
     sparse.set_len(1 << 35).unwrap();

@@ -35,11 +35,8 @@ impl<'a> Mirror<'a> {
         if !self.brought.insert(real.clone()) {
             return Ok(real);
         }
-        let meta = std::fs::metadata(&real).map_err(Error::io("read", &real))?;
-        if !meta.is_file() {
-            return Err(Error::NotAFile(path.to_owned()));
-        }
         let mut file = File::open(&real).map_err(Error::io("read", &real))?;
+        let meta = file.metadata().map_err(Error::io("read", &real))?;
         let inside = inside(&real);
         if self.tree.kind(inside).is_none() {
             self.tree.copy(&mut file, inside, meta.permissions().mode())?;

@@ -258,12 +258,17 @@ mod tests {
 
     #[test]
     fn what_is_called_busybox_and_is_none_is_passed_over() {
-        let dir = with_busybox("busybox.static");
-        let script = dir.path().join("host/busybox");
-        std::fs::write(&script, "#!/bin/sh\n").unwrap();
-        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
-        let built = minimal(dir.path()).unwrap();
-        assert!(matches!(built.source, Source::Busybox { path, .. } if path.ends_with("busybox.static")));
+        let mut foreign = std::fs::read("/bin/sh").unwrap();
+        // e_machine
+        foreign[18] = 243;
+        for content in [b"#!/bin/sh\n".to_vec(), foreign] {
+            let dir = with_busybox("busybox.static");
+            let impostor = dir.path().join("host/busybox");
+            std::fs::write(&impostor, content).unwrap();
+            std::fs::set_permissions(&impostor, PermissionsExt::from_mode(0o755)).unwrap();
+            let built = minimal(dir.path()).unwrap();
+            assert!(matches!(built.source, Source::Busybox { path, .. } if path.ends_with("busybox.static")));
+        }
     }
 
     #[test]
