@@ -187,11 +187,11 @@ mod tests {
 
     #[test]
     fn the_newer_format_is_found_behind_the_older() {
-        for entries in [1usize, 2] {
+        for (entries, alignment) in [(1usize, 8), (2, 8), (1, 4)] {
             let mut bytes = OLD_MAGIC.to_vec();
             bytes.extend((entries as u32).to_le_bytes());
             bytes.resize(bytes.len() + entries * OLD_ENTRY, 0);
-            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
             bytes.extend(newer(&[(0x0303, "liba.so", "/lib/liba.so", 0)]));
             let cache = LdCache::parse(&bytes).unwrap();
             assert_eq!(found(&cache, "liba.so", x86_64()), ["/lib/liba.so"]);

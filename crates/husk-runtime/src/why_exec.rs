@@ -429,11 +429,11 @@ impl ExecProblem {
     pub fn hint(&self) -> Option<String> {
         use ExecProblem as P;
         Some(match self {
-            P::EmptyRoot => "fill it: remove the directory, then husk rootfs new DIR".into(),
+            P::EmptyRoot => "fill it: husk rootfs new DIR".into(),
             P::NotFound { has_shell: false, .. } => {
                 "there is no /bin/sh in it either: name a command that is, or make a root with husk rootfs new DIR".into()
             }
-            P::NotFound { has_shell: true, .. } => "look at what there is: husk run ROOT /bin/sh".into(),
+            P::NotFound { has_shell: true, .. } => "run /bin/sh in it to see what there is".into(),
             P::NotADirectory { .. } | P::LinkLoop { .. } | P::NotAFile { .. } | P::IsDirectory { .. } => {
                 "name a program".into()
             }
