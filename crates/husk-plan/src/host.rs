@@ -118,6 +118,22 @@ impl Host {
         Ok(host)
     }
 
+    /// Looks at the host as [`Host::probe`] does, but for a root that has not been built yet and will have all mount points.
+    ///
+    /// # Errors
+    /// As [`Host::probe`].
+    pub fn probe_before_root(config: &Config) -> Result<Self, PlanError> {
+        let mut host = Self::probe(&Config { root: None, ..config.clone() })?;
+        host.root_mode = 0o755;
+        if let Some(root) = &config.root {
+            let file_system =
+                root.path.value.ancestors().find_map(|path| statfs(path).ok()).map_or(0, |s| s.f_type as u64);
+            host.file_systems.insert(root.path.value.clone(), file_system);
+        }
+        host.in_root = targets(config).map(|target| (target.clone(), Found::Directory)).collect();
+        Ok(host)
+    }
+
     /// Whether husk's user namespace is the machine's first one, or at least has all ids.
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
@@ -172,11 +188,7 @@ impl Host {
         self.root_mode = fstat(&root).map_err(unreadable)?.st_mode & 0o7777;
         let file_system = fstatfs(&root).map_err(unreadable)?.f_type as u64;
         self.file_systems.insert(path.to_owned(), file_system);
-        for mount in &config.mounts {
-            let target = match &mount.value {
-                Mount::Filesystem(mount) => &mount.target,
-                Mount::Bind(bind) => &bind.target,
-            };
+        for target in targets(config) {
             self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
         }
         self.accounts = HostAccounts {
@@ -185,6 +197,13 @@ impl Host {
         };
         Ok(())
     }
+}
+
+fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
+    config.mounts.iter().map(|mount| match &mount.value {
+        Mount::Filesystem(mount) => &mount.target,
+        Mount::Bind(bind) => &bind.target,
+    })
 }
 
 fn is_privileged() -> bool {

@@ -8,6 +8,7 @@ use husk_spec::Origin;
 use rustix::io::Errno;
 
 use crate::hint;
+use crate::why_exec::ExecProblem;
 
 /// Why a container did not run, or could not be stayed with.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum Error {
     /// A step of the plan failed.
     #[error(transparent)]
     Step(Box<StepError>),
+    /// The command cannot be executed.
+    #[error("cannot execute the command: {0}")]
+    Exec(ExecProblem),
     /// A program that helps to map ids failed.
     #[error("cannot {doing}: {helper} failed: {said}")]
     Helper {
@@ -104,6 +108,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step(step) => step.hint.clone(),
+            Self::Exec(problem) => problem.hint(),
             Self::Helper { .. } => Some(
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
@@ -117,6 +122,10 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Interrupted(signal) => 128 + *signal as u8,
+            Self::Exec(
+                ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. } | ExecProblem::EmptyRoot,
+            ) => 127,
+            Self::Exec(_) => 126,
             _ => husk_init::OWN_FAILURE as u8,
         }
     }

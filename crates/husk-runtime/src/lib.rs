@@ -7,13 +7,18 @@
 #![forbid(unsafe_code)]
 
 mod claim;
+pub mod elf;
 mod error;
 mod hint;
 mod id_map;
+pub mod ldcache;
 mod link;
+pub mod rootfs;
+pub mod shebang;
 mod start;
 mod supervise;
 mod terminal;
+pub mod why_exec;
 
 pub use error::{Error, StepError};
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use husk_init::{Call, Failure, Step};
-use husk_plan::{Action, Plan};
+use husk_init::{Exec, Failure, Step};
+use husk_plan::Plan;
 use husk_sys::{SignalSet, read_signals, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::link::Heard;
 use crate::start::Container;
 use crate::terminal::{HostTerminal, Relay};
+use crate::why_exec::{self, ExecProblem};
 
 /// How often a terminal that nobody inside holds open is looked at again.
 const HUNG_UP: Duration = Duration::from_millis(100);
@@ -246,12 +247,34 @@ fn is_lost_on(pid: Pid, signal: Signal) -> bool {
 /// The error that a failure in the child is.
 fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) -> Error {
     let (steps, numbers) = plan.program();
-    let index = numbers.get(usize::from(failure.step)).copied().unwrap_or(0);
-    if let (Some(Step::Exec(exec)), Some(root), Call::Execve) =
-        (steps.get(usize::from(failure.step)), root, failure.call)
-    {
-        let _ = (exec, root);
+    let number = usize::from(failure.step);
+    match (steps.get(number), root) {
+        (Some(Step::Exec(exec)), Some(root)) => {
+            Error::Exec(exec_problem(&steps, exec, failure, root.as_fd()))
+        }
+        _ => {
+            let index = numbers.get(number).copied().unwrap_or(0);
+            Error::step(plan, index, failure.call.name(), failure.errno, failure.kernel_log())
+        }
     }
-    debug_assert!(matches!(plan.steps[index].action, Action::Child(_)));
-    Error::step(plan, index, failure.call.name(), failure.errno, failure.kernel_log())
+}
+
+/// Why none of the candidates could be executed. The child still waits, so its root is as it was.
+fn exec_problem(steps: &[Step<'_>], exec: &Exec<'_>, failure: &Failure, root: BorrowedFd<'_>) -> ExecProblem {
+    let directory = steps.iter().rev().find_map(|step| match step {
+        Step::WorkingDirectory(path) => Some(path.to_bytes()),
+        _ => None,
+    });
+    let why = |path: &[u8]| why_exec::diagnose(root, directory.unwrap_or(b"/"), path, failure.errno);
+    if failure.errno != Errno::NOENT {
+        let path =
+            exec.candidates.get(usize::from(failure.candidate)).map_or(&b""[..], |path| path.to_bytes());
+        return why(path);
+    }
+    // ENOENT of a file that is there is that of its interpreter.
+    let there =
+        exec.candidates.iter().map(|path| why(path.to_bytes())).find(|problem| {
+            !matches!(problem, ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. })
+        });
+    there.unwrap_or_else(|| why(exec.arguments.iter().next().map_or(&b""[..], |name| name.to_bytes())))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "this module prints for all others")]
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -23,6 +24,11 @@ pub(crate) fn text(text: &StyledStr) -> ExitCode {
     }
 }
 
+/// Prints a line that is a command's result on standard output.
+pub(crate) fn line(line: &str) -> ExitCode {
+    text(&StyledStr::from(format!("{line}\n")))
+}
+
 /// Prints `failure` on standard error and gives the exit status that it leads to.
 pub(crate) fn failure(failure: &Failure) -> ExitCode {
     let (red, yellow, off) =
@@ -40,6 +46,16 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
 /// Prints something worth knowing that stops nothing.
 pub(crate) fn note(note: &str) {
     let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());
+}
+
+/// Prints a plan: on standard output if that is what was asked for, on standard error if the command's own output follows.
+pub(crate) fn plan(explanation: &impl Display, asked_for: bool) {
+    let text = explanation.to_string();
+    let _ = if asked_for {
+        io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
+    } else {
+        io::stderr().write_all(text.as_bytes())
+    };
 }
 
 fn colour(stream: &impl IsTerminal) -> bool {

@@ -13,7 +13,7 @@ use clap::builder::StyledStr;
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use rootfs::RootfsNew;
+pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 
 use crate::failure::Failure;

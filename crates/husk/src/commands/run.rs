@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `husk run` and `husk explain run`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use husk_plan::explain::Explanation;
+use husk_plan::{Arena, Host};
+use husk_runtime::rootfs::{default_root_path, ensure_default_root};
 use husk_spec::Config;
 
 use crate::caller::Caller;
@@ -29,7 +31,7 @@ pub(crate) enum Mode {
 /// Whatever keeps the command from running.
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     let mode = if run.options.explain { Mode::ExplainAndRun } else { Mode::Run };
-    start(configure(run)?, mode)
+    start(run, &configure(run)?, mode)
 }
 
 /// Prints the plan of a container and runs nothing.
@@ -38,11 +40,17 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
 /// Whatever keeps the plan from being made.
 pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
     let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
-    configure(run).and_then(|config| start(config, Mode::Explain)).map_err(as_explain)
+    configure(run).and_then(|config| start(run, &config, Mode::Explain)).map_err(as_explain)
 }
 
 fn configure(run: &Run) -> Result<Config, Failure> {
-    let caller = Caller::of_this_process(run, default_root()?)?;
+    let default_root = default_root_path().map_err(|error| Failure {
+        doing: "looking for the default root".to_owned(),
+        hints: error.hint().into_iter().collect(),
+        problem: error.to_string(),
+        status: RUN_FAILED,
+    })?;
+    let caller = Caller::of_this_process(run, default_root)?;
     let Lowered { config, notes } = lower(run, &caller)?;
     if !run.options.quiet {
         notes.iter().for_each(|note| output::note(note));
@@ -50,16 +58,47 @@ fn configure(run: &Run) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Where the root for containers without one is.
-fn default_root() -> Result<PathBuf, Failure> {
-    Ok(PathBuf::from("/var/lib/husk/root"))
+fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
+    let uses_default_root = run.rootfs.is_none() && config.root.is_some();
+    if uses_default_root && mode != Mode::Explain {
+        build_default_root(run.options.quiet)?;
+    }
+    let is_built = config.root.as_ref().is_none_or(|root| root.path.value.exists());
+    let host =
+        if uses_default_root && !is_built { Host::probe_before_root(config) } else { Host::probe(config) };
+    let arena = Arena::new();
+    let plan = host.and_then(|host| husk_plan::plan(config, &host, &arena)).map_err(|error| Failure {
+        doing: format!("planning {}", config.name),
+        hints: error.hint().into_iter().collect(),
+        problem: error.to_string(),
+        status: RUN_FAILED,
+    })?;
+    if mode != Mode::Run {
+        output::plan(&Explanation(&plan), mode == Mode::Explain);
+    }
+    if mode == Mode::Explain {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = husk_runtime::run(&plan, &config.process.terminal).map_err(|error| Failure {
+        doing: format!("starting {}", config.name),
+        hints: error.hint().into_iter().collect(),
+        problem: error.to_string(),
+        status: error.exit_status(),
+    })?;
+    Ok(ExitCode::from(status))
 }
 
-fn start(config: Config, mode: Mode) -> Result<ExitCode, Failure> {
-    Err(Failure {
-        doing: format!("starting {}", config.name),
-        problem: format!("{mode:?} is not built yet"),
-        hints: Vec::new(),
+/// Builds the root for containers without one, if this is the first of them.
+fn build_default_root(quiet: bool) -> Result<(), Failure> {
+    let root = ensure_default_root().map_err(|error| Failure {
+        doing: "building the default root".to_owned(),
+        hints: error.hint().into_iter().collect(),
+        problem: error.to_string(),
         status: RUN_FAILED,
-    })
+    })?;
+    if let Some(built) = root.built.filter(|_| !quiet) {
+        output::note(&format!("built the default root in {}", built.dir.display()));
+        built.notes.iter().for_each(|note| output::note(&note.to_string()));
+    }
+    Ok(())
 }
