@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -210,7 +210,7 @@ impl Diagnosis<'_> {
         if self.errno == Errno::TXTBSY {
             return ExecProblem::Busy { command: path };
         }
-        match self.content(command, path, depth) {
+        match self.content(&file, path, depth) {
             // EACCES does not say whose: the kernel looks at the command first, and so do we, unless all may execute it.
             Ok(ExecProblem::Interpreter { command, problem })
                 if matches!(*problem, ExecProblem::Denied { mode: of_interpreter, .. }
@@ -225,8 +225,8 @@ impl Diagnosis<'_> {
     }
 
     /// What the file's content has to say. Nothing wrong with it: the path is given back.
-    fn content(&self, command: &[u8], path: PathBuf, depth: usize) -> Result<ExecProblem, PathBuf> {
-        let Ok(file) = self.open(command) else { return Err(path) };
+    fn content(&self, found: &OwnedFd, path: PathBuf, depth: usize) -> Result<ExecProblem, PathBuf> {
+        let Ok(file) = reopen(found) else { return Err(path) };
         match elf::read(&file) {
             Ok(image) if !image.arch.runs_here() => {
                 Ok(ExecProblem::OtherMachine { command: path, arch: image.arch })
@@ -294,24 +294,16 @@ impl Diagnosis<'_> {
     }
 
     fn resolve(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-        self.openat2(path, OFlags::PATH)
-    }
-
-    /// Opens a file that `resolve` has shown to be regular. Should it have become a FIFO or a terminal since,
-    /// opening neither waits nor takes it for the controlling one, and what was opened is looked at again.
-    fn open(&self, path: &[u8]) -> rustix::io::Result<File> {
-        let file = self.openat2(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        match FileType::from_raw_mode(fs::fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(File::from(file)),
-            _ => Err(Errno::INVAL),
-        }
-    }
-
-    fn openat2(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         // A path inside, joined to a path inside: what it means is for openat2 to find out, below the root.
         let inside = if path.starts_with(b"/") { path.to_vec() } else { [self.cwd, b"/", path].concat() };
-        fs::openat2(self.root.as_fd(), inside, flags | OFlags::CLOEXEC, Mode::empty(), BENEATH)
+        fs::openat2(self.root, inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), BENEATH)
     }
+}
+
+/// Opens for reading what an `O_PATH` descriptor has been seen to be. By its path it could have become a FIFO
+/// or a device since, which opening alone may set going.
+fn reopen(found: &OwnedFd) -> std::io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 fn for_all(mode: u32) -> bool {

@@ -72,9 +72,14 @@ fn in_a_process_of_its_own() {
     let Some(step) = again::step() else { return };
     let (root, command) = step.split_once('\n').unwrap();
     let directory = fs::File::open(root).unwrap();
+    let outside = fs::File::open("/").unwrap();
     std::os::unix::fs::chroot(root).unwrap();
     std::env::set_current_dir("/").unwrap();
-    match Command::new(command).spawn() {
+    let spawned = Command::new(command).spawn();
+    // Back out, for husk looks from outside.
+    rustix::process::fchdir(&outside).unwrap();
+    std::os::unix::fs::chroot(".").unwrap();
+    match spawned {
         Ok(mut child) => again::result(format_args!("ran: {}", child.wait().unwrap())),
         Err(error) => {
             let errno = Errno::from_io_error(&error).unwrap();

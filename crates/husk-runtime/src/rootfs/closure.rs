@@ -128,6 +128,10 @@ impl<'a> Closure<'a> {
             inherited: Vec::new(),
             runpath: None,
         };
+        let path_file = musl_path_file(&seeker.loader);
+        if seeker.is_musl() && path_file.is_file() {
+            self.mirror.file(&path_file)?;
+        }
         self.libraries_of(file, image, seeker)
     }
 
@@ -324,11 +328,14 @@ fn standard_directories(arch: Arch) -> Vec<PathBuf> {
     lib_names(arch).iter().flat_map(|lib| [Path::new("/").join(lib), Path::new("/usr").join(lib)]).collect()
 }
 
-/// `/etc/ld-musl-x86_64.path`, newlines or colons between directories, or the default.
+/// The file that tells musl's loader where to look: `/etc/ld-musl-x86_64.path`.
+fn musl_path_file(loader: &OsStr) -> PathBuf {
+    Path::new("/etc").join(loader).with_extension("").with_extension("path")
+}
+
+/// What that file says, newlines or colons between directories, or the default.
 fn musl_directories(loader: &OsStr) -> Vec<PathBuf> {
-    let name = loader.to_string_lossy();
-    let arch = name.trim_start_matches("ld-musl-").trim_end_matches(".so.1");
-    let list = std::fs::read_to_string(format!("/etc/ld-musl-{arch}.path"));
+    let list = std::fs::read_to_string(musl_path_file(loader));
     let list = list.as_deref().unwrap_or("/lib:/usr/local/lib:/usr/lib");
     list.split([':', '\n']).filter(|dir| dir.starts_with('/')).map(PathBuf::from).collect()
 }
@@ -365,6 +372,12 @@ mod tests {
     fn musl_has_its_own_libraries_in_itself() {
         assert!(is_in_musl(OsStr::new("libc.musl-x86_64.so.1")) && is_in_musl(OsStr::new("libm.so.6")));
         assert!(!is_in_musl(OsStr::new("libcrypto.so.3")) && !is_in_musl(OsStr::new("libz.so.1")));
+    }
+
+    #[test]
+    fn musl_names_its_path_file_after_the_machine() {
+        let file = musl_path_file(OsStr::new("ld-musl-x86_64.so.1"));
+        assert_eq!(file, Path::new("/etc/ld-musl-x86_64.path"));
     }
 
     #[test]
