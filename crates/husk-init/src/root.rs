@@ -78,9 +78,19 @@ pub(crate) fn attach_lower(world: &World<'_>, source: Source<'_>) -> Result<(), 
 pub(crate) fn overlay(world: &mut World<'_>, filesystem: &Filesystem<'_>) -> Result<(), Fault> {
     fchdir(world.scratch()?).at(Call::Fchdir)?;
     let overlay = mounts::make(world, filesystem)?;
-    mounts::attach_over_root(overlay.as_fd())?;
     world.set_root(Root::Made(overlay));
     Ok(())
+}
+
+/// Carries out [`crate::Step::DetachScratch`]. Left there, it would be what `DetachOldRoot` finds on top and unmounts in the
+/// old root's place.
+pub(crate) fn detach_scratch() -> Result<(), Fault> {
+    unmount(c"/", UnmountFlags::DETACH).at(Call::Umount2)
+}
+
+/// Carries out [`crate::Step::OverlayRoot`].
+pub(crate) fn attach_overlay(world: &World<'_>) -> Result<(), Fault> {
+    mounts::attach_over_root(world.root()?)
 }
 
 /// Carries out [`crate::Step::PivotRoot`]: `pivot_root(".", ".")` puts the old root on top of the new one, so that no

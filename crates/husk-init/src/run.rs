@@ -138,6 +138,8 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Scratch { ref filesystem, mode } => root::make_scratch(world, filesystem, mode),
         Step::Lower(source) => root::attach_lower(world, source),
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
+        Step::DetachScratch => root::detach_scratch(),
+        Step::OverlayRoot => root::attach_overlay(world),
         Step::Root { source, recursive } => root::take(world, source, recursive),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {

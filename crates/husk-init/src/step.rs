@@ -36,8 +36,12 @@ pub enum Step<'a> {
     },
     /// Attach the root's files to `lower` of the scratch space.
     Lower(Source<'a>),
-    /// Lay an overlay over `lower`, with its writes in the scratch space, and make it the container's root.
+    /// Make an overlay of `lower`, with its writes in the scratch space.
     Overlay(Filesystem<'a>),
+    /// Take the scratch space off the namespace's root; the overlay holds on to its layers.
+    DetachScratch,
+    /// Make the overlay the container's root.
+    OverlayRoot,
     /// Make a file tree the container's root.
     Root {
         /// The tree.

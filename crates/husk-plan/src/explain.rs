@@ -133,7 +133,9 @@ fn child_sentence(step: &Step<'_>) -> String {
             "make a tmpfs that takes the writes to the root and goes with the container".to_owned()
         }
         Step::Lower(source) => format!("put {} under the overlay", tree(source)),
-        Step::Overlay(_) => "lay an overlay over it, and make that the container's root".to_owned(),
+        Step::Overlay(_) => "make an overlay of it, with the writes in the tmpfs".to_owned(),
+        Step::DetachScratch => "take the tmpfs out of sight, where only the overlay has it".to_owned(),
+        Step::OverlayRoot => "make the overlay the container's root".to_owned(),
         Step::Root { source, .. } => format!("make {} the container's root", tree(source)),
         Step::CurrentRoot => "keep the root of the mount namespace that was entered".to_owned(),
         Step::RootAttributes(set) => format!("make the root {}", words(MountFlags::set(*set))),

@@ -60,10 +60,10 @@ impl<'a> Compiler<'a, '_> {
             let Rlimits { resource, soft, hard } = Rlimits::from(&limit.value);
             self.child(Stage::Identity, Step::Rlimit { resource, soft, hard }, &limit.origin);
         }
-        self.set_working_directory(&account)?;
+        self.set_working_directory()?;
         let origin = &process.user.origin;
         let set = CapabilitySet::from_bits_retain(process.capabilities.value.bits());
-        self.child(Stage::Confine, Step::BoundingSet(set), &process.capabilities.origin);
+        self.child(Stage::Identity, Step::BoundingSet(set), &process.capabilities.origin);
         if self.user.setgroups {
             let groups = self.arena.slice(&account.groups);
             self.child(Stage::Identity, Step::Groups(groups), origin);
@@ -132,14 +132,13 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    fn set_working_directory(&mut self, account: &Account) -> Result<(), PlanError> {
+    fn set_working_directory(&mut self) -> Result<(), PlanError> {
         let asked = &self.config.process.working_directory;
         let fallback = Origin::Default("/");
         let (path, origin) = match asked {
             Some(given) => (self.arena.cstr(&given.value)?, &given.origin),
             None => (c"/", &fallback),
         };
-        let _ = account;
         self.child(Stage::Identity, Step::WorkingDirectory(path), origin);
         Ok(())
     }

@@ -52,6 +52,8 @@ impl Compiler<'_, '_> {
             attributes: MountAttrFlags::empty(),
         };
         self.child(Stage::Root, Step::Overlay(overlay), origin);
+        self.child(Stage::Root, Step::DetachScratch, origin);
+        self.child(Stage::Root, Step::OverlayRoot, origin);
         Ok(())
     }
 
