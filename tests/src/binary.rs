@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The husk that is tested: a debug build, because that one aborts when the child allocates.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// The binary: HUSK if that is set, else the debug build beside the test programs, built if it is not up to date.
+pub(crate) fn husk() -> &'static Path {
+    static HUSK: OnceLock<PathBuf> = OnceLock::new();
+    HUSK.get_or_init(|| match std::env::var_os("HUSK") {
+        Some(path) => fs::canonicalize(&path).unwrap_or_else(|error| panic!("HUSK={path:?}: {error}")),
+        None => built(),
+    })
+}
+
+/// The test program is TARGET/TRIPLE/PROFILE/deps/NAME; husk is TARGET/TRIPLE/debug/husk.
+fn built() -> PathBuf {
+    let test = std::env::current_exe().expect("the test program has a path");
+    let triple = test.ancestors().nth(3).expect("the test program is in cargo's target directory");
+    let husk = triple.join("debug/husk");
+    if is_fresh(&husk) {
+        return husk;
+    }
+    let target = triple.parent().expect("a target directory");
+    let lock = File::create(target.join("husk-tests.lock")).expect("the lock of the target directory");
+    lock.lock().expect("the lock of the target directory");
+    if !is_fresh(&husk) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "husk", "--target-dir"]).arg(target);
+        let status = build.current_dir(workspace()).status().expect("cargo starts");
+        assert!(status.success(), "{build:?}: {status}");
+    }
+    husk
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
+/// Whether `husk` is newer than all that it is made of.
+fn is_fresh(husk: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    let Ok(made) = modified(husk) else { return false };
+    let sources = ["crates", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
+    sources.iter().all(|source| newest(&workspace().join(source)).is_some_and(|newest| newest <= made))
+}
+
+/// When the newest source below `path` was changed.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let is_source =
+        |path: &Path| path.extension().is_some_and(|extension| extension == "rs" || extension == "toml");
+    if !path.is_dir() {
+        return fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    }
+    let entries = fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_dir() || is_source(path)).filter_map(|path| newest(&path)).max()
+}

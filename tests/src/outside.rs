@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the host looks like: a container may change none of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::Place;
+
+/// How long what has been killed may take to be gone.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// The state of the host, as far as husk could have a hand in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    hostname: String,
+    mounts: BTreeSet<String>,
+    processes: BTreeSet<String>,
+    null: (u32, u32, u32, u64),
+    files: BTreeSet<String>,
+}
+
+impl Outside {
+    /// Looks. Of the processes, and of the files in the temporary directory, only those count that have to do with
+    /// `place`, since other tests run beside.
+    pub fn look(place: &Place) -> Self {
+        let hostname = fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let null = fs::metadata("/dev/null").expect("/dev/null");
+        let files = fs::read_dir(place.path()).expect("the place").flatten();
+        Self {
+            hostname,
+            mounts: mounts.lines().map(str::to_owned).collect(),
+            processes: processes(place.path()),
+            null: (null.uid(), null.gid(), null.mode(), null.rdev()),
+            files: files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+        }
+    }
+
+    /// Fails the test if the host does not look like this again, soon.
+    #[track_caller]
+    pub fn is_unchanged(&self, place: &Place) {
+        let until = Instant::now() + SETTLE;
+        let mut now = Self::look(place);
+        while now != *self && Instant::now() < until {
+            sleep(Duration::from_millis(10));
+            now = Self::look(place);
+        }
+        assert_eq!(now.hostname, self.hostname, "the host's name");
+        assert_eq!(now.null, self.null, "owner, mode and number of /dev/null");
+        let difference: Vec<_> = now.mounts.symmetric_difference(&self.mounts).collect();
+        assert!(difference.is_empty(), "the host's mounts: {difference:#?}");
+        let difference: Vec<_> = now.processes.symmetric_difference(&self.processes).collect();
+        assert!(difference.is_empty(), "the host's processes: {difference:#?}");
+        let difference: Vec<_> = now.files.symmetric_difference(&self.files).collect();
+        assert!(difference.is_empty(), "files beside the container's: {difference:#?}");
+    }
+}
+
+/// The processes that run the husk of `place`, mention it in their command line or environment, or have a root in it.
+fn processes(place: &Path) -> BTreeSet<String> {
+    let name = place.to_string_lossy();
+    let own = std::process::id().to_string();
+    let pids = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.file_name());
+    let pids =
+        pids.filter_map(|pid| pid.into_string().ok()).filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()));
+    let roots = directories(place);
+    let about = |pid: &String| {
+        let read = |file: &str| {
+            fs::read(format!("/proc/{pid}/{file}"))
+                .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
+                .unwrap_or_default()
+        };
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let root = fs::metadata(format!("/proc/{pid}/root/.")).map(|root| (root.dev(), root.ino()));
+        let command = read("cmdline");
+        let concerned = exe.starts_with(place)
+            || command.contains(&*name)
+            || read("environ").contains(&*name)
+            || root.is_ok_and(|root| roots.contains(&root));
+        concerned.then(|| format!("{pid} {} ({command})", exe.display()))
+    };
+    pids.filter(|pid| *pid != own).filter_map(|pid| about(&pid)).collect()
+}
+
+/// The directories in `place` and in those in it, by device and number: the roots of containers are among them.
+fn directories(place: &Path) -> BTreeSet<(u64, u64)> {
+    let below = |path: &Path| {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir() && !path.is_symlink())
+            .collect::<Vec<_>>()
+    };
+    let callers = below(place);
+    let all = callers.iter().flat_map(|caller| below(caller)).chain(callers.clone());
+    all.filter_map(|path| fs::metadata(path).ok()).map(|metadata| (metadata.dev(), metadata.ino())).collect()
+}

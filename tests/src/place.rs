@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a test has its files.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{getegid, geteuid};
+use tempfile::TempDir;
+
+use crate::{Caller, binary, is_root};
+
+/// An id that no machine has a user for.
+const NOBODYS: u32 = 54_321;
+
+/// What the ordinary user of a [`Place`] has in `/etc/subuid` and `/etc/subgid` if it has anything there.
+pub(crate) const SUBORDINATE: (u32, u32) = (1_900_000_000, 65_536);
+
+/// A directory of one test, open to every user, with a husk of its own, so that its processes can be told from those of
+/// other tests. Goes with all that is in it.
+#[derive(Debug)]
+pub struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    /// A new place.
+    #[expect(clippy::new_without_default, reason = "it makes a directory")]
+    pub fn new() -> Self {
+        let open = Permissions::from_mode(0o755);
+        let directory = tempfile::Builder::new().prefix("husk-test-").permissions(open.clone()).tempdir();
+        let directory = directory.expect("a temporary directory");
+        // The name given to mkdir(2) is subject to the umask; this is not.
+        fs::set_permissions(directory.path(), open).expect("chmod of the temporary directory");
+        let place = Self { directory };
+        fs::hard_link(binary::husk(), place.binary())
+            .or_else(|_| fs::copy(binary::husk(), place.binary()).map(drop))
+            .expect("a husk of the test's own");
+        place
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its husk.
+    pub fn binary(&self) -> PathBuf {
+        self.path().join("husk")
+    }
+
+    /// All who can run husk here: root and an ordinary user, or, if the tests are not root's, whoever runs them.
+    pub fn callers(&self) -> Vec<Caller<'_>> {
+        if is_root() { vec![self.root(), self.ordinary()] } else { vec![self.ordinary()] }
+    }
+
+    /// Root. Only for tests that have asked [`is_root`].
+    pub fn root(&self) -> Caller<'_> {
+        self.caller("root", 0, 0)
+    }
+
+    /// A user without any privilege and without subordinate ids.
+    pub fn ordinary(&self) -> Caller<'_> {
+        match is_root() {
+            true => self.caller("ordinary", NOBODYS, NOBODYS),
+            false => self.caller("ordinary", geteuid().as_raw(), getegid().as_raw()),
+        }
+    }
+
+    /// A user without any privilege but with a range of subordinate ids, in a mount namespace where `/etc/passwd`,
+    /// `/etc/subuid` and `/etc/subgid` say so. Needs root and the real newuidmap; the error is what is missing.
+    ///
+    /// # Errors
+    /// What this machine lacks for it.
+    pub fn with_subordinate_ids(&self) -> Result<Caller<'_>, &'static str> {
+        let there =
+            |program: &str| ["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists());
+        if !is_root() {
+            return Err("only root can give a user subordinate ids");
+        }
+        if !there("newuidmap") || !there("newgidmap") {
+            return Err("newuidmap and newgidmap are not installed");
+        }
+        if !there("setpriv") {
+            return Err("setpriv is not installed");
+        }
+        let caller = self.caller("subordinate", NOBODYS, NOBODYS);
+        let etc = self.path().join("etc");
+        fs::create_dir_all(&etc).expect("a directory for /etc");
+        let account = format!("husktest:x:{NOBODYS}:{NOBODYS}::{}:/bin/sh\n", caller.home().display());
+        let range = format!("husktest:{}:{}\n", SUBORDINATE.0, SUBORDINATE.1);
+        for (name, text) in [("passwd", &account), ("subuid", &range), ("subgid", &range)] {
+            fs::write(etc.join(name), text).expect("a file of /etc");
+        }
+        let binds = ["passwd", "subuid", "subgid"]
+            .map(|name| format!("mount --bind {0}/{name} /etc/{name} && ", etc.display()))
+            .concat();
+        let become_user = format!("exec setpriv --reuid {NOBODYS} --regid {NOBODYS} --clear-groups \"$@\"");
+        let words =
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", &(binds + &become_user), "sh"];
+        Ok(caller.through(words))
+    }
+
+    fn caller(&self, name: &'static str, uid: u32, gid: u32) -> Caller<'_> {
+        let directory = self.path().join(name);
+        if !directory.exists() {
+            fs::create_dir_all(directory.join("data")).expect("a caller's directory");
+            if is_root() {
+                chown(&directory, Some(uid), Some(gid)).expect("chown of a caller's directory");
+                chown(directory.join("data"), Some(uid), Some(gid)).expect("chown of a caller's directory");
+            }
+        }
+        Caller::new(self, name, (uid, gid), directory)
+    }
+}
