@@ -18,8 +18,8 @@ pub(crate) struct RootfsNew {
     /// The directory to build it in
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
-    /// Whose programs it gets
-    #[arg(long, value_name = "SOURCE")]
+    /// busybox (the default): this host's, with a link for each applet. host: its own sh, ls, ps, id and the like, with their libraries
+    #[arg(long, value_name = "busybox|host", hide_possible_values = true)]
     pub(crate) from: Option<From>,
     /// With --from host: more programs, by name or path
     #[arg(long, value_name = "PROGRAM", num_args = 1..)]
@@ -32,8 +32,6 @@ pub(crate) struct RootfsNew {
 /// Whose programs a root gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum From {
-    /// This host's busybox, with a link for each of its applets (the default)
     Busybox,
-    /// This host's sh, ls, ps, id, mount and the like, with their libraries
     Host,
 }
