@@ -122,7 +122,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
-        Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new),
+        Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
     })
 }
 
