@@ -164,16 +164,15 @@ fn root<'a>(
 ) -> Result<UserPlan<'a>, PlanError> {
     if !host.has_all_ids() {
         notes.push(
-            "husk is root of a nested user namespace, where no ids are free for the container alone: its root has \
-             the ids of this namespace, so a file that this root may write, the container's root may write too"
+            "husk is root of a nested user namespace, so the container's root has this root's ids and may write its files"
                 .to_owned(),
         );
         return Ok(same_ids(arena, host, "husk runs in a nested user namespace"));
     }
     if root_file_system.is_some_and(|kind| !is_idmappable(kind, host.kernel)) {
         notes.push(
-            "the root's file system cannot be idmapped by this kernel: the container's root has the host's user id 0, \
-             without its capabilities, and may write files of root's that it can reach, such as volumes"
+            "this kernel cannot idmap the root's file system, so the container's root has the host's user id 0, though not \
+             its capabilities, and may write root's files that it can reach, such as volumes"
                 .to_owned(),
         );
         return Ok(same_ids(arena, host, "the root's file system cannot be idmapped"));
@@ -225,12 +224,10 @@ fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<String>) -> Resul
         (None, _, _) => "newuidmap and newgidmap are not installed",
     };
     notes.push(format!(
-        "only your own user and group are mapped, since {missing}: inside, you are root and there is nobody else, so -u \
-         and chown to other ids fail ({})",
-        CURE
+        "only your own ids are mapped, since {missing}: -u and chown to others fail inside; {CURE}"
     ));
     Ok(single(arena, host, origin))
 }
 
 /// How an ordinary user gets a whole range of ids.
-pub(crate) const CURE: &str = "to change that, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
+pub(crate) const CURE: &str = "to have 65536 more, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
