@@ -33,7 +33,10 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "{number:4}  {actor:9}  {sentence}  {dim}[{}]{off}", step.origin)?;
         }
         for note in &self.plan.notes {
-            writeln!(f, "\nnote: {note}")?;
+            writeln!(f, "\nnote: {}", note.what)?;
+            if let Some(cure) = &note.cure {
+                writeln!(f, "      {cure}")?;
+            }
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if mode == Mode::Run && !run.options.quiet {
-        plan.notes.iter().for_each(|note| output::note(note));
+        plan.notes.iter().for_each(|note| output::note(&note.what));
     }
     let status = husk_runtime::run(&plan, &config.process.terminal).map_err(|error| Failure {
         doing: format!("starting {}", config.name),
