@@ -64,6 +64,9 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Host(HostStep::Join { .. }), "open", Errno::NOENT) => {
             "there is no process with that id, or no such namespace"
         }
+        (Action::Host(HostStep::Join { .. }), "open", Errno::ACCESS) => {
+            "you may only enter namespaces of processes of your own, or as root"
+        }
         (Action::Child(Step::Mount { filesystem, .. }), "fsmount" | "fsconfig", Errno::PERM)
             if filesystem.kind == c"proc" || filesystem.kind == c"sysfs" =>
         {
@@ -89,7 +92,8 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         }
         (Action::Child(Step::MakeNode { .. }), _, Errno::PERM) => "device nodes need CAP_MKNOD on the host",
         (Action::Child(Step::Overlay(_)), _, Errno::INVAL | Errno::NODEV) => {
-            "the root's file system cannot be the lower layer of an overlay: run without --ephemeral"
+            "the kernel refuses this root as the lower layer of an overlay: its file system cannot be one, or there are mounts \
+             below it that you may not leave out; run without --ephemeral, or use another root"
         }
         (Action::Child(_), "mount_setattr" | "fsopen" | "open_tree" | "move_mount", Errno::ACCESS | Errno::PERM) => {
             switched_off()?
