@@ -72,7 +72,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
         HostStep::PrepareTree { number, source, recursive } => format!(
-            "take a detached copy of the mount at {}{} (tree {number})",
+            "take a detached, private copy of the mount at {}{} (tree {number})",
             text(source),
             if *recursive { " and those below" } else { "" }
         ),

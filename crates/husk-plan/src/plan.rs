@@ -141,7 +141,7 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
-    /// Take a detached copy of a part of the host's file tree.
+    /// Take a detached copy of a part of the host's file tree, with which no mount travels.
     PrepareTree {
         /// The number by which the child knows it.
         number: usize,

@@ -72,9 +72,6 @@ fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
         problem: error.to_string(),
         status: RUN_FAILED,
     })?;
-    if mode == Mode::Run && !run.options.quiet {
-        plan.notes.iter().for_each(|note| output::note(note));
-    }
     if mode != Mode::Run {
         output::plan(&plan, mode == Mode::Explain);
     }
