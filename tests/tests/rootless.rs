@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An ordinary user: what works with nothing prepared, and what with subordinate ids.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use husk_tests::{Outside, Place, is_root, skip};
+
+/// The maps inside, without the kernel's padding.
+const MAPS: &str = "for map in uid_map gid_map; do while read inside outside count; do echo $inside $outside $count; \
+                    done < /proc/self/$map; done; cat /proc/self/setgroups";
+
+#[test]
+fn with_nothing_prepared_the_caller_is_root_inside() {
+    if !is_root() && fs::read_to_string("/etc/subuid").is_ok_and(|text| !text.trim().is_empty()) {
+        skip!("with_nothing_prepared_the_caller_is_root_inside", "this user may have subordinate ids");
+    }
+    let place = Place::new();
+    let caller = place.ordinary();
+    let root = caller.root("root");
+    let before = Outside::look(&place);
+    let (uid, gid) = (caller.uid(), caller.gid());
+    let maps = format!("0 {uid} 1\n0 {gid} 1\ndeny\n");
+    let output = caller.run(&[], &root, MAPS);
+    output.succeeds().prints(&maps).says("note: ").says("your own user and group");
+    assert!(caller.run(&["-q"], &root, "true").succeeds().stderr.is_empty(), "--quiet");
+    caller.run(&["--userns=single"], &root, MAPS).succeeds().prints(&maps);
+    for user in ["1000", "nobody", "0:5"] {
+        let output = caller.run(&["-u", user], &root, "true");
+        output.exits(125).says("is not mapped").says("subuid");
+    }
+    caller.run(&["-u", "root"], &root, "id -u").succeeds().prints("0\n");
+    before.is_unchanged(&place);
+}
+
+#[test]
+fn with_subordinate_ids_all_of_them_are_mapped() {
+    let place = Place::new();
+    let caller = match place.with_subordinate_ids() {
+        Ok(caller) => caller,
+        Err(reason) => skip!("with_subordinate_ids_all_of_them_are_mapped", "{reason}"),
+    };
+    let root = caller.root("root");
+    let before = Outside::look(&place);
+    let (uid, gid) = (caller.uid(), caller.gid());
+    let maps = format!("0 {uid} 1\n1 1900000000 65536\n0 {gid} 1\n1 1900000000 65536\nallow\n");
+    let output = caller.run(&[], &root, MAPS);
+    output.succeeds().prints(&maps);
+    assert!(output.stderr.is_empty(), "nothing is missing: {output}");
+    let own = format!("0 {uid} 1\n0 {gid} 1\ndeny\n");
+    caller.run(&["--userns=single"], &root, MAPS).succeeds().prints(&own);
+
+    let script = "id -u; id -g; grep -E 'Groups|CapEff' /proc/self/status; touch /tmp/x; stat -c %u /tmp/x";
+    let expected = "1000\n1000\nGroups:\t \nCapEff:\t0000000000000000\n1000\n";
+    assert_eq!(caller.inside(&["-u", "1000:1000"], &root, script), expected);
+    caller.inside(&[], &root, "touch /given /own && chown 1000:100 /given");
+    let owner =
+        |name: &str| fs::metadata(root.join(name)).map(|data| (data.uid(), data.gid())).expect("a file");
+    assert_eq!(owner("own"), (uid, gid), "root inside is the user outside");
+    assert_eq!(owner("given"), (1_900_000_999, 1_900_000_099), "the others are of the range");
+    assert_eq!(caller.inside(&["-u", "nobody"], &root, "id -u"), "65534\n");
+    caller.run(&["-u", "70000"], &root, "true").exits(125).says("is not mapped");
+    caller.inside(
+        &["--ephemeral"],
+        &root,
+        "chown 1000 /etc/passwd; rmdir /home; mkdir /home; chown 5:6 /home",
+    );
+    before.is_unchanged(&place);
+}
