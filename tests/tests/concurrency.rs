@@ -17,7 +17,8 @@ fn sixteen_at_once_have_ids_of_their_own() {
     let caller = place.root();
     let root = caller.root("root");
     let before = Outside::look(&place);
-    let script = "read inside outside count < /proc/self/uid_map; echo $inside $outside $count up; read end";
+    let script =
+        "read inside outside count < /proc/self/uid_map; echo $inside $outside $count up; read end; exit 0";
     let mut running: Vec<_> = (0..MANY).map(|_| caller.shell(&[], &root, script).start()).collect();
     running.iter_mut().for_each(|container| container.wait_for("up"));
     let mut firsts = BTreeSet::new();

@@ -23,7 +23,7 @@ fn with_nothing_prepared_the_caller_is_root_inside() {
     let (uid, gid) = (caller.uid(), caller.gid());
     let maps = format!("0 {uid} 1\n0 {gid} 1\ndeny\n");
     let output = caller.run(&[], &root, MAPS);
-    output.succeeds().prints(&maps).says("note: ").says("your own user and group");
+    output.succeeds().prints(&maps).says("note: ").says("only your own ids are mapped");
     assert!(caller.run(&["-q"], &root, "true").succeeds().stderr.is_empty(), "--quiet");
     caller.run(&["--userns=single"], &root, MAPS).succeeds().prints(&maps);
     for user in ["1000", "nobody", "0:5"] {

@@ -39,7 +39,7 @@ impl<'a> Compiler<'a, '_> {
 
     /// The step that makes the child, with every new namespace at once but a time namespace with offsets, which have to be
     /// set before anything is in it.
-    pub(super) fn clone_step(&self) -> Result<PlannedStep<'a>, PlanError> {
+    pub(super) fn clone_step(&self) -> PlannedStep<'a> {
         let flags = [
             (NamespaceKind::User, UnshareFlags::NEWUSER),
             (NamespaceKind::Mount, UnshareFlags::NEWNS),
@@ -55,6 +55,15 @@ impl<'a> Compiler<'a, '_> {
             .filter(|(kind, _)| self.is_new(*kind))
             .filter(|(kind, _)| *kind != NamespaceKind::Time || !self.has_time_offsets())
             .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
+        PlannedStep {
+            stage: Stage::Namespaces,
+            action: Action::Host(HostStep::Clone { namespaces }),
+            origin: Origin::Default("namespaces of its own"),
+        }
+    }
+
+    /// What both actors do before and right after the clone.
+    pub(super) fn begin(&mut self) -> Result<(), PlanError> {
         if let Namespace::Host = self.config.namespaces.mount.value {
             return Err(PlanError::Contradiction {
                 origin: self.config.namespaces.mount.origin.clone(),
@@ -63,15 +72,6 @@ impl<'a> Compiler<'a, '_> {
                 hint: "leave it out, or enter another container's with --join mnt=PID".to_owned(),
             });
         }
-        Ok(PlannedStep {
-            stage: Stage::Namespaces,
-            action: Action::Host(HostStep::Clone { namespaces }),
-            origin: Origin::Default("namespaces of its own"),
-        })
-    }
-
-    /// What both actors do before and right after the clone.
-    pub(super) fn begin(&mut self) -> Result<(), PlanError> {
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
         if let UserKind::New { maps, claim, origin } = &self.user.kind {
