@@ -60,9 +60,10 @@ fn a_user_has_no_capabilities() {
     assert_eq!(privileges(&caller, &["-u", "1000"], &root), "0 of 2000fb, 1");
     assert_eq!(privileges(&caller, &["-u", "1000", "--cap-add", "NET_RAW"], &root), "0 of 2020fb, 1");
     assert_eq!(privileges(&caller, &["-u", "1000", "--allow-setuid"], &root), "0 of 2000fb, 0");
+    caller.run(&["-u", "1000"], &root, "touch /x").exits(1).says("Permission denied");
+    let caller = caller.contained();
     assert_eq!(privileges(&caller, &["--userns=host"], &root), "fb of fb, 1");
     assert_eq!(privileges(&caller, &["--userns=host", "-u", "nobody"], &root), "0 of fb, 1");
-    caller.run(&["-u", "1000"], &root, "touch /x").exits(1).says("Permission denied");
 }
 
 #[test]

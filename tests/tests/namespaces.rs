@@ -95,15 +95,22 @@ fn the_users_namespace_is_the_hosts_for_root_alone() {
     }
     let caller = place.root();
     let root = caller.root("root");
+    let caller = caller.contained();
     for words in [["--userns", "host"], ["--share", "user"]] {
-        let found = inside(&caller, &words, &root);
-        assert_eq!(same(&found, &of_process("self")), set(["time", "user"]));
+        let outside = ["sh", "-c", &format!("{SHOW}; exec \"$@\""), "sh"];
+        let run = caller.command("sh").args(&outside[1..]).arg(place.binary()).arg("run");
+        let both = run.args(words).arg(&root).args(["/bin/sh", "-c", SHOW]).run();
+        let lines: Vec<_> = both.succeeds().stdout.lines().collect();
+        let (husks, containers) = lines.split_at(KINDS.len());
+        assert_eq!(same(&parsed(&containers.join("\n")), &parsed(&husks.join("\n"))), set(["time", "user"]));
         let capabilities = caller.inside(&words, &root, "grep CapEff /proc/self/status");
         assert_eq!(
             capabilities, "CapEff:\t00000000000000fb\n",
             "without SYS_ADMIN, which would be the host's"
         );
         assert_eq!(caller.inside(&words, &root, "echo $$; id -u; ls /dev | wc -l"), "1\n0\n14\n");
+        // CAP_SYS_ADMIN is what could change it.
+        caller.run(&words, &root, "hostname sag").exits(1).says("Operation not permitted");
     }
 }
 
