@@ -13,9 +13,8 @@ fn dev_has_what_a_program_needs_and_nothing_else() {
         let root = caller.root("root");
         let expected = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero\n";
         assert_eq!(caller.inside(&[], &root, "echo $(ls -A /dev)"), expected, "{caller}");
-        let numbers = "cd /dev; stat -c '%n %t:%T %a' null zero full random urandom tty";
-        let expected =
-            "null 1:3 666\nzero 1:5 666\nfull 1:7 666\nrandom 1:8 666\nurandom 1:9 666\ntty 5:0 666\n";
+        let numbers = "cd /dev; stat -L -c '%n %t:%T %a' null zero full random urandom tty ptmx";
+        let expected = "null 1:3 666\nzero 1:5 666\nfull 1:7 666\nrandom 1:8 666\nurandom 1:9 666\ntty 5:0 666\nptmx 5:2 666\n";
         assert_eq!(caller.inside(&[], &root, numbers), expected, "{caller}");
         let links = "cd /dev; for link in fd stdin stdout stderr ptmx; do readlink $link; done";
         let expected = "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n";
