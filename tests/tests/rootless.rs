@@ -31,6 +31,8 @@ fn with_nothing_prepared_the_caller_is_root_inside() {
         output.exits(125).says("is not mapped").says("subuid");
     }
     caller.run(&["-u", "root"], &root, "id -u").succeeds().prints("0\n");
+    fs::write(root.join("etc/group"), "root:x:0:\nadm:x:4:root\n").expect("groups");
+    caller.run(&["-u", "root"], &root, "id -u").succeeds().prints("0\n");
     before.is_unchanged(&place);
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use husk_plan::explain::Explanation;
-use husk_plan::{Arena, Found, Host, MapHelpers, PlanError, plan};
+use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
 use husk_spec::{
     BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given, IdMapping,
     Mount, MountFlags, Namespace, Namespaces, Process, Root, Terminal, TimeOffsets, User, UserNamespace,
@@ -200,6 +200,18 @@ fn of_root_where_nothing_can_be_idmapped() {
     let mut host = roots_host();
     host.file_systems.insert(PathBuf::from(ROOT), NFS);
     insta::assert_snapshot!(explained(&config(), &host));
+}
+
+#[test]
+fn groups_that_nobody_may_set_keep_no_one_out() {
+    let mut config = config();
+    config.process.user = Given::argument(User::Named("root".to_owned()), "--user");
+    let accounts =
+        HostAccounts { passwd: "root:x:0:0::/root:/bin/sh\n".to_owned(), group: "adm:x:4:root\n".to_owned() };
+    let alone = explained(&config, &Host { accounts: accounts.clone(), ..host() });
+    assert!(!alone.contains("supplementary groups"), "{alone}");
+    let root = explained(&config, &Host { accounts, ..roots_host() });
+    assert!(root.contains("set the supplementary groups to 4 "), "{root}");
 }
 
 #[test]
