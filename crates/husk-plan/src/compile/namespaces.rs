@@ -80,20 +80,17 @@ impl<'a> Compiler<'a, '_> {
                 self.before(Stage::Prepare, HostStep::ClaimIds(claim), &origin);
             }
             self.after(HostStep::MapIds(maps), &origin);
+        }
+        self.set_up_beside_husk()?;
+        if self.user.is_new() {
             let wait = Origin::Because("an id that is not mapped owns nothing".to_owned());
             self.child(Stage::Namespaces, Step::AwaitParent, &wait);
         }
         Ok(())
     }
 
-    /// What is set in the new namespaces.
-    pub(super) fn enter_namespaces(&mut self) -> Result<(), PlanError> {
-        let exact = Origin::Default("modes exactly as given");
-        self.child(Stage::Namespaces, Step::Umask(0), &exact);
-        self.open_proc_and_set_clocks()?;
-        self.take_root_ids();
-        let opaque = Origin::Default("husk's own binary is out of reach");
-        self.child(Stage::Namespaces, Step::BeOpaque, &opaque);
+    /// What needs capabilities in the new namespaces and no id, so that the child can do it while husk maps the ids.
+    fn set_up_beside_husk(&mut self) -> Result<(), PlanError> {
         if self.is_new(NamespaceKind::Network) {
             let origin = self.config.namespaces.network.origin.clone();
             self.child(Stage::Namespaces, Step::LoopbackUp, &origin);
@@ -107,6 +104,17 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Default("no mount travels between host and container");
             self.child(Stage::Namespaces, Step::Propagation(Propagation::Private), &origin);
         }
+        Ok(())
+    }
+
+    /// Who the child is in the new namespaces.
+    pub(super) fn enter_namespaces(&mut self) -> Result<(), PlanError> {
+        let exact = Origin::Default("modes exactly as given");
+        self.child(Stage::Namespaces, Step::Umask(0), &exact);
+        self.open_proc_and_set_clocks()?;
+        self.take_root_ids();
+        let opaque = Origin::Default("husk's own binary is out of reach");
+        self.child(Stage::Namespaces, Step::BeOpaque, &opaque);
         Ok(())
     }
 
