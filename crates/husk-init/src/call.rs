@@ -37,6 +37,7 @@ calls! {
     Fsmount = "fsmount",
     Fsopen = "fsopen",
     Fstat = "fstat",
+    Fstatfs = "fstatfs",
     Getcwd = "getcwd",
     InterfaceUp = "ioctl(SIOCSIFFLAGS)",
     Mkdirat = "mkdirat",

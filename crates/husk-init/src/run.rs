@@ -8,11 +8,14 @@ use husk_sys::{
     getcwd, interface_up, mount_setattr, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open, openat, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, mknodat, open, openat, symlinkat};
 use rustix::io::{Errno, read, write};
 use rustix::mount::MountAttrFlags;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
-use rustix::process::{Rlimit, Signal, chdir, set_parent_process_death_signal, setrlimit, setsid, umask};
+use rustix::process::{
+    DumpableBehavior, Rlimit, Signal, chdir, set_dumpable_behavior, set_parent_process_death_signal,
+    setrlimit, setsid, umask,
+};
 use rustix::system::sethostname;
 use rustix::thread::{
     LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_keep_capabilities, set_no_new_privs,
@@ -21,7 +24,7 @@ use rustix::thread::{
 use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
-use crate::step::{Exec, Filesystem, FsOption, Step};
+use crate::step::{Exec, Step};
 use crate::{OWN_FAILURE, beneath, identity, mounts, reap, terminal};
 
 /// What a child has to do, and what it has to do it with.
@@ -132,6 +135,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::DieWithParent => die_with_parent(world),
         Step::AwaitParent => await_parent(world),
         Step::TimeNamespace { offsets } => enter_time_namespace(world, offsets),
+        Step::BeOpaque => set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Call::Prctl),
         Step::LoopbackUp => bring_loopback_up(),
         Step::Hostname(name) => sethostname(name.to_bytes()).at(Call::Sethostname),
         Step::Propagation(propagation) => propagate(propagation),
@@ -241,13 +245,15 @@ fn propagate(propagation: Propagation) -> Result<(), Fault> {
     mount_setattr(CWD, c"/", &change).at(Call::MountSetattr)
 }
 
+/// The host's /proc, as it is before the pivot: nothing of the container's can stand in front of it, and what belongs to a
+/// process's namespaces it shows for the process that looks.
 fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
-    let options: &[FsOption<'_>] = &[];
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let filesystem = Filesystem { kind: c"proc", source: c"proc", options, attributes };
-    world.proc = Some(mounts::make(world, &filesystem)?);
+    let proc =
+        open(c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)?;
+    if fstatfs(&proc).at(Call::Fstatfs)?.f_type != PROC_SUPER_MAGIC {
+        return Err(Fault { call: Call::Fstatfs, errno: Errno::MEDIUMTYPE });
+    }
+    world.proc = Some(proc);
     Ok(())
 }
 

@@ -21,6 +21,9 @@ pub enum Step<'a> {
         /// Lines such as `monotonic 86400 0`.
         offsets: &'a CStr,
     },
+    /// Let nobody inside trace this process or follow its links in /proc (`PR_SET_DUMPABLE`): as long as it is not the
+    /// command yet, or stays as PID 1, `/proc/1/exe` is husk's own file on the host, which the container's ids may own.
+    BeOpaque,
     /// Bring the loopback interface up.
     LoopbackUp,
     /// Set the host name.
@@ -101,14 +104,14 @@ pub enum Step<'a> {
         /// Attributes to clear before.
         clear: MountAttrFlags,
     },
-    /// Write kernel parameters through a /proc of husk's own, which nothing in the container can stand in front of.
+    /// Write a kernel parameter through the host's /proc, which nothing in the container can stand in front of.
     Sysctl {
         /// The path below `/proc/sys`: `net/ipv4/ping_group_range`.
         path: &'a CStr,
         /// The value.
         value: &'a CStr,
     },
-    /// Open a /proc of husk's own, attached nowhere.
+    /// Open the host's /proc, for what is written through it later.
     OpenProc,
     /// Hide what is at a path: a file behind `/dev/null`, a directory behind an empty one. Nothing there: nothing done.
     Mask {

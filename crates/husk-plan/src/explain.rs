@@ -124,6 +124,9 @@ fn child_sentence(step: &Step<'_>) -> String {
                 text(offsets).trim().replace('\n', " and ")
             )
         }
+        Step::BeOpaque => {
+            "let nobody inside trace this process or follow its /proc links to husk's own file".to_owned()
+        }
         Step::LoopbackUp => "bring the loopback interface up".to_owned(),
         Step::Hostname(name) => format!("set the host name to {}", text(name)),
         Step::Propagation(propagation) => {
@@ -159,7 +162,7 @@ fn child_sentence(step: &Step<'_>) -> String {
                 if with.is_empty() { String::new() } else { format!(", {with}") }
             )
         }
-        Step::OpenProc => "open a /proc of husk's own, attached nowhere".to_owned(),
+        Step::OpenProc => "open the host's /proc, to write kernel parameters through".to_owned(),
         Step::Sysctl { path, value } => {
             format!("set the kernel parameter {} to {}", text(path).replace('/', "."), text(value))
         }

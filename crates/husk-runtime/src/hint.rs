@@ -71,10 +71,7 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
              the kernel then allows no fresh one; show them (for Docker: --security-opt systempaths=unconfined), or share: \
              --share pid, --share net"
         }
-        (Action::Child(Step::OpenProc), "fsmount" | "fsconfig", Errno::PERM) => {
-            "parts of /proc are hidden from husk itself by mounts on top of them, as in another container, and the \
-             kernel then allows no fresh one; show them (for Docker: --security-opt systempaths=unconfined)"
-        }
+        (Action::Child(Step::OpenProc), _, _) => "husk needs the host's /proc: mount -t proc proc /proc",
         (Action::Child(Step::PivotRoot), _, Errno::INVAL) => {
             "this host runs from its initramfs, which cannot be pivoted away from: use --chroot"
         }

@@ -105,14 +105,16 @@ impl Attended<'_> {
             self.pass_signals(signals)?;
         }
         if let Some(relay) = &mut self.relay {
-            if events.input {
-                relay.take_input();
-            }
+            let signal = if events.input { relay.take_input() } else { None };
+            let in_front = signal.filter(|_| relay.foreground() == Some(self.container.pid));
             if events.room {
                 relay.pass_input();
             }
             if events.output {
                 relay.pass_output();
+            }
+            if let Some(signal) = in_front {
+                self.end_if_lost(signal);
             }
         }
         Ok(events.ended)
@@ -206,11 +208,18 @@ impl Attended<'_> {
             }
         }
         let _ = pidfd_send_signal(&self.container.pidfd, signal);
-        if ends && is_lost_on(self.container.pid, signal) {
+        if ends {
+            self.end_if_lost(signal);
+        }
+        Ok(())
+    }
+
+    /// Does what `signal` would have done to the command, had the kernel not dropped it.
+    fn end_if_lost(&mut self, signal: Signal) {
+        if is_lost_on(self.container.pid, signal) {
             self.ended_by = Some(signal);
             let _ = pidfd_send_signal(&self.container.pidfd, Signal::KILL);
         }
-        Ok(())
     }
 
     fn finish(mut self) -> Result<u8, Error> {

@@ -5,10 +5,11 @@ use husk_spec::{Stdio, Terminal};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
+use rustix::process::{Pid, Signal};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    InputModes, LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize,
-    tcsetattr, tcsetwinsize,
+    InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, isatty, tcgetattr,
+    tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 /// Control-C, Control-D and Control-\, as line disciplines have them unless told otherwise.
@@ -137,18 +138,20 @@ impl Relay {
     }
 
     /// Types a signal's key, so that it reaches whatever is in the foreground inside. False for a signal without one.
-    pub(crate) fn type_signal(&mut self, signal: rustix::process::Signal) -> bool {
+    pub(crate) fn type_signal(&mut self, signal: Signal) -> bool {
         let key = match signal {
-            rustix::process::Signal::INT => INTERRUPT,
-            rustix::process::Signal::QUIT => QUIT,
+            Signal::INT => INTERRUPT,
+            Signal::QUIT => QUIT,
             _ => return false,
         };
         self.typed.push(key);
         true
     }
 
-    /// Reads what was typed.
-    pub(crate) fn take_input(&mut self) {
+    /// Reads what was typed and passes it on. The signal, if a key in it is one that sends a signal to what is in the
+    /// foreground inside.
+    pub(crate) fn take_input(&mut self) -> Option<Signal> {
+        let before = self.typed.len();
         let mut buffer = [0; CHUNK];
         match read(stdin(), &mut buffer) {
             Ok(0) => {
@@ -159,7 +162,27 @@ impl Relay {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.input_open = false,
         }
+        let signal = self.signal_in(&self.typed[before..]);
         self.pass_input();
+        signal
+    }
+
+    fn signal_in(&self, typed: &[u8]) -> Option<Signal> {
+        if !typed.iter().any(|key| *key < b' ') {
+            return None;
+        }
+        let settings = tcgetattr(&self.master).ok()?;
+        let is_typed = |index| typed.contains(&settings.special_codes[index]);
+        match settings.local_modes.contains(LocalModes::ISIG) {
+            true if is_typed(SpecialCodeIndex::VINTR) => Some(Signal::INT),
+            true if is_typed(SpecialCodeIndex::VQUIT) => Some(Signal::QUIT),
+            _ => None,
+        }
+    }
+
+    /// The process group that is in the foreground inside, by its id out here.
+    pub(crate) fn foreground(&self) -> Option<Pid> {
+        tcgetpgrp(&self.master).ok()
     }
 
     /// Passes on what was typed, as much as fits.

@@ -92,6 +92,8 @@ impl<'a> Compiler<'a, '_> {
         self.child(Stage::Namespaces, Step::Umask(0), &exact);
         self.open_proc_and_set_clocks()?;
         self.take_root_ids();
+        let opaque = Origin::Default("husk's own binary is out of reach");
+        self.child(Stage::Namespaces, Step::BeOpaque, &opaque);
         if self.is_new(NamespaceKind::Network) {
             let origin = self.config.namespaces.network.origin.clone();
             self.child(Stage::Namespaces, Step::LoopbackUp, &origin);
@@ -110,8 +112,7 @@ impl<'a> Compiler<'a, '_> {
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
         if self.has_time_offsets() || !self.config.sysctls.is_empty() {
-            let origin =
-                Origin::Because("kernel parameters are written past whatever stands in /proc".to_owned());
+            let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }
         let offsets = &self.config.namespaces.time_offsets;

@@ -26,10 +26,10 @@ no daemon, no image and nothing to set up; root is not needed.";
 
 const EXAMPLES: &str = "\
 Examples:
-  husk run                            a shell in a root that is thrown away after
-  husk rootfs new web                 a root to keep, in ./web, from busybox
-  husk run -v ./site:/srv web ls /srv a command in it, which sees ./site as /srv
-  husk explain run web                what that does, step by step, and why
+  husk run                             a shell, in a root that is thrown away
+  husk rootfs new web                  a root to keep, in ./web, from busybox
+  husk run -v ./site:/srv web ls /srv  a command in it; ./site is /srv there
+  husk explain run web                 what that does, step by step, and why
 
 `husk run --help` lists the options of a container.";
 
@@ -50,6 +50,7 @@ struct Cli {
 #[command(defer = true)]
 enum Command {
     /// Run a command in a container
+    #[command(override_usage = run::USAGE)]
     Run(RunLine),
     /// Show each step that a command would take, and take none
     Explain(Explain),
@@ -121,7 +122,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
-        Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new),
+        Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
     })
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Args};
 
-const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+pub(super) const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
        husk run [OPTIONS] -- [COMMAND [ARG...]]";
 
 pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
@@ -17,8 +17,8 @@ are the command's, also those that look like options. With no ROOTFS, or `--` in
 its place, a default root is used and its writes are thrown away. The default
 COMMAND is /bin/sh.
 
-Exit status: the command's; 128+N if signal N ended it; 125 if husk failed, 126 if
-the command could not be executed, 127 if it was not found.";
+Exit status: the command's; 128+N if signal N ended it; 125 if husk failed; 126
+if the command could not be executed; 127 if it was not found.";
 
 /// `husk run` as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,11 +31,9 @@ pub(crate) struct Run {
     pub(crate) command: Vec<OsString>,
 }
 
-/// `husk run` as clap sees it.
+// `husk run` as clap sees it. No doc comment: clap would print it as the description of every command that takes these.
 #[derive(Debug, Args)]
 #[command(
-    about = "Run a command in a container",
-    override_usage = USAGE,
     after_help = AFTER,
     args_override_self = true,
     disable_help_flag = true
@@ -65,7 +63,7 @@ impl RunLine {
     }
 }
 
-/// The options of `husk run`.
+// The options of `husk run`; again without a doc comment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct RunOptions {
     /// Name of the container; one is made up otherwise
@@ -74,7 +72,7 @@ pub(crate) struct RunOptions {
     /// Host name inside; the container's name otherwise
     #[arg(long, short = 'h', value_name = "NAME", help_heading = "Container")]
     pub(crate) hostname: Option<String>,
-    /// Put a small PID 1 before the command: it forwards signals and reaps
+    /// Put a small PID 1 before the command, which reaps
     #[arg(long, help_heading = "Container")]
     pub(crate) init: bool,
     /// Print the plan, then run
@@ -83,49 +81,49 @@ pub(crate) struct RunOptions {
     /// Print no notes
     #[arg(long, short, help_heading = "Container")]
     pub(crate) quiet: bool,
-    /// Accepted: a container of husk always goes with its command
+    /// Accepted: a container always goes with its command
     #[arg(long, help_heading = "Container")]
     pub(crate) rm: bool,
     /// Print this help (-h is --hostname, as in Docker)
     #[arg(long, action = ArgAction::Help, help_heading = "Container")]
     pub(crate) help: Option<bool>,
 
-    /// Variable of the environment; NAME alone takes your value
+    /// Environment variable; NAME alone: with your value
     #[arg(long, short, value_name = "NAME[=VALUE]", help_heading = "Command")]
     pub(crate) env: Vec<OsString>,
-    /// Such variables from a file, one a line; # begins a comment
+    /// Such variables from a file, one a line
     #[arg(long, value_name = "FILE", help_heading = "Command")]
     pub(crate) env_file: Vec<OsString>,
     /// Working directory inside
     #[arg(long, short, value_name = "DIR", help_heading = "Command")]
     pub(crate) workdir: Option<OsString>,
-    /// Who the command runs as: names or numbers of the container
+    /// Who it runs as: the container's names, or ids
     #[arg(long, short, value_name = "USER[:GROUP]", help_heading = "Command")]
     pub(crate) user: Option<String>,
     /// File mode creation mask, octal
     #[arg(long, value_name = "MASK", help_heading = "Command")]
     pub(crate) umask: Option<String>,
-    /// Resource limit: nofile=1024:4096, core=unlimited
-    #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Command")]
+    /// Resource limit: nofile=1024, core=unlimited
+    #[arg(long, value_name = "NAME=N[:MAX]", help_heading = "Command")]
     pub(crate) ulimit: Vec<String>,
     /// Accepted: standard input always stays open
     #[arg(long, short, help_heading = "Command")]
     pub(crate) interactive: bool,
-    /// Give the command a terminal also where you have none
+    /// Make a terminal also where you have none
     #[arg(long, short, help_heading = "Command")]
     pub(crate) tty: bool,
 
-    /// Show SRC of the host at DST: ro, rw, suid, dev, noexec, noidmap, ...
-    #[arg(long, short, value_name = "SRC:DST[:OPTIONS]", help_heading = "Files")]
+    /// Show the host's SRC at DST; with nosuid and nodev unless it says suid, dev. Also noexec, noidmap, bind, ...
+    #[arg(long, short, value_name = "SRC:DST[:ro]", help_heading = "Files")]
     pub(crate) volume: Vec<OsString>,
-    /// The same in words: type=bind|tmpfs,src=...,dst=...,ro,tmpfs-size=64m
-    #[arg(long, value_name = "KEY=VALUE,...", help_heading = "Files")]
+    /// The same in words: type=bind,src=SRC,dst=DST,ro or type=tmpfs,dst=DST,tmpfs-size=64m
+    #[arg(long, value_name = "KEY=VAL,...", help_heading = "Files")]
     pub(crate) mount: Vec<OsString>,
-    /// Empty file system in memory at DST: size=64m,mode=1777,exec
-    #[arg(long, value_name = "DST[:OPTIONS]", help_heading = "Files")]
+    /// Empty file system in memory; also mode=700, exec
+    #[arg(long, value_name = "DST[:size=N]", help_heading = "Files")]
     pub(crate) tmpfs: Vec<OsString>,
-    /// Show a device of the host
-    #[arg(long, value_name = "SRC[:DST[:rwm]]", help_heading = "Files")]
+    /// Show a device of the host, such as /dev/fuse
+    #[arg(long, value_name = "SRC[:DST]", help_heading = "Files")]
     pub(crate) device: Vec<OsString>,
     /// Refuse writes to ROOTFS
     #[arg(long, help_heading = "Files")]
@@ -133,20 +131,20 @@ pub(crate) struct RunOptions {
     /// Throw writes to ROOTFS away in the end
     #[arg(long, help_heading = "Files")]
     pub(crate) ephemeral: bool,
-    /// Enter ROOTFS by chroot(2), for where pivot_root(2) cannot work. Gives up: the host's root stays mounted below, and CAP_SYS_CHROOT is enough to reach it
+    /// Enter ROOTFS by chroot(2), where pivot_root(2) cannot work. What it gives up: the host's root stays mounted below, and CAP_SYS_CHROOT is enough to get there
     #[arg(long, help_heading = "Files")]
     pub(crate) chroot: bool,
 
-    /// auto: all ids that you may map; single: yours alone; host: no user namespace
+    /// auto: all ids that you may map; single: yours alone; host: no user namespace, root is root
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(crate) userns: Option<String>,
     /// Keep the host's: user pid net ipc uts cgroup time
     #[arg(long, value_name = "KIND,...", help_heading = "Namespaces")]
     pub(crate) share: Vec<String>,
-    /// Enter another process's
-    #[arg(long, value_name = "KIND=PID|PATH", help_heading = "Namespaces")]
+    /// Enter that of a process, or KIND=PATH
+    #[arg(long, value_name = "KIND=PID", help_heading = "Namespaces")]
     pub(crate) join: Vec<OsString>,
-    /// none (the default): loopback alone; host: as --share net
+    /// none: loopback alone; host: as --share net
     #[arg(long, alias = "net", value_name = "MODE", help_heading = "Namespaces")]
     pub(crate) network: Option<OsString>,
     /// host: as --share pid
@@ -161,10 +159,10 @@ pub(crate) struct RunOptions {
     /// host: as --share cgroup
     #[arg(long, value_name = "MODE", hide = true)]
     pub(crate) cgroupns: Option<OsString>,
-    /// Set CLOCK_MONOTONIC ahead, or back: 3600, -0.5, 1d12h
+    /// Move CLOCK_MONOTONIC: 3600, -0.5, 1d12h
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, help_heading = "Namespaces")]
     pub(crate) monotonic: Option<String>,
-    /// Set CLOCK_BOOTTIME, and so uptime, ahead or back
+    /// Move CLOCK_BOOTTIME, and so uptime
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, help_heading = "Namespaces")]
     pub(crate) boottime: Option<String>,
     /// Kernel parameter of the container's namespaces
@@ -177,7 +175,7 @@ pub(crate) struct RunOptions {
     /// Take capabilities away
     #[arg(long, value_name = "CAP,...", help_heading = "Security")]
     pub(crate) cap_drop: Vec<String>,
-    /// Let set-user-id programs raise privileges (no no_new_privs)
+    /// Let set-user-id programs work (no no_new_privs)
     #[arg(long, help_heading = "Security")]
     pub(crate) allow_setuid: bool,
     /// No /sys, and only processes in /proc

@@ -108,6 +108,18 @@ fn words_need_not_be_utf_8_where_they_are_paths() {
 }
 
 #[test]
+fn programs_are_added_to_those_of_the_host() {
+    let from = |line: &[&str]| match parse(&words(line)) {
+        Ok(Request::RootfsNew(new)) => (new.from, new.add),
+        other => panic!("{line:?}: {other:?}"),
+    };
+    let added = (Some(From::Host), vec!["vim".to_owned(), "less".to_owned()]);
+    assert_eq!(from(&["rootfs", "new", "a", "--add", "vim", "less"]), added);
+    assert_eq!(from(&["rootfs", "new", "a", "--from", "host", "--add", "vim", "--add", "less"]), added);
+    assert_eq!(from(&["rootfs", "new", "a"]), (None, vec![]));
+}
+
+#[test]
 fn the_help_of_husk_fits_a_screen() {
     let help = help(&["--help"]);
     assert!(help.lines().count() <= 24, "{help}");
@@ -155,6 +167,7 @@ fn refusals() {
         &["rootfs", "new", "a", "b"],
         &["rootfs", "new", "a", "--from", "image"],
         &["rootfs", "new", "a", "--minimal", "--from", "host"],
+        &["rootfs", "new", "a", "--from", "busybox", "--add", "vim"],
     ];
     let all: Vec<String> = lines
         .iter()

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `husk run` and `husk explain run`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use husk_plan::explain::Explanation;
 use husk_plan::{Arena, Host};
-use husk_runtime::rootfs::{default_root_path, ensure_default_root};
+use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_spec::Config;
 
 use crate::caller::Caller;
@@ -44,12 +45,11 @@ pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
 }
 
 fn configure(run: &Run) -> Result<Config, Failure> {
-    let default_root = default_root_path().map_err(|error| Failure {
-        doing: "looking for the default root".to_owned(),
-        hints: error.hint().into_iter().collect(),
-        problem: error.to_string(),
-        status: RUN_FAILED,
-    })?;
+    // Only where it is needed: who names a root needs no home.
+    let default_root = match &run.rootfs {
+        Some(_) => PathBuf::new(),
+        None => default_root_path().map_err(default_root_failure)?,
+    };
     let caller = Caller::of_this_process(run, default_root)?;
     let Lowered { config, notes } = lower(run, &caller)?;
     if !run.options.quiet {
@@ -90,15 +90,19 @@ fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
 
 /// Builds the root for containers without one, if this is the first of them.
 fn build_default_root(quiet: bool) -> Result<(), Failure> {
-    let root = ensure_default_root().map_err(|error| Failure {
-        doing: "building the default root".to_owned(),
-        hints: error.hint().into_iter().collect(),
-        problem: error.to_string(),
-        status: RUN_FAILED,
-    })?;
+    let root = ensure_default_root().map_err(default_root_failure)?;
     if let Some(built) = root.built.filter(|_| !quiet) {
         output::note(&format!("built the default root in {}", built.dir.display()));
         built.notes.iter().for_each(|note| output::note(&note.to_string()));
     }
     Ok(())
+}
+
+fn default_root_failure(error: rootfs::Error) -> Failure {
+    Failure {
+        doing: "preparing the default root".to_owned(),
+        hints: error.hint().into_iter().collect(),
+        problem: error.to_string(),
+        status: RUN_FAILED,
+    }
 }

@@ -19,18 +19,19 @@ pub(super) fn parse(value: &OsStr) -> Result<Device, Problem> {
         [source, destination, access] => (source, destination, Some(access)),
         _ => return Err(Problem::new("too many colons").hint("SRC[:DST[:rwm]], such as /dev/fuse")),
     };
-    let source = target(source)?;
-    let destination = target(destination)?;
-    if !source.starts_with("/dev") || !destination.starts_with("/dev") || destination == Path::new("/dev") {
+    let below_dev =
+        |bytes| target(bytes).ok().filter(|path| path.starts_with("/dev") && path != Path::new("/dev"));
+    let (Some(source), Some(target)) = (below_dev(source), below_dev(destination)) else {
         return Err(Problem::new("a device is a file below /dev, on the host and inside")
             .hint("-v shows other files"));
-    }
+    };
     match access {
-        None | Some(b"rwm" | b"rw") => Ok(Device { source, target: destination }),
+        None | Some(b"rwm" | b"rw") => Ok(Device { source, target }),
         // A read-only mount does not keep anybody from writing to the device behind a node.
-        Some(access) if is_access(access) => Err(Problem::new(
-            "husk shows a device whole: its file permissions alone limit reading and writing",
-        )),
+        Some(access) if is_access(access) => {
+            let why = "husk shows a device whole: its file permissions alone limit reading and writing";
+            Err(Problem::new(why).hint("leave the access out"))
+        }
         Some(_) => Err(Problem::new("access is made of r, w and m")),
     }
 }

@@ -56,6 +56,11 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         true => Given::argument(EnterRoot::Chroot, "--chroot"),
         false => Given::default(EnterRoot::Pivot, "pivot_root"),
     };
+    if options.chroot
+        && process.capabilities.value.iter().any(|capability| capability.name() == "CAP_SYS_CHROOT")
+    {
+        notes.push("with --chroot and CAP_SYS_CHROOT the command can leave ROOTFS".to_owned());
+    }
     let (masked_paths, readonly_paths) = if joined {
         (Vec::new(), Vec::new())
     } else {

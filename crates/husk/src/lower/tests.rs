@@ -308,7 +308,7 @@ fn sysctls_replace_defaults_and_take_both_separators() {
 fn refusals() {
     let long = "x".repeat(65);
     let lines = [
-        "--name -x",
+        "--name=-x",
         "--name a/b",
         &format!("--name {long}"),
         "--name ''",
@@ -399,4 +399,11 @@ fn refusals() {
 fn lowering_is_pure() {
     let line = "-it --name x -v ./a:/b root";
     assert_eq!(config(line), config(line));
+}
+
+#[test]
+fn a_chroot_that_does_not_hold_is_noted() {
+    assert_eq!(lowered("--chroot root").notes, [""; 0]);
+    assert_eq!(lowered("--chroot --cap-add SYS_CHROOT root").notes.len(), 1);
+    assert_eq!(lowered("--cap-add SYS_CHROOT root").notes, [""; 0]);
 }

@@ -66,7 +66,8 @@ fn apply(options: &mut MountOptions, word: &str) -> Result<(), Problem> {
         _ if NO_EFFECT.contains(&word) => Ok(()),
         "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => Err(Problem::new(
             format!("{word}: the mounts of a container are private, so that none of them reaches the host"),
-        )),
+        )
+        .hint("leave the word out")),
         "z" | "Z" => Err(Problem::new(format!("{word}: husk does not relabel files for SELinux"))
             .hint("chcon -t container_file_t does")),
         "U" => Err(Problem::new("U: husk does not change the owners of files")
@@ -249,6 +250,7 @@ mod tests {
         assert_eq!(volume(".:/b//c/."), ok("/home/ann on /b/c: rbind idmap nosuid nodev"));
         assert_eq!(volume("../a/./b/:/b"), ok("/home/ann/../a/b on /b: rbind idmap nosuid nodev"));
         assert_eq!(volume("/a:/b:suid,dev,noexec,bind,noidmap"), ok("/a on /b: bind noexec"));
+        assert_eq!(volume("..:/b"), ok("/home/ann/.. on /b: rbind idmap nosuid nodev"));
         assert_eq!(volume("/a:/b:rprivate,cached,"), ok("/a on /b: rbind idmap nosuid nodev"));
     }
 
