@@ -89,7 +89,8 @@ impl Message {
         match *bytes {
             [TERMINAL] => Some(Self::Terminal),
             [FAILURE, s0, s1, call, candidate, e0, e1, e2, e3, ref log @ ..] => {
-                let errno = Errno::from_raw_os_error(i32::from_ne_bytes([e0, e1, e2, e3]));
+                let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
+                let errno = (1..4096).contains(&errno).then(|| Errno::from_raw_os_error(errno))?;
                 let failure =
                     Failure::new(u16::from_ne_bytes([s0, s1]), Call::from_byte(call)?, errno).with_log(log);
                 Some(Self::Failure(Failure { candidate, ..failure }))

@@ -8,7 +8,10 @@ use husk_sys::{
     getcwd, interface_up, mount_setattr, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, mknodat, open, openat, symlinkat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mknodat, open, openat, openat2,
+    symlinkat,
+};
 use rustix::io::{Errno, read, write};
 use rustix::mount::MountAttrFlags;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
@@ -224,13 +227,10 @@ fn await_parent(world: &World<'_>) -> Result<(), Fault> {
 /// set, and entered by `setns(2)` (time_namespaces(7)).
 fn enter_time_namespace(world: &World<'_>, offsets: &CStr) -> Result<(), Fault> {
     unshare(UnshareFlags::NEWTIME).at(Call::Unshare)?;
-    let proc = world.proc()?;
-    let file = openat(proc, c"self/timens_offsets", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .at(Call::Openat)?;
+    let file = open_in_proc(world.proc()?, c"self/timens_offsets", OFlags::WRONLY)?;
     write(&file, offsets.to_bytes()).at(Call::Write)?;
-    let namespace =
-        openat(proc, c"self/ns/time_for_children", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .at(Call::Openat)?;
+    let namespace = openat(world.proc()?, c"self/ns/time_for_children", OFlags::CLOEXEC, Mode::empty())
+        .at(Call::Openat)?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Time)).at(Call::Setns)
 }
 
@@ -257,10 +257,15 @@ fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Opens a file of /proc itself: not one that somebody has mounted there (`RESOLVE_NO_XDEV`; CVE-2019-16884 and its kin).
+fn open_in_proc(proc: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
+    openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).at(Call::Openat2)
+}
+
 fn write_sysctl(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {
-    let sys =
-        openat(world.proc()?, c"sys", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(Call::Openat)?;
-    let file = openat(sys, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).at(Call::Openat)?;
+    let sys = open_in_proc(world.proc()?, c"sys", OFlags::PATH)?;
+    let file = open_in_proc(sys.as_fd(), path, OFlags::WRONLY)?;
     write(&file, value.to_bytes()).map(drop).at(Call::Write)
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_spec::{Config, IdMapping, Mount};
+use husk_spec::{Config, IdMapping, Mount, UserNamespace};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statfs};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
@@ -49,8 +49,21 @@ pub struct Host {
     pub sources: BTreeMap<PathBuf, Found>,
     /// The types (`f_type` of `statfs(2)`) of the file systems that the root and the sources of bind mounts are on.
     pub file_systems: BTreeMap<PathBuf, u64>,
+    /// The user namespace that is to be entered, if it can be told whose it is.
+    pub joined: Option<JoinedUser>,
     /// The container's accounts.
     pub accounts: HostAccounts,
+}
+
+/// An existing user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedUser {
+    /// Its user ids.
+    pub uid_map: Vec<IdMapping>,
+    /// Its group ids.
+    pub gid_map: Vec<IdMapping>,
+    /// Whether `setgroups(2)` works in it.
+    pub setgroups: bool,
 }
 
 /// The texts of the container's `passwd` and `group`; empty where there is none.
@@ -110,6 +123,9 @@ impl Host {
             kernel: kernel_version(),
             ..Self::default()
         };
+        if let UserNamespace::Join(path) = &config.namespaces.user.value {
+            host.joined = joined_user(path);
+        }
         host.probe_subordinate_ids();
         host.probe_sources(config);
         if let Some(root) = &config.root {
@@ -212,11 +228,24 @@ fn is_privileged() -> bool {
 }
 
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
-    let text = std::fs::read_to_string(path).map_err(|error| PlanError::Probe {
+    id_map_in(Path::new(path)).map_err(|error| PlanError::Probe {
         path,
         errno: error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error),
-    })?;
-    Ok(text.lines().filter_map(id_map_line).collect())
+    })
+}
+
+fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
+    Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
+}
+
+/// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
+fn joined_user(path: &Path) -> Option<JoinedUser> {
+    let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
+    Some(JoinedUser {
+        uid_map: id_map_in(&process.join("uid_map")).ok()?,
+        gid_map: id_map_in(&process.join("gid_map")).ok()?,
+        setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
+    })
 }
 
 fn id_map_line(line: &str) -> Option<IdMapping> {

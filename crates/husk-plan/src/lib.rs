@@ -17,5 +17,5 @@ mod user_namespace;
 pub use arena::Arena;
 pub use compile::plan;
 pub use error::PlanError;
-pub use host::{Found, Host, HostAccounts, IdRange, MapHelpers};
+pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
 pub use plan::{Action, Actor, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};

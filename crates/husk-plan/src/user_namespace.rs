@@ -102,14 +102,7 @@ pub(crate) fn decide<'a>(
             gids: everything,
             shift: false,
         }),
-        UserNamespace::Join(path) => Ok(UserPlan {
-            kind: UserKind::Join(arena.cstr(path)?),
-            starts_as_root: false,
-            setgroups: false,
-            uids: everything.clone(),
-            gids: everything,
-            shift: host.privileged,
-        }),
+        UserNamespace::Join(path) => Ok(joined(host, UserKind::Join(arena.cstr(path)?))),
         UserNamespace::Mapped { uids, gids } => {
             let maps = written(arena, uids, gids, !host.privileged);
             Ok(new(host, maps, None, asked.origin.clone(), (uids, gids), host.privileged))
@@ -142,6 +135,16 @@ fn new<'a>(
         gids: inside(gids),
         shift,
     }
+}
+
+/// An existing one. Where nobody can tell what is mapped in it, id 0 is all that can be counted on.
+fn joined<'a>(host: &Host, kind: UserKind<'a>) -> UserPlan<'a> {
+    let ranges = |map: &[IdMapping]| map.iter().map(|m| (m.inside, m.count)).collect();
+    let (uids, gids, setgroups) = match &host.joined {
+        Some(user) => (ranges(&user.uid_map), ranges(&user.gid_map), user.setgroups),
+        None => (vec![(0, 1)], vec![(0, 1)], false),
+    };
+    UserPlan { kind, starts_as_root: false, setgroups, uids, gids, shift: host.privileged }
 }
 
 /// The caller's own ids and no other: what anybody can have without being given anything.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What an ELF file asks of the system that is to run it: a machine, an interpreter, libraries.
 //!
 //! Files may come from a hostile root: every offset is checked, every read is bounded, nothing is believed.

@@ -64,6 +64,9 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Host(HostStep::Join { .. }), "open", Errno::NOENT) => {
             "there is no process with that id, or no such namespace"
         }
+        (Action::Host(HostStep::Join { .. }), "open", Errno::ACCESS) => {
+            "you may only enter namespaces of processes of your own, or as root"
+        }
         (Action::Child(Step::Mount { filesystem, .. }), "fsmount" | "fsconfig", Errno::PERM)
             if filesystem.kind == c"proc" || filesystem.kind == c"sysfs" =>
         {

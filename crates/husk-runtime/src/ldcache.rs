@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `/etc/ld.so.cache`: which file a library's name stands for on this host, as ldconfig(8) left it for
 //! ld.so(8).
 //!

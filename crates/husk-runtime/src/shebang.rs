@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The first line of a script, read as the kernel reads it (`fs/binfmt_script.c`, execve(2) under
 //! "Interpreter scripts").
 

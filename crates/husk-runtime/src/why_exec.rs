@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why `execve` failed: its errno says little, the root says the rest.
 //!
 //! ENOENT alone stands for a command that is not there, a dynamic linker that is not there, and a script's

@@ -1,4 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Roots that are really built, and really run.
+#![forbid(unsafe_code)]
 
 mod again;
 
@@ -26,7 +28,7 @@ fn host(add: &[&str]) -> Recipe {
 fn host_has_busybox() -> bool {
     let found = Path::new("/usr/bin/busybox").exists() || Path::new("/bin/busybox").exists();
     if !found {
-        again::skip("no busybox on this host");
+        again::skip("rootfs", "no busybox on this host");
     }
     found
 }
@@ -38,7 +40,7 @@ fn entries(dir: &Path) -> BTreeSet<String> {
 /// What a script says that runs in the root; None (and a reason) where there is no way in.
 fn run(root: &Path, script: &str) -> Option<String> {
     if !again::can_unshare() {
-        again::skip("neither root nor user namespaces: no chroot");
+        again::skip("rootfs", "neither root nor user namespaces: no chroot");
         return None;
     }
     let mut command = Command::new("unshare");
@@ -198,7 +200,7 @@ fn in_a_process_of_its_own() {
 /// What building in a directory says after these shell commands have made it unusable.
 fn failure(dir: &Path, before: &str) -> Option<String> {
     if !again::can_unshare() {
-        again::skip("neither root nor user namespaces: no mounts to try");
+        again::skip("rootfs", "neither root nor user namespaces: no mounts to try");
         return None;
     }
     let output = again::command("in_a_process_of_its_own", dir.to_str().unwrap(), before).output().unwrap();
@@ -247,7 +249,7 @@ fn the_current_directory_is_refused() {
 #[test]
 fn the_default_root_is_built_once_and_looking_for_it_builds_nothing() {
     if !again::can_unshare() {
-        return again::skip("neither root nor user namespaces");
+        return again::skip("rootfs", "neither root nor user namespaces");
     }
     let data = parent();
     let run = |step| {

@@ -1,4 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Each way in which `execve` can fail, made for real: chroot, exec, and what husk makes of the errno.
+#![forbid(unsafe_code)]
 
 mod again;
 
@@ -20,7 +22,7 @@ impl Root {
     /// None (and a reason) where there is no way in.
     fn new() -> Option<Root> {
         if !again::can_unshare() {
-            again::skip("neither root nor user namespaces: no chroot");
+            again::skip("why_exec", "neither root nor user namespaces: no chroot");
             return None;
         }
         let parent = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use husk_init::{Filesystem, FsOption, Source, Step};
-use husk_spec::{BindMount, FilesystemMount, Mount, Namespace, NamespaceKind, Origin};
+use husk_spec::{BindMount, FilesystemMount, Given, Mount, Namespace, NamespaceKind, Origin, Sysctl};
 use rustix::mount::MountAttrFlags;
 use rustix::termios::Winsize;
 
@@ -13,7 +13,7 @@ use crate::PlanError;
 use crate::host::Found;
 use crate::plan::Stage;
 
-impl<'a> Compiler<'a, '_> {
+impl<'a, 'c> Compiler<'a, 'c> {
     pub(super) fn mount(&mut self) -> Result<(), PlanError> {
         if self.config.root.is_some() {
             let mut mounted: Vec<PathBuf> = Vec::new();
@@ -216,7 +216,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn write_sysctls(&mut self) -> Result<(), PlanError> {
-        for sysctl in &self.config.sysctls {
+        for sysctl in self.sysctls()? {
             let path = self.arena.cstr(sysctl.value.name.replace('.', "/"))?;
             let value = match sysctl.value.name.as_str() {
                 // The kernel refuses groups that are not mapped.
@@ -227,6 +227,24 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Mounts, Step::Sysctl { path, value }, &sysctl.origin);
         }
         Ok(())
+    }
+
+    /// The kernel parameters that are set: none in a joined mount namespace, whose /proc is not the host's.
+    pub(super) fn sysctls(&self) -> Result<&'c [Given<Sysctl>], PlanError> {
+        let all = &self.config.sysctls;
+        if self.config.root.is_some() {
+            return Ok(all);
+        }
+        match all.iter().find(|sysctl| !matches!(sysctl.origin, Origin::Default(_))) {
+            None => Ok(&[]),
+            Some(asked) => Err(PlanError::Contradiction {
+                origin: asked.origin.clone(),
+                problem:
+                    "a kernel parameter cannot be set through the /proc of somebody else's mount namespace"
+                        .to_owned(),
+                hint: "leave it out, or join the other namespaces without mnt".to_owned(),
+            }),
+        }
     }
 
     fn open_terminal(&mut self) -> Result<(), PlanError> {

@@ -111,7 +111,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
-        if self.has_time_offsets() || !self.config.sysctls.is_empty() {
+        if self.has_time_offsets() || !self.sysctls()?.is_empty() {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }

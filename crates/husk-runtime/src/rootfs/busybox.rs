@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The host's busybox: which one, and what it can do.
 
 use std::ffi::OsStr;

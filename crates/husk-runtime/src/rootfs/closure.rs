@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Everything that a program needs to start: its interpreter, its libraries, theirs.
 //!
 //! Found as ld.so(8) finds them, by reading: running `ldd` would run the program's own interpreter.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The root that `husk run` takes when none is named: made once, then left alone.
 
 use std::ffi::OsString;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why a root could not be built, and what to do about it.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A root of the host's own programs.
 
 use std::ffi::OsStr;

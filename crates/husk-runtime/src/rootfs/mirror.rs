@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Files of the host, each brought to the path that it has there.
 
 use std::collections::{HashSet, VecDeque};

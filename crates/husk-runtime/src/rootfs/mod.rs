@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Root file systems made from what the host has: its busybox, or its own programs and their libraries.
 //!
 //! A root is built in a temporary directory beside its place and renamed into it: it is there whole, or not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What every root has, whoever's programs are in it: places to mount on, and the few files in etc.
 
 use super::Error;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! All or nothing: a root is built in a temporary directory beside its place, and renamed into it.
 
 use std::ffi::{OsStr, OsString};

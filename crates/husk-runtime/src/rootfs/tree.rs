@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The root being filled: files made below one descriptor.
 
 use std::ffi::OsString;

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Runs one test of this very binary again as a process of its own: with another environment, or in
 //! namespaces of its own.
 
+use std::io::Write;
 use std::process::{Command, Output};
 
 /// Set in the process that is run again, to what it is to do.
@@ -13,15 +15,18 @@ pub(crate) fn step() -> Option<String> {
 }
 
 /// Hands a line to the test that ran this process.
-#[allow(clippy::print_stdout)]
 pub(crate) fn result(line: impl std::fmt::Display) {
-    println!("\n{RESULT}{line}");
+    let _ = std::io::stdout().write_all(format!("\n{RESULT}{line}\n").as_bytes());
 }
 
-/// Says why a test does not test.
-#[allow(clippy::print_stderr)]
-pub(crate) fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
+/// Says why the test `name` does not test: on standard error, and in the file that collects skips, if there is one.
+pub(crate) fn skip(name: &str, reason: &str) {
+    let line = format!("SKIP {name}: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(file) = std::env::var_os("HUSK_SKIPS") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
 }
 
 pub(crate) fn is_root() -> bool {
