@@ -70,9 +70,13 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Child(Step::Mount { filesystem, .. }), "fsmount" | "fsconfig", Errno::PERM)
             if filesystem.kind == c"proc" || filesystem.kind == c"sysfs" =>
         {
-            "parts of /proc or /sys are hidden from husk itself by mounts on top of them, as in another container, and \
-             the kernel then allows no fresh one; show them (for Docker: --security-opt systempaths=unconfined), or share: \
-             --share pid, --share net"
+            "parts of the /proc or /sys that husk sees are hidden under other mounts, as in a container, and then the kernel \
+             allows no new one: unmount those (for Docker: --security-opt systempaths=unconfined), or use --share pid, \
+             --share net"
+        }
+        (Action::Child(Step::Sysctl { .. }), "openat2", Errno::XDEV) => {
+            "something is mounted on top of /proc/sys, as in another container: unmount it (for Docker: --security-opt \
+             systempaths=unconfined)"
         }
         (Action::Child(Step::OpenProc), _, _) => "husk needs the host's /proc: mount -t proc proc /proc",
         (Action::Child(Step::PivotRoot), _, Errno::INVAL) => {

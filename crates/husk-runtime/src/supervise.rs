@@ -203,7 +203,11 @@ impl Attended<'_> {
                 return Ok(());
             }
             if relay.type_signal(signal) {
+                let in_front = relay.foreground() == Some(self.container.pid);
                 relay.pass_input();
+                if in_front {
+                    self.end_if_lost(signal);
+                }
                 return Ok(());
             }
         }

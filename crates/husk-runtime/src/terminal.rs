@@ -96,8 +96,9 @@ impl Relay {
         if let Some(settings) = &host.settings {
             let mut settings = settings.clone();
             if !host.interactive {
-                // The person's terminal goes on editing, echoing and sending signals; twice would be once too often.
-                settings.local_modes -= LocalModes::ECHO | LocalModes::ISIG;
+                // The person's terminal goes on editing and echoing; twice would be once too often. The signals of its keys come
+                // to husk, which types them here.
+                settings.local_modes -= LocalModes::ECHO;
                 settings.input_modes -= InputModes::ICRNL;
                 settings.output_modes -= OutputModes::OPOST;
             }

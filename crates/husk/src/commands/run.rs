@@ -79,6 +79,9 @@ fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
     if mode == Mode::Explain {
         return Ok(ExitCode::SUCCESS);
     }
+    if mode == Mode::Run && !run.options.quiet {
+        plan.notes.iter().for_each(|note| output::note(note));
+    }
     let status = husk_runtime::run(&plan, &config.process.terminal).map_err(|error| Failure {
         doing: format!("starting {}", config.name),
         hints: error.hint().into_iter().collect(),
