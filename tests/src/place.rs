@@ -73,15 +73,13 @@ impl Place {
     /// # Errors
     /// What this machine lacks for it.
     pub fn with_subordinate_ids(&self) -> Result<Caller<'_>, &'static str> {
-        let there =
-            |program: &str| ["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists());
         if !is_root() {
             return Err("only root can give a user subordinate ids");
         }
-        if !there("newuidmap") || !there("newgidmap") {
+        if !has_program("newuidmap") || !has_program("newgidmap") {
             return Err("newuidmap and newgidmap are not installed");
         }
-        if !there("setpriv") {
+        if !has_program("setpriv") {
             return Err("setpriv is not installed");
         }
         let caller = self.caller("subordinate", NOBODYS, NOBODYS);
@@ -101,6 +99,24 @@ impl Place {
         Ok(caller.through(words))
     }
 
+    /// `caller` in a mount namespace whose mounts are all shared, as on a host that systemd has started: whatever a
+    /// container does not make private travels. Needs root.
+    ///
+    /// # Errors
+    /// What this machine lacks for it.
+    pub fn with_shared_mounts<'p>(&'p self, caller: Caller<'p>) -> Result<Caller<'p>, &'static str> {
+        if !is_root() {
+            return Err("only root can share mounts");
+        }
+        if !has_program("setpriv") {
+            return Err("setpriv is not installed");
+        }
+        let (uid, gid) = (caller.uid().to_string(), caller.gid().to_string());
+        let shared = ["unshare", "--mount", "--propagation", "shared"];
+        let become_user = ["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"];
+        Ok(caller.through(shared.into_iter().chain(become_user)))
+    }
+
     fn caller(&self, name: &'static str, uid: u32, gid: u32) -> Caller<'_> {
         let directory = self.path().join(name);
         if !directory.exists() {
@@ -112,4 +128,10 @@ impl Place {
         }
         Caller::new(self, name, (uid, gid), directory)
     }
+}
+
+fn has_program(name: &str) -> bool {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|directory| Path::new(directory).join(name).exists())
 }

@@ -56,7 +56,6 @@ pub(crate) fn make_scratch(
     mode: u32,
 ) -> Result<(), Fault> {
     let scratch = mounts::make(world, filesystem)?;
-    mounts::attach_over_root(scratch.as_fd())?;
     for name in [c"lower", c"upper", c"work"] {
         mkdirat(&scratch, name, Mode::from_raw_mode(0o755)).at(Call::Mkdirat)?;
     }
@@ -66,9 +65,11 @@ pub(crate) fn make_scratch(
     Ok(())
 }
 
-/// Carries out [`crate::Step::Lower`].
+/// Carries out [`crate::Step::Lower`]. Layers must be mounted in this namespace to be layers, and the scratch space is, but
+/// only after the tree was copied: a copy of the host's root would have the scratch space on top.
 pub(crate) fn attach_lower(world: &World<'_>, source: Source<'_>) -> Result<(), Fault> {
     let lower = tree(world, source, true)?;
+    mounts::attach_over_root(world.scratch()?)?;
     let place = crate::beneath::place(world.scratch()?, c"lower")?;
     mounts::attach(lower.as_fd(), place.as_fd())
 }

@@ -4,7 +4,7 @@
 use core::convert::Infallible;
 use core::ffi::CStr;
 use husk_sys::{
-    MountChange, Propagation, SignalSet, close_in_child, close_range, default_disposition, execve, exit,
+    MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
     getcwd, interface_up, mount_setattr, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -282,8 +282,10 @@ fn change_directory(path: &CStr) -> Result<(), Fault> {
 }
 
 /// Rust ignores SIGPIPE, and the parent blocked what it reads from a descriptor; a command expects neither.
+/// An ignored signal stays ignored across `execve(2)`: SIGPIPE by Rust's runtime, the others by whoever started husk, such as
+/// `nohup`, or a shell that runs it in the background.
 fn reset_signals() -> Result<(), Fault> {
-    default_disposition(Signal::PIPE).at(Call::RtSigaction)?;
+    default_dispositions().at(Call::RtSigaction)?;
     set_signal_mask(SignalSet::EMPTY).map(drop).at(Call::RtSigprocmask)
 }
 

@@ -30,14 +30,14 @@ pub enum Step<'a> {
     Hostname(&'a CStr),
     /// Change the propagation of every mount in the namespace.
     Propagation(Propagation),
-    /// Make a tmpfs with the directories `lower`, `upper` and `work` for the overlay of the root, out of everybody's sight.
+    /// Make a tmpfs with the directories `lower`, `upper` and `work` for the overlay of the root.
     Scratch {
         /// The tmpfs.
         filesystem: Filesystem<'a>,
         /// The mode of `upper`, which becomes that of the root.
         mode: u32,
     },
-    /// Attach the root's files to `lower` of the scratch space.
+    /// Attach the scratch space over the namespace's root, where nothing sees it, and the root's files to its `lower`.
     Lower(Source<'a>),
     /// Make an overlay of `lower`, with its writes in the scratch space.
     Overlay(Filesystem<'a>),

@@ -12,22 +12,31 @@ use crate::plan::{Action, Actor, HostStep, IdMaps, Plan, PlannedStep};
 
 /// A plan in words, stage by stage.
 #[derive(Clone, Copy, Debug)]
-pub struct Explanation<'p>(pub &'p Plan<'p>);
+pub struct Explanation<'p> {
+    /// The plan.
+    pub plan: &'p Plan<'p>,
+    /// Whether to set stages and origins apart by a terminal's escape sequences.
+    pub colour: bool,
+}
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bold, dim, off) = if self.colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let mut stage = None;
-        for (number, step) in self.0.steps.iter().enumerate() {
+        for (number, step) in self.plan.steps.iter().enumerate() {
             if stage != Some(step.stage) {
                 let gap = if stage.is_some() { "\n" } else { "" };
-                writeln!(f, "{gap}{}", step.stage.name())?;
+                writeln!(f, "{gap}{bold}{}{off}", step.stage.name())?;
                 stage = Some(step.stage);
             }
-            let (actor, sentence) = (actor(step.actor()), sentence(&step.action));
-            writeln!(f, "{:4}  {actor:9}  {sentence}  [{}]", number + 1, step.origin)?;
+            let (number, actor, sentence) = (number + 1, actor(step.actor()), sentence(&step.action));
+            writeln!(f, "{number:4}  {actor:9}  {sentence}  {dim}[{}]{off}", step.origin)?;
         }
-        for note in &self.0.notes {
-            writeln!(f, "\nnote: {note}")?;
+        for note in &self.plan.notes {
+            writeln!(f, "\nnote: {}", note.what)?;
+            if let Some(cure) = &note.cure {
+                writeln!(f, "      {cure}")?;
+            }
         }
         Ok(())
     }
@@ -63,7 +72,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
         HostStep::PrepareTree { number, source, recursive } => format!(
-            "take a detached copy of the mount at {}{} (tree {number})",
+            "take a detached, private copy of the mount at {}{} (tree {number})",
             text(source),
             if *recursive { " and those below" } else { "" }
         ),

@@ -15,7 +15,7 @@ pub struct Plan<'a> {
     /// The steps of both actors. The child's come after the one that makes it; from there on the two run side by side.
     pub steps: Vec<PlannedStep<'a>>,
     /// What a person should know before: what is missing here, and what it costs.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 impl<'a> Plan<'a> {
@@ -30,6 +30,15 @@ impl<'a> Plan<'a> {
             })
             .unzip()
     }
+}
+
+/// Something that a person should know before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What is missing here, and what it costs.
+    pub what: String,
+    /// How to get it, if there is a way.
+    pub cure: Option<String>,
 }
 
 /// A step of a plan.
@@ -132,7 +141,7 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
-    /// Take a detached copy of a part of the host's file tree.
+    /// Take a detached copy of a part of the host's file tree, with which no mount travels.
     PrepareTree {
         /// The number by which the child knows it.
         number: usize,

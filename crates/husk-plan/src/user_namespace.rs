@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use husk_spec::{Given, IdMapping, Origin, UserNamespace};
 
 use crate::host::{Host, IdRange};
-use crate::plan::{Claim, IdMaps};
+use crate::plan::{Claim, IdMaps, Note};
 use crate::{Arena, PlanError};
 
 /// How many ids a container of root gets: as many as programs expect, `nobody` included.
@@ -97,7 +97,7 @@ pub(crate) fn decide<'a>(
     asked: &Given<UserNamespace>,
     host: &Host,
     root_file_system: Option<u64>,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Note>,
 ) -> Result<UserPlan<'a>, PlanError> {
     let everything = vec![(0, u32::MAX)];
     match &asked.value {
@@ -171,22 +171,24 @@ fn root<'a>(
     arena: &'a Arena,
     host: &Host,
     root_file_system: Option<u64>,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Note>,
 ) -> Result<UserPlan<'a>, PlanError> {
     if !host.has_all_ids() {
-        notes.push(
-            "husk is root of a nested user namespace, where no ids are free for the container alone: its root has \
-             the ids of this namespace, so a file that this root may write, the container's root may write too"
+        notes.push(Note {
+            what: "husk is root of a nested user namespace, so the container's root has this root's ids and may write \
+                   its files"
                 .to_owned(),
-        );
+            cure: None,
+        });
         return Ok(same_ids(arena, host, "husk runs in a nested user namespace"));
     }
     if root_file_system.is_some_and(|kind| !is_idmappable(kind, host.kernel)) {
-        notes.push(
-            "the root's file system cannot be idmapped by this kernel: the container's root has the host's user id 0, \
-             without its capabilities, and may write files of root's that it can reach, such as volumes"
+        notes.push(Note {
+            what: "this kernel cannot idmap the root's file system, so the container's root has the host's user id 0, \
+                   though not its capabilities, and may write root's files that it can reach, such as volumes"
                 .to_owned(),
-        );
+            cure: Some("put the root on ext4, xfs, btrfs or, from Linux 6.3 on, tmpfs".to_owned()),
+        });
         return Ok(same_ids(arena, host, "the root's file system cannot be idmapped"));
     }
     let mut taken = host.subordinate_uids.clone();
@@ -213,7 +215,7 @@ fn same_ids<'a>(arena: &'a Arena, host: &Host, reason: &str) -> UserPlan<'a> {
 }
 
 /// For an ordinary user: the subordinate ids, if there are any and the helpers that may map them; else the own ids alone.
-fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<String>) -> Result<UserPlan<'a>, PlanError> {
+fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<Note>) -> Result<UserPlan<'a>, PlanError> {
     let origin = Origin::Default("a user namespace of its own");
     let missing = match (&host.map_helpers, host.subordinate_uids.first(), host.subordinate_gids.first()) {
         (Some(helpers), Some(uids), Some(gids)) => {
@@ -235,13 +237,12 @@ fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<String>) -> Resul
         (_, _, None) => "there is no range for you in /etc/subgid",
         (None, _, _) => "newuidmap and newgidmap are not installed",
     };
-    notes.push(format!(
-        "only your own user and group are mapped, since {missing}: inside, you are root and there is nobody else, so -u \
-         and chown to other ids fail ({})",
-        CURE
-    ));
+    notes.push(Note {
+        what: format!("only your own ids are mapped, so -u and chown to others fail inside: {missing}"),
+        cure: Some(CURE.to_owned()),
+    });
     Ok(single(arena, host, origin))
 }
 
 /// How an ordinary user gets a whole range of ids.
-const CURE: &str = "to change that, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
+const CURE: &str = "to have 65536 more, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";

@@ -25,6 +25,21 @@ const SWITCHES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The calls of the child's that root of a new user namespace may always do, unless something else forbids it.
+const NEEDS_CAPABILITY: &[&str] = &[
+    "fsopen",
+    "ioctl(SIOCSIFFLAGS)",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "setgroups",
+    "sethostname",
+    "setns",
+    "setresgid",
+    "setresuid",
+    "unshare",
+];
+
 fn switched_off() -> Option<&'static str> {
     SWITCHES.iter().find_map(|(file, refusing, cure)| {
         let value = std::fs::read_to_string(file).ok()?;
@@ -42,7 +57,8 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
             )
         }
         (Action::Host(HostStep::Clone { .. }), _, Errno::NOSYS) => {
-            "clone3 is hidden by a seccomp filter, as in containers of an old Docker: update the outer engine"
+            "a seccomp filter hides clone3, as inside another container: that one must allow it (for Docker: --security-opt \
+             seccomp=unconfined, or --privileged)"
         }
         (Action::Host(HostStep::Clone { .. }), _, Errno::AGAIN | Errno::NOMEM) => {
             "no process could be made: look at `ulimit -u`, the pids limit of the cgroup and at free memory"
@@ -96,11 +112,11 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         }
         (Action::Child(Step::MakeNode { .. }), _, Errno::PERM) => "device nodes need CAP_MKNOD on the host",
         (Action::Child(Step::Overlay(_)), _, Errno::INVAL | Errno::NODEV) => {
-            "the root's file system cannot be the lower layer of an overlay: run without --ephemeral"
+            "the kernel refuses this root as the lower layer of an overlay: its file system cannot be one, or there are mounts \
+             below it that you may not leave out; run without --ephemeral, or use another root"
         }
-        (Action::Child(_), "mount_setattr" | "fsopen" | "open_tree" | "move_mount", Errno::ACCESS | Errno::PERM) => {
-            switched_off()?
-        }
+        // AppArmor lets the namespace be made, and then denies every capability in it.
+        (Action::Child(_), call, Errno::ACCESS | Errno::PERM) if NEEDS_CAPABILITY.contains(&call) => switched_off()?,
         (_, _, Errno::MFILE | Errno::NFILE) => "too many open files: look at `ulimit -n`",
         _ => return None,
     };

@@ -4,7 +4,7 @@
 use husk_init::{Call, Guard, Program, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
 use husk_spec::{IdMapping, NamespaceKind};
-use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
+use husk_sys::{Clone, Cloned, MountChange, Propagation, clone3, mount_setattr};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
@@ -119,6 +119,14 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             flags.set(OpenTreeFlags::AT_RECURSIVE, *recursive);
             let tree = open_tree(CWD, *source, flags).map_err(|errno| failed(Call::OpenTree, errno))?;
+            // The copy of a shared mount is shared too: what is mounted below it would travel between host and container, and
+            // pivot_root(2) refuses such a root.
+            let private = MountChange {
+                propagation: Some(Propagation::Private),
+                recursive: *recursive,
+                ..MountChange::NONE
+            };
+            mount_setattr(tree.as_fd(), c"", &private).map_err(|errno| failed(Call::MountSetattr, errno))?;
             acquired.trees.push(tree);
         }
         HostStep::MapTree { number, recursive, user_namespace: Some(path) } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
 use husk_plan::Plan;
-use husk_sys::{SignalSet, read_signals, set_signal_mask, signalfd};
+use husk_sys::{SignalSet, default_disposition, read_signals, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -48,6 +48,8 @@ impl Signals {
             Signal::CONT,
         ];
         let set = own.into_iter().fold(SignalSet::ALL, SignalSet::without);
+        // Whoever started husk may have ignored it, and then the kernel reaps the container before husk can ask how it ended.
+        default_disposition(Signal::CHILD)?;
         let before = set_signal_mask(set)?;
         Ok(Self { fd: signalfd(set)?, before })
     }

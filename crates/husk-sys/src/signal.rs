@@ -10,6 +10,10 @@ use syscalls::{Sysno, syscall};
 
 use crate::errno;
 
+/// The kernel's last signal (`_NSIG`), and those whose disposition is fixed.
+const LAST: i32 = 64;
+const UNCHANGING: [i32; 2] = [Signal::KILL.as_raw(), Signal::STOP.as_raw()];
+
 /// A set of signals, the kernel's 64-bit `sigset_t`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignalSet(u64);
@@ -67,16 +71,22 @@ pub fn set_signal_mask(mask: SignalSet) -> io::Result<SignalSet> {
 /// # Errors
 /// `EINVAL` for `SIGKILL` and `SIGSTOP`.
 pub fn default_disposition(signal: Signal) -> io::Result<()> {
+    set_default(signal.as_raw())
+}
+
+/// Gives every signal its default disposition again; two of them, KILL and STOP, never have another.
+///
+/// # Errors
+/// None that a valid caller can meet.
+pub fn default_dispositions() -> io::Result<()> {
+    (1..=LAST).filter(|signal| !UNCHANGING.contains(signal)).try_for_each(set_default)
+}
+
+fn set_default(signal: i32) -> io::Result<()> {
     let action = [0u64; 4]; // the kernel's struct sigaction: SIG_DFL, no flags, no restorer, empty mask
     // SAFETY: the kernel reads one struct sigaction (at most 32 bytes on every 64-bit machine) and writes no old one.
     unsafe {
-        syscall!(
-            Sysno::rt_sigaction,
-            signal.as_raw(),
-            action.as_ptr(),
-            null_mut::<u64>(),
-            size_of::<SignalSet>()
-        )
+        syscall!(Sysno::rt_sigaction, signal, action.as_ptr(), null_mut::<u64>(), size_of::<SignalSet>())
     }
     .map_err(errno)?;
     Ok(())

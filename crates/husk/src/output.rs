@@ -3,11 +3,12 @@
 #![expect(clippy::print_stderr, reason = "this module prints for all others")]
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
+use husk_plan::Plan;
+use husk_plan::explain::Explanation;
 
 use crate::failure::{COMMAND_FAILED, Failure};
 
@@ -49,8 +50,10 @@ pub(crate) fn note(note: &str) {
 }
 
 /// Prints a plan: on standard output if that is what was asked for, on standard error if the command's own output follows.
-pub(crate) fn plan(explanation: &impl Display, asked_for: bool) {
-    let text = explanation.to_string();
+pub(crate) fn plan(plan: &Plan<'_>, asked_for: bool) {
+    let colour = if asked_for { colour(&io::stdout()) } else { colour(&io::stderr()) };
+    let text = Explanation { plan, colour }.to_string();
+    // As with `text`: a reader that has gone is no failure, and nothing hangs on the rest.
     let _ = if asked_for {
         io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
     } else {

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use husk_plan::explain::Explanation;
 use husk_plan::{Arena, Host};
 use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_spec::Config;
@@ -74,13 +73,13 @@ fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
         status: RUN_FAILED,
     })?;
     if mode != Mode::Run {
-        output::plan(&Explanation(&plan), mode == Mode::Explain);
+        output::plan(&plan, mode == Mode::Explain);
     }
     if mode == Mode::Explain {
         return Ok(ExitCode::SUCCESS);
     }
     if mode == Mode::Run && !run.options.quiet {
-        plan.notes.iter().for_each(|note| output::note(note));
+        plan.notes.iter().for_each(|note| output::note(&note.what));
     }
     let status = husk_runtime::run(&plan, &config.process.terminal).map_err(|error| Failure {
         doing: format!("starting {}", config.name),
