@@ -14,6 +14,10 @@ mod output;
 
 use std::process::ExitCode;
 
+use rustix::process::{getegid, geteuid, getgid, getuid};
+
+use failure::{Failure, RUN_FAILED};
+
 /// Proves, in debug builds, that nothing allocates between `clone3` and `execve`.
 #[cfg(debug_assertions)]
 #[global_allocator]
@@ -21,6 +25,17 @@ static ALLOCATOR: husk_sys::AllocationGuard<std::alloc::System> =
     husk_sys::AllocationGuard(std::alloc::System);
 
 fn main() -> ExitCode {
+    if is_set_id() {
+        return output::failure(&Failure {
+            doing: "starting".to_owned(),
+            problem: "husk is set-user-id or set-group-id here, and is not made for that".to_owned(),
+            hints: vec![
+                "take the bit away: chmod ug-s husk; an ordinary user needs no more than user namespaces"
+                    .to_owned(),
+            ],
+            status: RUN_FAILED,
+        });
+    }
     let line: Vec<_> = std::env::args_os().collect();
     match cli::parse(&line) {
         Ok(cli::Request::Print(text)) => output::text(&text),
@@ -31,6 +46,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn finish(result: Result<ExitCode, failure::Failure>) -> ExitCode {
+/// Whether this process has more rights than whoever called it: its environment, descriptors and arguments are then an
+/// attacker's.
+fn is_set_id() -> bool {
+    getuid() != geteuid() || getgid() != getegid()
+}
+
+fn finish(result: Result<ExitCode, Failure>) -> ExitCode {
     result.unwrap_or_else(|failure| output::failure(&failure))
 }
