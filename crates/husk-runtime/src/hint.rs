@@ -50,7 +50,7 @@ fn switched_off() -> Option<&'static str> {
 /// What to do about `call` having failed with `errno` in a step that does `action`.
 pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<String> {
     let hint = match (action, call, errno) {
-        (Action::Host(HostStep::Clone { .. }), _, Errno::PERM | Errno::NOSPC | Errno::USERS) => {
+        (Action::Host(HostStep::Clone { .. }), _, Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS) => {
             switched_off().unwrap_or(
                 "new namespaces are refused here; inside another container, that one must allow them (for Docker: \
                  --security-opt seccomp=unconfined, or --privileged)",
