@@ -21,6 +21,9 @@ use crate::why_exec::{self, ExecProblem};
 /// How often a terminal that nobody inside holds open is looked at again.
 const HUNG_UP: Duration = Duration::from_millis(100);
 
+/// How many chunks of output a container can leave in its terminal at most.
+const OUTPUT_LEFT: usize = 64;
+
 /// The signals that are passed on to the container, blocked and read from a descriptor.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -119,6 +122,8 @@ impl Attended<'_> {
                 self.end_if_lost(signal);
             }
         }
+        // The terminal hangs up: what writes to it learns that, as from a pipe without a reader.
+        self.relay.take_if(|relay| relay.is_over());
         Ok(events.ended)
     }
 
@@ -205,7 +210,11 @@ impl Attended<'_> {
                 return Ok(());
             }
             if relay.type_signal(signal) {
+                let in_front = relay.foreground() == Some(self.container.pid);
                 relay.pass_input();
+                if in_front {
+                    self.end_if_lost(signal);
+                }
                 return Ok(());
             }
         }
@@ -226,7 +235,12 @@ impl Attended<'_> {
 
     fn finish(mut self) -> Result<u8, Error> {
         if let Some(relay) = &mut self.relay {
-            while relay.pass_output() {}
+            // More than a terminal holds back is by somebody who outlives the container, with --share pid.
+            for _ in 0..OUTPUT_LEFT {
+                if !relay.pass_output() {
+                    break;
+                }
+            }
         }
         let status = self.container.wait().map_err(Error::Supervise)?;
         Ok(self.ended_by.map_or(status, |signal| 128 + signal.as_raw() as u8))
