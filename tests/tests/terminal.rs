@@ -48,7 +48,8 @@ fn husk_in(terminal: &Terminal<'_, '_>) -> Pid {
 #[track_caller]
 fn enter(terminal: &Terminal<'_, '_>, options: &str) {
     terminal.type_line(&format!("../husk run -q {options} box"));
-    terminal.wait_for_prompt(INSIDE);
+    // Its shell asks for the position of the cursor, and a slow answer may be seen behind the prompt.
+    terminal.wait_for(INSIDE);
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_command_without_a_shell_is_interrupted() {
     for caller in place.callers() {
         caller.root("box");
         let terminal = Terminal::new(&caller);
-        for command in ["sleep 100", "sleep 100 | cat", "cat | cat", "sh -c 'sleep 100; true'"] {
+        for command in ["sleep 100", "sleep 100 | cat", "sh -c 'sleep 100; true'"] {
             for init in ["", "--init"] {
                 terminal.clear();
                 terminal.type_line(&format!("../husk run -q {init} box {command}"));
@@ -260,9 +261,10 @@ fn a_pipe_beside_a_terminal_stays_a_pipe() {
         terminal.wait_for("it is over");
         // What is typed is echoed once, and once by cat; Control-D is the end.
         terminal.clear();
-        terminal.type_line("../husk run -q box cat | cat; echo it is o''ver");
-        husk_in(&terminal);
-        sleep(Duration::from_millis(150));
+        // Not cat itself: busybox's uses sendfile(2), and with that Linux keeps the pipe locked while it waits for the terminal.
+        let copy = "echo ready''; while read line; do echo \\$line; done";
+        terminal.type_line(&format!("../husk run -q box sh -c \"{copy}\" | cat; echo it is o''ver"));
+        terminal.wait_for("\nready");
         terminal.type_line("xyzzy");
         terminal.wait_for("xyzzy\nxyzzy");
         terminal.press("C-d");

@@ -71,6 +71,9 @@ struct Attended<'p> {
     /// Until the container has a terminal, what one needs.
     host: Option<HostTerminal>,
     relay: Option<Relay>,
+    /// Whether husk's small PID 1 is the first process: no signal is lost on it, though while it waits for one the kernel shows
+    /// it as neither blocking nor handling any.
+    init: bool,
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
 }
@@ -82,7 +85,8 @@ pub(crate) fn stay(
     host: HostTerminal,
     signals: &Signals,
 ) -> Result<u8, Error> {
-    let mut attended = Attended { plan, container, host: Some(host), relay: None, ended_by: None };
+    let init = plan.program().0.iter().any(|step| matches!(step, Step::BecomeInit));
+    let mut attended = Attended { plan, container, host: Some(host), relay: None, init, ended_by: None };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -227,7 +231,7 @@ impl Attended<'_> {
 
     /// Does what `signal` would have done to the command, had the kernel not dropped it.
     fn end_if_lost(&mut self, signal: Signal) {
-        if is_lost_on(self.container.pid, signal) {
+        if !self.init && is_lost_on(self.container.pid, signal) {
             self.ended_by = Some(signal);
             let _ = pidfd_send_signal(&self.container.pidfd, Signal::KILL);
         }
