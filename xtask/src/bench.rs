@@ -237,7 +237,7 @@ fn figures(mut times: Vec<Duration>) -> Figures {
 
 fn machine(user: Option<u32>) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpus = thread::available_parallelism().map_or(0, usize::from);
     let user = if runs_as_root(user) { "root" } else { "an ordinary user" };
     format!("Linux {}, {cpus} CPUs, as {user}", kernel.trim_end())
 }
