@@ -15,6 +15,7 @@ pub struct Caller<'p> {
     ids: (u32, u32),
     home: PathBuf,
     through: Vec<OsString>,
+    ranges: Option<[(u32, u32); 2]>,
 }
 
 impl fmt::Display for Caller<'_> {
@@ -25,13 +26,34 @@ impl fmt::Display for Caller<'_> {
 
 impl<'p> Caller<'p> {
     pub(crate) fn new(place: &'p Place, name: &'static str, ids: (u32, u32), home: PathBuf) -> Self {
-        Self { place, name, ids, home, through: Vec::new() }
+        Self { place, name, ids, home, through: Vec::new(), ranges: None }
     }
 
     /// The same, but every command is started by these words, as root if they are there, and they have to become the user.
     pub(crate) fn through<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.through = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
+    }
+
+    /// Root in UTS, IPC and mount namespaces apart from the host's, for tests in which a husk that is broken could change
+    /// the host itself, such as its name.
+    pub fn contained(self) -> Self {
+        assert!(is_root() && self.is_root(), "only root can do such harm");
+        self.through(["unshare", "--uts", "--ipc", "--mount"])
+    }
+
+    pub(crate) fn with_ranges(self, ranges: [(u32, u32); 2]) -> Self {
+        Self { ranges: Some(ranges), ..self }
+    }
+
+    /// The subordinate ids, first and count, of users and of groups.
+    pub fn ranges(&self) -> Option<[(u32, u32); 2]> {
+        self.ranges
+    }
+
+    /// Whether a container of this caller's has many ids, and not the caller's alone.
+    pub fn has_many_ids(&self) -> bool {
+        self.is_root() || self.ranges.is_some()
     }
 
     /// Whether this is root.

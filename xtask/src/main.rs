@@ -55,7 +55,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        help: "husk beside unshare, bubblewrap and bare C [--runs N] [--json] [--root DIR]",
+        help: "husk beside unshare, bubblewrap and bare C [--runs N] [--json] [--root DIR] [--user ID]",
         run: bench::run,
     },
 ];

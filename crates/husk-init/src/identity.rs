@@ -18,11 +18,16 @@ const GROUPS: usize = 1024;
 
 /// The bounding set as the kernel has it; ends at the first number that is no capability to it.
 fn bounding_set() -> CapabilitySet {
-    (0..64)
-        .map(|number| CapabilitySet::from_bits_retain(1 << number))
-        .take_while(|capability| capability_is_in_bounding_set(*capability).is_ok())
-        .filter(|capability| capability_is_in_bounding_set(*capability) == Ok(true))
-        .fold(CapabilitySet::empty(), |set, capability| set | capability)
+    let mut set = CapabilitySet::empty();
+    for number in 0..64 {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(capability) {
+            Ok(true) => set |= capability,
+            Ok(false) => {}
+            Err(_) => break,
+        }
+    }
+    set
 }
 
 /// Carries out [`crate::Step::BoundingSet`].

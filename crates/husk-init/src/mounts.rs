@@ -111,24 +111,37 @@ fn place_if_there(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, 
 pub(crate) fn mask(world: &mut World<'_>, path: &CStr) -> Result<(), Fault> {
     let Some(place) = place_if_there(world.root()?, path)? else { return Ok(()) };
     let kind = FileType::from_raw_mode(fstat(&place).at(Call::Fstat)?.st_mode);
-    let cover = if kind == FileType::Directory {
-        let size = FsOption { key: c"size", value: Some(c"0") };
-        let inodes = FsOption { key: c"nr_inodes", value: Some(c"1") };
-        let empty = Filesystem {
-            kind: c"tmpfs",
-            source: c"masked",
-            options: &[size, inodes],
-            attributes: MountAttrFlags::MOUNT_ATTR_RDONLY
-                | MountAttrFlags::MOUNT_ATTR_NOSUID
-                | MountAttrFlags::MOUNT_ATTR_NODEV
-                | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-        };
-        make(world, &empty)?
-    } else {
+    if kind != FileType::Directory {
         // The host's, looked up in the host's tree: one in the container's own /dev could be anything.
-        copy(CWD, c"/dev/null", false)?
+        let null = copy(CWD, c"/dev/null", false)?;
+        return attach(null.as_fd(), place.as_fd());
+    }
+    // One empty directory serves for all. It is copied from where it is attached first: before Linux 6.15 a mount that is
+    // attached nowhere cannot be copied.
+    if let Some(empty) = world.empty() {
+        let empty = copy(empty, c"", false)?;
+        return attach(empty.as_fd(), place.as_fd());
+    }
+    let empty = make_empty(world)?;
+    attach(empty.as_fd(), place.as_fd())?;
+    world.set_empty(empty);
+    Ok(())
+}
+
+/// A directory in which there is nothing and can be nothing.
+fn make_empty(world: &mut World<'_>) -> Result<OwnedFd, Fault> {
+    let size = FsOption { key: c"size", value: Some(c"0") };
+    let inodes = FsOption { key: c"nr_inodes", value: Some(c"1") };
+    let empty = Filesystem {
+        kind: c"tmpfs",
+        source: c"masked",
+        options: &[size, inodes],
+        attributes: MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     };
-    attach(cover.as_fd(), place.as_fd())
+    make(world, &empty)
 }
 
 /// Carries out [`crate::Step::ReadOnly`].

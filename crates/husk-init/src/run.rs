@@ -50,6 +50,7 @@ pub(crate) struct World<'a> {
     scratch: Option<OwnedFd>,
     proc: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
+    empty: Option<OwnedFd>,
     log: ([u8; LOG], usize),
 }
 
@@ -86,6 +87,15 @@ impl<'a> World<'a> {
         self.terminal = Some(terminal);
     }
 
+    /// The empty directory that hides others, once there is one.
+    pub(crate) fn empty(&self) -> Option<BorrowedFd<'_>> {
+        self.empty.as_ref().map(AsFd::as_fd)
+    }
+
+    pub(crate) fn set_empty(&mut self, empty: OwnedFd) {
+        self.empty = Some(empty);
+    }
+
     fn proc(&self) -> Result<BorrowedFd<'_>, Fault> {
         self.proc.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Openat)
     }
@@ -105,7 +115,15 @@ impl<'a> World<'a> {
 /// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
 pub fn run(program: &Program<'_>) -> Infallible {
     let _ = close_in_child(program.parent_link);
-    let world = World { program, root: None, scratch: None, proc: None, terminal: None, log: ([0; LOG], 0) };
+    let world = World {
+        program,
+        root: None,
+        scratch: None,
+        proc: None,
+        terminal: None,
+        empty: None,
+        log: ([0; LOG], 0),
+    };
     go_on(world, 0)
 }
 

@@ -5,6 +5,7 @@ use husk_init::{Call, Guard, Program, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, Propagation, clone3, mount_setattr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
@@ -18,7 +19,8 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 use crate::claim::{self, Claimed};
 use crate::error::Error;
 use crate::id_map;
-use crate::link::Link;
+use crate::link::{Heard, Link};
+use crate::supervise;
 use crate::terminal::HostTerminal;
 
 /// A container whose first process has been made.
@@ -100,7 +102,8 @@ pub(crate) fn start(plan: &Plan<'_>, terminal: &HostTerminal) -> Result<Containe
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
             },
-            Some(container) => attend(plan, index, step, container, &acquired, terminal)?,
+            Some(container) => attend(plan, index, step, container, &acquired, terminal)
+                .map_err(|error| last_word(plan, container).unwrap_or(error))?,
         }
     }
     container.ok_or(Error::Supervise(Errno::INVAL))
@@ -178,6 +181,17 @@ fn clone(
     let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || husk_init::run(&program)).map_err(|errno| (Call::Clone3, errno))?;
     Ok((cloned, link))
+}
+
+/// Why the child is dead, if it is: what husk wanted to do to it has failed for that reason.
+fn last_word(plan: &Plan<'_>, container: &Container) -> Option<Error> {
+    let link = container.link.as_ref()?;
+    let mut fds = [PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).ok().filter(|ready| *ready > 0)?;
+    match link.hear() {
+        Ok(Heard::Failure(failure, root)) => Some(supervise::failed(plan, &failure, root)),
+        _ => None,
+    }
 }
 
 /// The steps after the clone.

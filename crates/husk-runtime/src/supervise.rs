@@ -274,7 +274,7 @@ fn is_lost_on(pid: Pid, signal: Signal) -> bool {
 }
 
 /// The error that a failure in the child is.
-fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) -> Error {
+pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) -> Error {
     let (steps, numbers) = plan.program();
     let number = usize::from(failure.step);
     match (steps.get(number), root) {

@@ -40,7 +40,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.enter_root()?;
     compiler.become_user()?;
     compiler.execute()?;
-    let clone = compiler.clone_step()?;
+    let clone = compiler.clone_step();
     let Compiler { before, after, child, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
     Ok(Plan { name: config.name.clone(), steps, notes })

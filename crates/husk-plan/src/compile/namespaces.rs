@@ -39,7 +39,7 @@ impl<'a> Compiler<'a, '_> {
 
     /// The step that makes the child, with every new namespace at once but a time namespace with offsets, which have to be
     /// set before anything is in it.
-    pub(super) fn clone_step(&self) -> Result<PlannedStep<'a>, PlanError> {
+    pub(super) fn clone_step(&self) -> PlannedStep<'a> {
         let flags = [
             (NamespaceKind::User, UnshareFlags::NEWUSER),
             (NamespaceKind::Mount, UnshareFlags::NEWNS),
@@ -55,6 +55,15 @@ impl<'a> Compiler<'a, '_> {
             .filter(|(kind, _)| self.is_new(*kind))
             .filter(|(kind, _)| *kind != NamespaceKind::Time || !self.has_time_offsets())
             .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
+        PlannedStep {
+            stage: Stage::Namespaces,
+            action: Action::Host(HostStep::Clone { namespaces }),
+            origin: Origin::Default("namespaces of its own"),
+        }
+    }
+
+    /// What both actors do before and right after the clone.
+    pub(super) fn begin(&mut self) -> Result<(), PlanError> {
         if let Namespace::Host = self.config.namespaces.mount.value {
             return Err(PlanError::Contradiction {
                 origin: self.config.namespaces.mount.origin.clone(),
@@ -63,15 +72,6 @@ impl<'a> Compiler<'a, '_> {
                 hint: "leave it out, or enter another container's with --join mnt=PID".to_owned(),
             });
         }
-        Ok(PlannedStep {
-            stage: Stage::Namespaces,
-            action: Action::Host(HostStep::Clone { namespaces }),
-            origin: Origin::Default("namespaces of its own"),
-        })
-    }
-
-    /// What both actors do before and right after the clone.
-    pub(super) fn begin(&mut self) -> Result<(), PlanError> {
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
         if let UserKind::New { maps, claim, origin } = &self.user.kind {
@@ -80,20 +80,17 @@ impl<'a> Compiler<'a, '_> {
                 self.before(Stage::Prepare, HostStep::ClaimIds(claim), &origin);
             }
             self.after(HostStep::MapIds(maps), &origin);
+        }
+        self.set_up_beside_husk()?;
+        if self.user.is_new() {
             let wait = Origin::Because("an id that is not mapped owns nothing".to_owned());
             self.child(Stage::Namespaces, Step::AwaitParent, &wait);
         }
         Ok(())
     }
 
-    /// What is set in the new namespaces.
-    pub(super) fn enter_namespaces(&mut self) -> Result<(), PlanError> {
-        let exact = Origin::Default("modes exactly as given");
-        self.child(Stage::Namespaces, Step::Umask(0), &exact);
-        self.open_proc_and_set_clocks()?;
-        self.take_root_ids();
-        let opaque = Origin::Default("husk's own binary is out of reach");
-        self.child(Stage::Namespaces, Step::BeOpaque, &opaque);
+    /// What needs capabilities in the new namespaces and no id, so that the child can do it while husk maps the ids.
+    fn set_up_beside_husk(&mut self) -> Result<(), PlanError> {
         if self.is_new(NamespaceKind::Network) {
             let origin = self.config.namespaces.network.origin.clone();
             self.child(Stage::Namespaces, Step::LoopbackUp, &origin);
@@ -107,6 +104,17 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Default("no mount travels between host and container");
             self.child(Stage::Namespaces, Step::Propagation(Propagation::Private), &origin);
         }
+        Ok(())
+    }
+
+    /// Who the child is in the new namespaces.
+    pub(super) fn enter_namespaces(&mut self) -> Result<(), PlanError> {
+        let exact = Origin::Default("modes exactly as given");
+        self.child(Stage::Namespaces, Step::Umask(0), &exact);
+        self.open_proc_and_set_clocks()?;
+        self.take_root_ids();
+        let opaque = Origin::Default("husk's own binary is out of reach");
+        self.child(Stage::Namespaces, Step::BeOpaque, &opaque);
         Ok(())
     }
 

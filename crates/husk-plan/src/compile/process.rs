@@ -114,7 +114,10 @@ impl<'a> Compiler<'a, '_> {
         if !self.user.has_uid(account.uid) {
             return Err(unmapped("user", account.uid, &self.user.uids));
         }
-        if let Some(gid) = account.groups.iter().chain([&account.gid]).find(|gid| !self.user.has_gid(**gid)) {
+        // Where nobody may set groups, those of the container's group(5) are not set, as is planned above: that is no reason
+        // to refuse what is root in many images, a member of other groups.
+        let groups = account.groups.iter().filter(|_| self.user.setgroups);
+        if let Some(gid) = groups.chain([&account.gid]).find(|gid| !self.user.has_gid(**gid)) {
             return Err(unmapped("group", *gid, &self.user.gids));
         }
         Ok(())

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whole plans, as `husk explain` prints them: for made-up configurations on made-up hosts, so that nothing here needs a
+//! privilege, and nothing depends on the machine.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use husk_plan::explain::Explanation;
+use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
+use husk_spec::{
+    BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given, IdMapping,
+    Mount, MountFlags, Namespace, Namespaces, Process, Root, Terminal, TimeOffsets, User, UserNamespace,
+    Writes,
+};
+use rustix::mount::MountAttrFlags as Attr;
+
+const EXT4: u64 = 0xEF53;
+const NFS: u64 = 0x6969;
+const ROOT: &str = "/srv/box";
+
+/// A container with one of everything that a plan is made of.
+fn config() -> Config {
+    let new = || Given::default(Namespace::New, "a namespace of its own");
+    let capabilities: Capabilities = ["CHOWN", "SETUID"].iter().flat_map(|name| name.parse()).collect();
+    Config {
+        name: "box".to_owned(),
+        root: Some(Root {
+            path: Given::argument(PathBuf::from(ROOT), "ROOTFS"),
+            writes: Given::default(Writes::Through, "writes go to ROOTFS"),
+        }),
+        enter_root: Given::default(EnterRoot::Pivot, "pivot_root"),
+        namespaces: Namespaces {
+            user: Given::default(UserNamespace::Auto, "a user namespace of its own"),
+            mount: new(),
+            pid: new(),
+            network: new(),
+            ipc: new(),
+            uts: new(),
+            cgroup: new(),
+            time: Given::default(Namespace::Host, "clocks: the host's"),
+            time_offsets: TimeOffsets::default(),
+        },
+        hostname: Some(Given::default("box".to_owned(), "host name: the container's name")),
+        mounts: vec![
+            file_system("/proc", "proc", &[]),
+            file_system("/dev", "tmpfs", &[("size", "64k")]),
+            file_system("/dev/pts", "devpts", &[("mode", "0620"), ("gid", "5")]),
+            file_system("/sys", "sysfs", &[]),
+            volume("/data", "/v"),
+        ],
+        devices: vec![Given::default(
+            Device { source: PathBuf::from("/dev/null"), target: PathBuf::from("/dev/null") },
+            "devices",
+        )],
+        links: vec![Given::default((PathBuf::from("/dev/ptmx"), PathBuf::from("pts/ptmx")), "/dev links")],
+        sysctls: Vec::new(),
+        masked_paths: Given::default(vec![PathBuf::from("/proc/kcore")], "masked paths"),
+        readonly_paths: Given::default(vec![PathBuf::from("/proc/sys")], "read-only paths"),
+        process: Process {
+            args: Given::argument(vec!["sh".into(), "-c".into(), "true".into()], "COMMAND"),
+            environment: vec![Given::default(
+                Environment { name: "PATH".into(), value: "/bin".into() },
+                "PATH",
+            )],
+            working_directory: None,
+            user: Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
+            umask: None,
+            capabilities: Given::default(capabilities, "capabilities"),
+            no_new_privileges: Given::default(true, "no new privileges"),
+            rlimits: Vec::new(),
+            init: None,
+            terminal: Terminal { stdio: Vec::new(), size: None },
+        },
+    }
+}
+
+fn file_system(target: &'static str, kind: &str, options: &[(&str, &str)]) -> Given<Mount> {
+    let option = |(name, value): &(&str, &str)| ((*name).to_owned(), Some((*value).to_owned()));
+    let mount = FilesystemMount {
+        kind: kind.to_owned(),
+        target: PathBuf::from(target),
+        options: options.iter().map(option).collect(),
+        flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID),
+    };
+    Given::default(Mount::Filesystem(mount), target)
+}
+
+fn volume(source: &str, target: &str) -> Given<Mount> {
+    let mount = BindMount {
+        source: PathBuf::from(source),
+        target: PathBuf::from(target),
+        recursive: true,
+        idmap: true,
+        flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV),
+    };
+    Given::argument(Mount::Bind(mount), "--volume")
+}
+
+/// The host of an ordinary user without subordinate ids.
+fn host() -> Host {
+    let all = vec![IdMapping { inside: 0, outside: 0, count: u32::MAX }];
+    let directories = ["/proc", "/dev", "/sys"].map(|path| (PathBuf::from(path), Found::Directory));
+    Host {
+        uid: 1000,
+        gid: 100,
+        privileged: false,
+        uid_map: all.clone(),
+        gid_map: all,
+        kernel: (6, 12),
+        root_mode: 0o755,
+        in_root: BTreeMap::from(directories),
+        sources: BTreeMap::from([
+            (PathBuf::from("/data"), Found::Directory),
+            (PathBuf::from("/dev/null"), Found::Device { mode: 0o020_666, device: 0x103 }),
+        ]),
+        file_systems: BTreeMap::from([ROOT, "/data"].map(|path| (PathBuf::from(path), EXT4))),
+        ..Host::default()
+    }
+}
+
+fn roots_host() -> Host {
+    Host { uid: 0, gid: 0, privileged: true, ..host() }
+}
+
+fn helpers() -> MapHelpers {
+    MapHelpers { newuidmap: "/usr/bin/newuidmap".into(), newgidmap: "/usr/bin/newgidmap".into() }
+}
+
+fn explained(config: &Config, host: &Host) -> String {
+    let arena = Arena::new();
+    let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
+    Explanation { plan: &plan, colour: false }.to_string()
+}
+
+#[test]
+fn of_root() {
+    insta::assert_snapshot!(explained(&config(), &roots_host()));
+}
+
+#[test]
+fn of_a_user_alone() {
+    insta::assert_snapshot!(explained(&config(), &host()));
+}
+
+#[test]
+fn of_a_user_with_subordinate_ids() {
+    let range = vec![(100_000, 65_536)];
+    let host = Host {
+        subordinate_uids: range.clone(),
+        subordinate_gids: range,
+        map_helpers: Some(helpers()),
+        ..host()
+    };
+    let mut config = config();
+    config.process.user = Given::argument(User::Named("1000:100".to_owned()), "--user");
+    insta::assert_snapshot!(explained(&config, &host));
+}
+
+#[test]
+fn in_the_hosts_user_namespace() {
+    let mut config = config();
+    config.namespaces.user = Given::argument(UserNamespace::Host, "--userns host");
+    insta::assert_snapshot!(explained(&config, &roots_host()));
+}
+
+#[test]
+fn with_the_hosts_network_and_processes() {
+    let mut config = config();
+    config.namespaces.network = Given::argument(Namespace::Host, "--share net");
+    config.namespaces.pid = Given::argument(Namespace::Host, "--share pid");
+    insta::assert_snapshot!(explained(&config, &host()));
+}
+
+#[test]
+fn ephemeral() {
+    let mut config = config();
+    config.root.as_mut().expect("a root").writes = Given::argument(Writes::Ephemeral, "--ephemeral");
+    insta::assert_snapshot!("ephemeral_of_root", explained(&config, &roots_host()));
+    insta::assert_snapshot!("ephemeral_of_a_user", explained(&config, &host()));
+}
+
+#[test]
+fn by_chroot_and_read_only() {
+    let mut config = config();
+    config.enter_root = Given::argument(EnterRoot::Chroot, "--chroot");
+    config.root.as_mut().expect("a root").writes = Given::argument(Writes::Refused, "--read-only");
+    insta::assert_snapshot!(explained(&config, &roots_host()));
+}
+
+#[test]
+fn of_root_in_a_nested_user_namespace() {
+    let map = vec![IdMapping { inside: 0, outside: 100_000, count: 65_536 }];
+    let host = Host { uid_map: map.clone(), gid_map: map, ..roots_host() };
+    insta::assert_snapshot!(explained(&config(), &host));
+}
+
+#[test]
+fn of_root_where_nothing_can_be_idmapped() {
+    let mut host = roots_host();
+    host.file_systems.insert(PathBuf::from(ROOT), NFS);
+    insta::assert_snapshot!(explained(&config(), &host));
+}
+
+#[test]
+fn groups_that_nobody_may_set_keep_no_one_out() {
+    let mut config = config();
+    config.process.user = Given::argument(User::Named("root".to_owned()), "--user");
+    let accounts =
+        HostAccounts { passwd: "root:x:0:0::/root:/bin/sh\n".to_owned(), group: "adm:x:4:root\n".to_owned() };
+    let alone = explained(&config, &Host { accounts: accounts.clone(), ..host() });
+    assert!(!alone.contains("supplementary groups"), "{alone}");
+    let root = explained(&config, &Host { accounts, ..roots_host() });
+    assert!(root.contains("set the supplementary groups to 4 "), "{root}");
+}
+
+#[test]
+fn the_same_input_gives_the_same_plan() {
+    assert_eq!(explained(&config(), &host()), explained(&config(), &host()));
+}
+
+/// What `config` does on `host` by way of one change each, and the error that has to come of it.
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_done() {
+    let refusal = |config: &Config, host: &Host| {
+        let arena = Arena::new();
+        plan(config, host, &arena).map(drop).expect_err("a refusal")
+    };
+    let mut changed = config();
+    changed.namespaces.user = Given::argument(UserNamespace::Host, "--userns host");
+    assert!(matches!(refusal(&changed, &host()), PlanError::NeedsRoot { .. }));
+
+    let mut changed = config();
+    changed.process.user = Given::argument(User::Named("1000".to_owned()), "--user");
+    assert!(matches!(refusal(&changed, &host()), PlanError::UnmappedId { id: 1000, .. }));
+    changed.process.user = Given::argument(User::Named("0:5".to_owned()), "--user");
+    assert!(matches!(refusal(&changed, &host()), PlanError::UnmappedId { id: 5, .. }));
+    changed.process.user = Given::argument(User::Named("web".to_owned()), "--user");
+    assert!(matches!(refusal(&changed, &host()), PlanError::NoSuchUser { .. }));
+    // The last id of root's 64 Ki, and the one after it.
+    changed.process.user = Given::argument(User::Named("65535".to_owned()), "--user");
+    assert!(explained(&changed, &roots_host()).contains("65535"));
+    changed.process.user = Given::argument(User::Named("65536".to_owned()), "--user");
+    assert!(matches!(refusal(&changed, &roots_host()), PlanError::UnmappedId { id: 65_536, .. }));
+
+    let mut without = host();
+    without.sources.remove(Path::new("/data"));
+    assert!(matches!(refusal(&config(), &without), PlanError::NoSuchSource { .. }));
+    without.sources.insert(PathBuf::from("/data"), Found::Other);
+    without.in_root.insert(PathBuf::from("/v"), Found::Directory);
+    assert!(matches!(refusal(&config(), &without), PlanError::TargetOfOtherKind { .. }));
+
+    let mut changed = config();
+    changed.namespaces.mount = Given::argument(Namespace::Host, "--share mnt");
+    assert!(matches!(refusal(&changed, &host()), PlanError::Contradiction { .. }));
+}
