@@ -229,6 +229,8 @@ fn raw_programs_get_every_key() {
         terminal.wait_for_prompt(HOST);
         terminal.type_line("../husk run -q box vi /note");
         terminal.wait_for("~");
+        // It asks the terminal for its size; what is typed before the answer could be taken for a part of it.
+        sleep(Duration::from_millis(300));
         terminal.press("i");
         terminal.type_line("written in vi");
         terminal.press("Escape");
