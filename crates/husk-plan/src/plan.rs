@@ -7,6 +7,18 @@ use husk_init::Step;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
+/// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
+pub(crate) const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
+    (NamespaceKind::User, UnshareFlags::NEWUSER),
+    (NamespaceKind::Mount, UnshareFlags::NEWNS),
+    (NamespaceKind::Pid, UnshareFlags::NEWPID),
+    (NamespaceKind::Network, UnshareFlags::NEWNET),
+    (NamespaceKind::Ipc, UnshareFlags::NEWIPC),
+    (NamespaceKind::Uts, UnshareFlags::NEWUTS),
+    (NamespaceKind::Cgroup, UnshareFlags::NEWCGROUP),
+    (NamespaceKind::Time, UnshareFlags::NEWTIME),
+];
+
 /// Everything that will be done to start a container, in order.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
