@@ -21,14 +21,16 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// The child's program, and for each of its steps the number of the planned one.
     pub fn program(&self) -> (Vec<Step<'a>>, Vec<usize>) {
-        self.steps
-            .iter()
-            .enumerate()
-            .filter_map(|(number, planned)| match planned.action {
-                Action::Child(step) => Some((step, number)),
-                Action::Host(_) => None,
-            })
-            .unzip()
+        // Room for all at once: what is touched before the clone is copied by it.
+        let mut steps = Vec::with_capacity(self.steps.len());
+        let mut numbers = Vec::with_capacity(self.steps.len());
+        for (number, planned) in self.steps.iter().enumerate() {
+            if let Action::Child(step) = planned.action {
+                steps.push(step);
+                numbers.push(number);
+            }
+        }
+        (steps, numbers)
     }
 }
 
