@@ -29,12 +29,21 @@ pub struct Container {
     pub processes: Vec<u32>,
     /// Processes that are not in it but belong to it: who made it and waits for it.
     pub outside: Vec<u32>,
-    /// Its processes by their root file systems: the first process of each, how many there are, and the root.
-    pub roots: Vec<(u32, usize, Option<Root>)>,
+    /// Its processes by their root file systems.
+    pub roots: Vec<Rooted>,
     /// The ids of its user namespace, if that is not the host's.
     pub uid_map: Option<IdMap>,
     /// Whether husk itself is in it.
     pub is_here: bool,
+}
+
+/// Processes of a container that have the same root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rooted {
+    /// Their ids on the host; the one that the others come from first.
+    pub processes: Vec<u32>,
+    /// The root, `None` if the caller may not look.
+    pub root: Option<Root>,
 }
 
 /// Whose a namespace is.
@@ -48,6 +57,13 @@ pub enum Seen {
     Shared(Vec<usize>),
     /// The caller may not look, or the kernel has no such namespaces.
     Unknown,
+}
+
+impl Container {
+    /// The root that a process has.
+    pub fn root_of(&self, pid: u32) -> Option<&Rooted> {
+        self.roots.iter().find(|rooted| rooted.processes.contains(&pid))
+    }
 }
 
 /// What holds a group of processes together.

@@ -26,7 +26,7 @@ mod text;
 
 pub use capability::CapabilitySet;
 pub use cgroup::{Cgroup, Limit, Limits};
-pub use container::{Container, Seen};
+pub use container::{Container, Rooted, Seen};
 pub use details::{Details, ResourceLimit};
 pub use difference::{Difference, Topic, compare};
 pub use engine::{Engine, Maker};

@@ -8,7 +8,7 @@ use rustix::fd::AsFd;
 use rustix::fs::fstat;
 
 use crate::cgroup;
-use crate::container::{Census, Container, Group, Seen};
+use crate::container::{Census, Container, Group, Rooted, Seen};
 use crate::details::Details;
 use crate::engine::{self, Engine, Maker};
 use crate::id_map;
@@ -214,21 +214,20 @@ impl Machine {
         from_engine.or_else(|| Some(Text::from(maker.id.as_ref()?.bytes().get(..12)?)))
     }
 
-    fn roots(&self, members: &[usize], peers: &mut Peers<'_>) -> Vec<(u32, usize, Option<Root>)> {
-        let mut roots: Vec<(Option<Text>, u32, usize, Option<Root>)> = Vec::new();
+    fn roots(&self, members: &[usize], peers: &mut Peers<'_>) -> Vec<Rooted> {
+        let mut roots: Vec<(Option<Text>, Rooted)> = Vec::new();
         for process in members.iter().map(|index| &self.processes[*index]) {
             let directory = self.directory(process);
             let path = directory.as_ref().and_then(|directory| directory.link("root"));
-            match roots.iter_mut().find(|(known, ..)| *known == path) {
-                Some((.., count, _)) => *count += 1,
-                None => {
-                    let mounts = || peers.of(process);
-                    let root = directory.and_then(|directory| Root::of(&directory, &self.mounts, mounts));
-                    roots.push((path, process.pid, 1, root));
-                }
+            if let Some((_, same)) = roots.iter_mut().find(|(known, _)| *known == path) {
+                same.processes.push(process.pid);
+                continue;
             }
+            let mounts = || peers.of(process);
+            let root = directory.and_then(|directory| Root::of(&directory, &self.mounts, mounts));
+            roots.push((path, Rooted { processes: vec![process.pid], root }));
         }
-        roots.into_iter().map(|(_, pid, count, root)| (pid, count, root)).collect()
+        roots.into_iter().map(|(_, rooted)| rooted).collect()
     }
 
     fn root(&self, directory: &ProcessDirectory, process: &Process) -> Option<Root> {

@@ -266,8 +266,7 @@ fn confinement(details: &Details) -> Section {
 fn members(machine: &Machine, container: &Container, screen: Screen) -> String {
     let row = |pid: &u32| {
         let process = machine.process(*pid)?;
-        let root = container.roots.iter().find(|(first, ..)| first == pid);
-        let root = root.map(|(.., root)| words::root(root.as_ref()));
+        let root = container.root_of(*pid).map(|rooted| words::root(rooted.root.as_ref()));
         Some(vec![
             pid.to_string(),
             process.pid_inside().to_string(),

@@ -71,9 +71,8 @@ fn container(machine: &Machine, container: &Container) -> Value {
         let inode = container.namespaces[kind];
         (kind.name().to_owned(), json!({"inode": inode, "is": whose, "with": with}))
     });
-    let roots = container.roots.iter().map(|(pid, count, root)| {
-        json!({"process": pid, "processes": count, "root": root.as_ref().map(self::root)})
-    });
+    let roots = container.roots.iter();
+    let roots = roots.map(|one| json!({"processes": one.processes, "root": one.root.as_ref().map(root)}));
     json!({
         "id": container.id,
         "name": optional(container.name.as_ref()),

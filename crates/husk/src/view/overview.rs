@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All containers: a row for each root file system in each.
 
-use husk_see::{Container, Machine, Mount};
+use husk_see::{Container, Machine, Mount, Rooted};
 
 use super::table::{Column, table};
 use super::{Paint, words};
@@ -48,18 +48,22 @@ fn note(machine: &Machine) -> String {
 }
 
 fn rows(machine: &Machine, container: &Container) -> Vec<Vec<String>> {
-    let row = |(index, (pid, count, root)): (usize, &(u32, usize, Option<husk_see::Root>))| {
+    let row = |(index, rooted): (usize, &Rooted)| {
         let of_container = |text: String| if index == 0 { text } else { String::new() };
-        let others = if *count > 1 { format!("  +{}", count - 1) } else { String::new() };
+        let pid = rooted.processes[0];
+        let others = match rooted.processes.len() - 1 {
+            0 => String::new(),
+            others => format!("  +{others}"),
+        };
         let here = if container.is_here { " (you)" } else { "" };
-        let inside = machine.process(*pid).map(|process| process.pid_inside().to_string());
+        let inside = machine.process(pid).map(|process| process.pid_inside().to_string());
         vec![
             of_container(words::name(container) + here),
             of_container(container.maker.engine.name().to_owned()),
             pid.to_string(),
             inside.unwrap_or_default(),
-            words::command(machine, *pid) + &others,
-            words::root(root.as_ref()),
+            words::command(machine, pid) + &others,
+            words::root(rooted.root.as_ref()),
             of_container(words::namespaces(machine, container)),
             of_container(words::users(container.uid_map.as_ref())),
         ]
@@ -72,11 +76,11 @@ pub(crate) fn all_mounts(machine: &Machine, screen: Screen) -> String {
     let paint = Paint(screen.colour);
     let mut text = String::new();
     for container in &machine.containers {
-        for (pid, _, _) in &container.roots {
-            let heading = format!("{}, {pid} {}", words::name(container), words::command(machine, *pid));
+        for pid in container.roots.iter().map(|rooted| rooted.processes[0]) {
+            let heading = format!("{}, {pid} {}", words::name(container), words::command(machine, pid));
             text += &paint.strong(&heading);
             text += "\n";
-            let list = machine.details(*pid).and_then(|details| details.mounts);
+            let list = machine.details(pid).and_then(|details| details.mounts);
             text += &list.map_or_else(|| format!("{}\n", words::UNKNOWN), |list| mounts(&list, screen));
             text += "\n";
         }

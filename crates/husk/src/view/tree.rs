@@ -41,8 +41,9 @@ fn node(machine: &Machine, index: usize, container: &Container) -> Node {
         container.outside.iter().map(|pid| leaf(format!("{pid} outside  {}", words::command(machine, *pid))));
     let processes = container.processes.iter().map(|pid| {
         let inside = machine.process(*pid).map_or(0, husk_see::Process::pid_inside);
-        let root = container.roots.iter().find(|(first, ..)| first == pid);
-        let root = root.map_or_else(String::new, |(.., root)| format!("  at {}", words::root(root.as_ref())));
+        let root = container.root_of(*pid).filter(|rooted| rooted.processes[0] == *pid);
+        let root =
+            root.map_or_else(String::new, |rooted| format!("  at {}", words::root(rooted.root.as_ref())));
         leaf(format!("{pid} is {inside}  {}{root}", words::command(machine, *pid)))
     });
     let below = outside.chain(processes).chain(below(machine, Some(index))).collect();
