@@ -98,7 +98,7 @@ fn things(details: &Details, with_values: bool) -> Things {
         let place = root.on_host.as_ref().map_or_else(|| root.directory.clone(), Clone::clone);
         put(Topic::Root, "directory", Some(place));
         put(Topic::Root, "file system", Some(root.fs_type.clone()));
-        put(Topic::Root, "path in its mount namespace", Some(root.path.clone()));
+        put(Topic::Root, "path in its mount namespace", root.path.clone());
     }
     let status = &details.status;
     put(Topic::Ids, "user", text(ids(&status.uids)));

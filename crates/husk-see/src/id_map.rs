@@ -24,15 +24,18 @@ impl IdMap {
 
     /// What this id inside is outside.
     pub fn outside(&self, inside: u32) -> Option<u32> {
-        let range = self.0.iter().find(|range| inside.wrapping_sub(range.inside) < range.count)?;
-        range.outside.checked_add(inside - range.inside)
+        self.0.iter().find_map(|range| translated(inside, range.inside, range.outside, range.count))
     }
 
     /// What this id outside is inside.
     pub fn inside(&self, outside: u32) -> Option<u32> {
-        let range = self.0.iter().find(|range| outside.wrapping_sub(range.outside) < range.count)?;
-        range.inside.checked_add(outside - range.outside)
+        self.0.iter().find_map(|range| translated(outside, range.outside, range.inside, range.count))
     }
+}
+
+fn translated(id: u32, from: u32, to: u32, count: u32) -> Option<u32> {
+    let offset = id.checked_sub(from).filter(|offset| *offset < count)?;
+    to.checked_add(offset)
 }
 
 /// Reads the file. Lines that are no ranges are passed over.
@@ -57,6 +60,7 @@ mod tests {
             (Some(100_000), Some(200_000), None)
         );
         assert_eq!((map.inside(100_000), map.inside(200_999), map.inside(0)), (Some(0), Some(1000), None));
+        assert_eq!(parse(b"640000000 0 4190000000").outside(0), None);
         assert!(!map.is_identity() && parse(b"0 0 4294967295\n").is_identity());
     }
 

@@ -37,7 +37,7 @@ pub use namespace::{Kind, Namespaces};
 pub use process::Process;
 pub use root::Root;
 pub use status::{Capabilities, Seccomp, Status};
-pub use text::Text;
+pub use text::{Text, is_invisible};
 
 /// The parsers, for tests with hostile bytes.
 #[doc(hidden)]

@@ -66,7 +66,9 @@ impl Machine {
         let unreadable = processes.len() - processes.iter().filter(readable).count();
         let mounts = Self::mounts(&proc, &host, &own);
         let mut machine = Self { host, processes, containers: Vec::new(), unreadable, proc, mounts, own };
-        machine.containers = machine.find_containers();
+        let groups = machine.census().groups();
+        machine.read_commands(&groups);
+        machine.containers = machine.find_containers(&groups);
         Ok(machine)
     }
 
@@ -127,11 +129,26 @@ impl Machine {
         Census { processes: &self.processes, host: &self.host.namespaces }
     }
 
-    fn find_containers(&self) -> Vec<Container> {
+    /// Reads the command lines of all that are in or around a container.
+    fn read_commands(&mut self, groups: &[Group]) {
+        let members: Vec<usize> =
+            groups.iter().flat_map(|group| group.members.iter().chain(&group.outside)).copied().collect();
+        let parent = |index: &usize| self.census().by_pid(self.processes[*index].parent);
+        let mut around: Vec<usize> =
+            members.iter().filter_map(parent).chain(members.iter().copied()).collect();
+        around.sort_unstable();
+        around.dedup();
+        for index in around {
+            if let Some(directory) = self.directory(&self.processes[index]) {
+                self.processes[index].read_command(&directory);
+            }
+        }
+    }
+
+    fn find_containers(&self, groups: &[Group]) -> Vec<Container> {
         let census = self.census();
-        let groups = census.groups();
-        let parents = census.parents(&groups, |first, kind| self.parent_namespace(first, kind));
-        let whose = census.whose(&groups, &parents);
+        let parents = census.parents(groups, |first, kind| self.parent_namespace(first, kind));
+        let whose = census.whose(groups, &parents);
         let own_cgroups = self.proc.process(self.own.pid).map(|own| cgroups(&own)).unwrap_or_default();
         let mut peers = Peers { machine: self, known: HashMap::new() };
         let made = groups.iter().zip(whose).zip(&parents).map(|((group, whose), parent)| {

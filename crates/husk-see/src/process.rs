@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A process, as far as it takes to know where it belongs.
 
-use crate::namespace::Namespaces;
+use crate::namespace::{Kind, Namespaces};
 use crate::procfs::ProcessDirectory;
 use crate::status::{self, Status};
 use crate::text::Text;
@@ -18,7 +18,8 @@ pub struct Process {
     pub parent: u32,
     /// The name of its thread.
     pub name: Text,
-    /// Its command line, or the first 4 KiB of it. Empty for the kernel's threads.
+    /// Its command line, or the first 4 KiB of it. Empty for the kernel's threads, and for processes that have nothing to
+    /// do with a container: reading it takes longer than all else.
     pub command: Vec<Text>,
     /// Its effective user id, as husk's user namespace numbers users.
     pub uid: u32,
@@ -36,25 +37,34 @@ impl Process {
     /// `None` if it is gone.
     pub(crate) fn of(pid: u32, directory: &ProcessDirectory) -> Option<Self> {
         let status = status::parse(&directory.read("status")?)?;
-        Some(Self::with_status(pid, directory, status))
+        let process = Self::with_status(pid, directory, &status);
+        // On its way out a process gives up its mounts, and what holds them, before its ids.
+        let is_leaving = process.namespaces[Kind::User].is_some() && process.namespaces[Kind::Mnt].is_none();
+        (!status.has_ended && !is_leaving).then_some(process)
     }
 
-    fn with_status(pid: u32, directory: &ProcessDirectory, status: Status) -> Self {
-        let namespaces = Namespaces::of(directory);
-        let command = if status.is_kernel { None } else { directory.read_at_most("cmdline", COMMAND_LIMIT) };
+    fn with_status(pid: u32, directory: &ProcessDirectory, status: &Status) -> Self {
+        // The kernel's threads are always the host's.
+        let namespaces =
+            if status.is_kernel && pid != 2 { Namespaces::default() } else { Namespaces::of(directory) };
         let childrens_pid =
             if namespaces.is_unknown() { None } else { directory.namespace("ns/pid_for_children") };
         Self {
             pid,
             parent: status.parent,
-            name: status.name,
-            command: command.map(words).unwrap_or_default(),
+            name: status.name.clone(),
+            command: Vec::new(),
             uid: status.uids[1],
-            pids: if status.pids.is_empty() { vec![pid] } else { status.pids },
+            pids: if status.pids.is_empty() { vec![pid] } else { status.pids.clone() },
             namespaces,
             childrens_pid,
             is_kernel: status.is_kernel,
         }
+    }
+
+    pub(crate) fn read_command(&mut self, directory: &ProcessDirectory) {
+        let command = directory.read_at_most("cmdline", COMMAND_LIMIT);
+        self.command = command.map(words).unwrap_or_default();
     }
 
     /// Its id in its own pid namespace.

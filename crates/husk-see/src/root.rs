@@ -15,7 +15,8 @@ const UNIQUE_MOUNT_ID: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
     /// The path of its root, as the top of its mount namespace sees it: `/`, unless it has changed its root (`chroot(2)`).
-    pub path: Text,
+    /// `None` if the caller may not look.
+    pub path: Option<Text>,
     /// The type of the file system.
     pub fs_type: Text,
     /// What was mounted.
@@ -33,7 +34,7 @@ pub struct Root {
 impl Root {
     /// Whether its root is other than the top of its mount namespace.
     pub fn is_chroot(&self) -> bool {
-        !self.path.is("/")
+        self.path.as_ref().is_some_and(|path| !path.is("/"))
     }
 
     /// The root of the process with this directory, `None` if the caller may not look. `peers` gives the mounts of another
@@ -43,12 +44,16 @@ impl Root {
         host: &[Mount],
         peers: impl FnOnce() -> Vec<Mount>,
     ) -> Option<Self> {
-        let path = directory.link("root")?;
+        let path = directory.link("root");
+        // Readable for everybody, in contrast to the link.
         let mounts = mountinfo::parse(&directory.read("mountinfo")?);
         let place = match mounts.iter().rfind(|mount| mount.point.is("/")) {
             Some(mount) => Place::of(mount, mount.root.clone()),
             // Below a mount that is outside of its root, and so not in its list.
-            None => covering_mount(directory, &path).or_else(|| in_peers(&path, &peers()))?,
+            None => {
+                let path = path.as_ref()?;
+                covering_mount(directory, path).or_else(|| in_peers(path, &peers()))?
+            }
         };
         Some(place.seen_from(host, path))
     }
@@ -70,7 +75,7 @@ impl Place {
         Self { device, fs_type, source, fs_options, directory }
     }
 
-    fn seen_from(self, host: &[Mount], path: Text) -> Root {
+    fn seen_from(self, host: &[Mount], path: Option<Text>) -> Root {
         let Self { device, fs_type, source, fs_options, directory } = self;
         let tops = host.iter().filter(|mount| mount.device == device);
         let found = tops
@@ -145,7 +150,7 @@ mod tests {
 
     fn place(line: &str, directory: &str) -> Root {
         let mount = mountinfo::parse(line.as_bytes()).remove(0);
-        Place::of(&mount, directory.into()).seen_from(&mountinfo::parse(HOST), "/".into())
+        Place::of(&mount, directory.into()).seen_from(&mountinfo::parse(HOST), Some("/".into()))
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Status {
     pub threads: u32,
     /// Whether it is a thread of the kernel's.
     pub is_kernel: bool,
+    /// Whether it has ended, and only waits for its parent to notice.
+    pub has_ended: bool,
     /// Its capabilities.
     pub capabilities: Option<Capabilities>,
     /// `no_new_privs` (`prctl(2)`).
@@ -98,6 +100,7 @@ pub fn parse(content: &[u8]) -> Option<Status> {
             b"Gid" => status.gids = four(value)?,
             b"Groups" => status.groups = numbers(value),
             b"NSpid" => status.pids = numbers(value),
+            b"State" => status.has_ended = value.starts_with(b"Z") || value.starts_with(b"X"),
             b"Threads" => status.threads = number(value)?,
             b"Kthread" => status.is_kernel = value == b"1",
             b"CapInh" => sets[0] = set(value),
@@ -191,6 +194,9 @@ mod tests {
     fn what_an_old_kernel_does_not_say_is_not_known() {
         let status = parse(b"Name:\tx\nThreads:\t1\nSeccomp:\t7\n").expect("a process");
         assert_eq!((status.capabilities, status.no_new_privs, status.seccomp), (None, None, None));
+        assert!(
+            !status.has_ended && parse(b"State:\tZ (zombie)\nThreads:\t1\n").is_some_and(|it| it.has_ended)
+        );
         assert_eq!(parse(b""), None);
     }
 

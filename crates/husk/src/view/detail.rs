@@ -101,7 +101,7 @@ fn process(machine: &Machine, container: Option<&Container>, details: &Details) 
         parent => format!("{parent} {}", words::command(machine, parent)),
     };
     let mut rows = vec![
-        row("command", words::command(machine, details.pid)),
+        row("command", words::line(&details.command)),
         row("name", status.name.to_string()),
         row("program", words::known(details.executable.as_ref())),
         row("directory", words::known(details.directory.as_ref())),
@@ -159,8 +159,8 @@ fn root(details: &Details) -> Section {
             false => format!("{} of {}", root.fs_type, root.source),
         };
         rows.push(row("file system", format!("{what}, directory {} of it", root.directory)));
-        if root.is_chroot() {
-            let path = format!("{} in its mount namespace, whose other files are still there", root.path);
+        if let Some(path) = root.path.as_ref().filter(|_| root.is_chroot()) {
+            let path = format!("{path} in its mount namespace, whose other files are still there");
             rows.push(row("changed root", path));
         }
         let layers = root.layers.iter().enumerate();

@@ -3,6 +3,7 @@
 
 use husk_see::{
     Container, Details, Difference, IdMap, Kind, Limit, Machine, Mount, Namespaces, Root, Seen, Text,
+    is_invisible,
 };
 use serde_json::{Value, json};
 
@@ -45,9 +46,10 @@ pub(crate) fn differences(a: &str, b: &str, all: &[Difference]) -> String {
 /// With every character escaped that a terminal could obey or hide: serde_json escapes those below U+0020 alone. Outside of
 /// strings there is none.
 fn printed(value: &Value) -> String {
-    let mut printed = String::new();
-    for c in format!("{value:#}\n").chars() {
-        if c != '\n' && Text::from(c.to_string()).to_string().starts_with('\\') && c != '\\' {
+    let plain = format!("{value:#}\n");
+    let mut printed = String::with_capacity(plain.len());
+    for c in plain.chars() {
+        if c != '\n' && is_invisible(c) {
             let mut units = [0; 2];
             c.encode_utf16(&mut units).iter().for_each(|unit| printed += &format!("\\u{unit:04x}"));
         } else {
@@ -170,8 +172,8 @@ fn namespaces(namespaces: &Namespaces) -> Value {
 fn root(root: &Root) -> Value {
     json!({
         "is_host": root.is_host,
-        "is_chroot": root.is_chroot(),
-        "path": text(&root.path),
+        "is_chroot": root.path.as_ref().map(|_| root.is_chroot()),
+        "path": optional(root.path.as_ref()),
         "type": text(&root.fs_type),
         "source": text(&root.source),
         "directory": text(&root.directory),

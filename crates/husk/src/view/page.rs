@@ -99,7 +99,7 @@ fn draw_root(machine: &Machine, rooted: &Rooted) -> String {
     let (drawn, folded) = rooted.processes.split_at(rooted.processes.len().min(DRAWN));
     let list = |pids: &[u32]| -> String { pids.iter().map(|pid| draw_process(machine, *pid)).collect() };
     let mut text = format!(
-        "<div class=\"root\"><h3>at / <b>{}</b></h3><ol>{}</ol>",
+        "<div class=\"root\"><h3>/ is <b>{}</b></h3><ol>{}</ol>",
         escaped(&words::root(rooted.root.as_ref())),
         list(drawn)
     );

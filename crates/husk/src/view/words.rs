@@ -14,7 +14,8 @@ pub(crate) fn name(container: &Container) -> String {
 /// A command line as one would read it, not as one would type it: words with blanks are not quoted.
 pub(crate) fn command(machine: &Machine, pid: u32) -> String {
     machine.process(pid).map_or_else(String::new, |process| match process.command.as_slice() {
-        [] => format!("[{}]", process.name),
+        [] if process.is_kernel => format!("[{}]", process.name),
+        [] => process.name.to_string(),
         words => line(words),
     })
 }
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn roots_in_words() {
         let overlay = |layers: &[&str]| Root {
-            path: "/".into(),
+            path: Some("/".into()),
             fs_type: "overlay".into(),
             layers: layers.iter().map(|layer| (*layer).into()).collect(),
             ..Root::default()
@@ -180,10 +181,10 @@ mod tests {
         assert_eq!(root(Some(&overlay(&["/u", "/a", "/b"]))), "overlay of 3 layers");
         assert_eq!(root(Some(&overlay(&["upper", "lower"]))), "overlay of 2 layers");
         assert_eq!(root(None), "?");
-        let chroot = Root { path: "/box".into(), on_host: Some("/box".into()), ..Root::default() };
+        let chroot = Root { path: Some("/box".into()), on_host: Some("/box".into()), ..Root::default() };
         assert_eq!(root(Some(&chroot)), "/box (chroot)");
         let disk = Root {
-            path: "/".into(),
+            path: Some("/".into()),
             fs_type: "ext4".into(),
             source: "/dev/sdb1".into(),
             directory: "/x\n".into(),
