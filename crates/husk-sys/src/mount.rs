@@ -110,7 +110,7 @@ pub struct MountStatus<'b> {
     pub root: &'b [u8],
     /// Where it is mounted.
     pub point: &'b [u8],
-    /// What was mounted; empty before Linux 6.14, which does not tell.
+    /// What was mounted; empty on kernels that do not tell it here.
     pub source: &'b [u8],
 }
 
