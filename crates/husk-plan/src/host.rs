@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use husk_spec::{Config, IdMapping, Mount, UserNamespace};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statfs};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -33,6 +34,8 @@ pub struct Host {
     pub uid_map: Vec<IdMapping>,
     /// As `uid_map`, for groups.
     pub gid_map: Vec<IdMapping>,
+    /// Whether `setgroups(2)` is denied in husk's own user namespace, and so in all below it.
+    pub setgroups_denied: bool,
     /// The kernel's version, major and minor.
     pub kernel: (u32, u32),
     /// The ids that `subuid(5)` gives: to husk's user, or for a privileged husk to anybody.
@@ -120,9 +123,11 @@ impl Host {
             privileged: is_privileged(),
             uid_map: id_map("/proc/self/uid_map")?,
             gid_map: id_map("/proc/self/gid_map")?,
+            setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
             ..Self::default()
         };
+        host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         if let UserNamespace::Join(path) = &config.namespaces.user.value {
             host.joined = joined_user(path);
         }
@@ -227,6 +232,14 @@ fn is_privileged() -> bool {
     geteuid().is_root() && capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
+/// Whether capabilities are good for mounts too: root of a nested user namespace may be in a mount namespace that is not that
+/// one's, as after `unshare --user` without `--mount`. A detached copy shows it, and is gone at once.
+fn may_mount() -> bool {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    // Nothing but EPERM says so: EINVAL comes of mounts below that are locked.
+    !matches!(open_tree(rustix::fs::CWD, "/", flags), Err(Errno::PERM))
+}
+
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
     id_map_in(Path::new(path)).map_err(|error| PlanError::Probe {
         path,
@@ -297,11 +310,21 @@ fn on_host(path: &Path) -> Found {
     stat(path).map_or(Found::Nothing, |stat| found(&stat))
 }
 
+/// How often a path is looked up again.
+const TRIES: usize = 128;
+
 /// Opens a path beneath a root that may be hostile.
 fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    // EAGAIN: something was mounted or renamed, anywhere on the host, while a `..` was looked up.
+    for _ in 1..TRIES {
+        match openat2(root, &path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) => {}
+            result => return result,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 fn in_root(root: BorrowedFd<'_>, path: &Path) -> Found {
