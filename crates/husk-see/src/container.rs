@@ -124,6 +124,8 @@ impl<'p> Census<'p> {
         for index in starters {
             self.attach(index, &mut groups, &mut first);
         }
+        // A starter may have come late to a group that its own children made.
+        groups.values_mut().for_each(|group| group.members.sort_unstable());
         groups.into_values().collect()
     }
 

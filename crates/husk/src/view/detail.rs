@@ -3,9 +3,12 @@
 
 use husk_see::{Container, Details, Engine, Kind, Machine, Seen, Text};
 
-use super::table::{Column, table};
+use super::table::{Column, cut, table};
 use super::{Paint, overview, words};
 use crate::output::Screen;
+
+/// As much of another process's command line as is shown: some are kilobytes.
+const GLANCE: usize = 100;
 
 const PROCESSES: [Column; 5] = [
     Column::number("PID"),
@@ -98,7 +101,7 @@ fn process(machine: &Machine, container: Option<&Container>, details: &Details) 
     };
     let parent = match status.parent {
         0 => "outside of what can be seen".to_owned(),
-        parent => format!("{parent} {}", words::command(machine, parent)),
+        parent => format!("{parent} {}", cut(&words::command(machine, parent), GLANCE)),
     };
     let mut rows = vec![
         row("command", words::line(&details.command)),
@@ -110,7 +113,8 @@ fn process(machine: &Machine, container: Option<&Container>, details: &Details) 
         row("threads", status.threads.to_string()),
     ];
     for pid in container.iter().flat_map(|container| &container.outside) {
-        rows.push(row("outside", format!("{pid} {} waits for it", words::command(machine, *pid))));
+        let command = cut(&words::command(machine, *pid), GLANCE);
+        rows.push(row("outside", format!("{pid} {command} waits for it")));
     }
     Section { heading: "process", rows }
 }
