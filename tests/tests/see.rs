@@ -160,23 +160,32 @@ fn a_container_of_husks_by_its_name() {
     }
 }
 
+/// The inner one shares something with the outer, or nothing but what is the host's: then only the kernel knows.
 #[test]
 fn a_container_in_a_container() {
     let place = Place::new();
     for caller in place.callers() {
-        let outer = ["--user", "--map-root-user", "--pid", "--mount", "--fork", "--mount-proc", "sh", "-c"];
-        let script = "unshare --net --uts --fork sh -c 'read inner; true'; true";
-        let running = caller.command("unshare").args(outer).arg(script).start();
-        let inner = descendant(running.pid(), "sh -c read inner");
-        let first = descendant(running.pid(), "sh -c unshare");
-        let seen = seen(&caller, &[]);
-        let (outer, inner) = (container_of(&seen, first), container_of(&seen, inner));
-        let (outer, inner) = (outer.expect("the outer one"), inner.expect("the inner one"));
-        assert_eq!((&outer["inside"], &inner["inside"]), (&Value::Null, &outer["id"]), "{caller}");
-        assert_eq!((own(outer), own(inner)), (vec!["mnt", "pid", "user"], vec!["net", "uts"]), "{caller}");
-        assert_eq!(inner["namespaces"]["pid"]["is"], "shared", "{caller}");
-        assert_eq!(inner["namespaces"]["pid"]["with"], serde_json::json!([outer["id"]]), "{caller}");
-        drop(running);
+        for (namespaces, own_ones) in [
+            ("--net --uts", &["net", "uts"][..]),
+            ("--user --map-root-user --pid --mount", &["mnt", "pid", "user"]),
+        ] {
+            let outer =
+                ["--user", "--map-root-user", "--pid", "--mount", "--fork", "--mount-proc", "sh", "-c"];
+            let script = format!("unshare {namespaces} --fork sh -c 'read inner; true'; true");
+            let running = caller.command("unshare").args(outer).arg(script).start();
+            let inner = descendant(running.pid(), "sh -c read inner");
+            let first = descendant(running.pid(), "sh -c unshare");
+            let seen = seen(&caller, &[]);
+            let (outer, inner) = (container_of(&seen, first), container_of(&seen, inner));
+            let (outer, inner) = (outer.expect("the outer one"), inner.expect("the inner one"));
+            assert_eq!((&outer["inside"], &inner["inside"]), (&Value::Null, &outer["id"]), "{caller}");
+            assert_eq!((own(outer), own(inner)), (vec!["mnt", "pid", "user"], own_ones.to_vec()), "{caller}");
+            if !own_ones.contains(&"pid") {
+                assert_eq!(inner["namespaces"]["pid"]["is"], "shared", "{caller}");
+                assert_eq!(inner["namespaces"]["pid"]["with"], serde_json::json!([outer["id"]]), "{caller}");
+            }
+            drop(running);
+        }
     }
 }
 
