@@ -4,10 +4,11 @@
 mod refusal;
 mod rootfs;
 mod run;
+mod see;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
@@ -15,8 +16,9 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
+pub(crate) use see::{Diff, See};
 
-use crate::failure::Failure;
+use crate::failure::{COMMAND_FAILED, DIFF_FAILED, Failure, RUN_FAILED};
 use run::RunLine;
 
 const ABOUT: &str = "\
@@ -56,6 +58,10 @@ enum Command {
     Explain(Explain),
     /// Build a root file system
     Rootfs(Rootfs),
+    /// Show the containers on this machine, whoever made them
+    See(See),
+    /// Show what differs between two containers, processes or the host
+    Diff(Diff),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +101,10 @@ pub(crate) enum Request {
     ExplainRun(Run),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
+    /// `husk see`.
+    See(See),
+    /// `husk diff`.
+    Diff(Diff),
 }
 
 /// Reads a command line, of which the first word is husk's own name.
@@ -123,10 +133,16 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
+        Command::See(see) => Request::See(see),
+        Command::Diff(diff) => Request::Diff(diff),
     })
 }
 
-/// Whether this line is one of `husk run`, whose failures have an exit status of their own.
-fn is_run(line: &[OsString]) -> bool {
-    line.get(1).is_some_and(|word| word == OsStr::new("run"))
+/// The exit status of a line that cannot be understood: some commands keep 1 for something else.
+fn refusal_status(line: &[OsString]) -> u8 {
+    match line.get(1).and_then(|word| word.to_str()) {
+        Some("run") => RUN_FAILED,
+        Some("diff") => DIFF_FAILED,
+        _ => COMMAND_FAILED,
+    }
 }

@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 
+use std::ffi::OsStr;
+
 use super::*;
 
 fn words(line: &[&str]) -> Vec<OsString> {
@@ -134,7 +136,15 @@ fn husk_alone_prints_its_help() {
 
 #[test]
 fn the_help_of_every_command() {
-    for command in [&["run"][..], &["explain"], &["explain", "run"], &["rootfs"], &["rootfs", "new"]] {
+    for command in [
+        &["run"][..],
+        &["explain"],
+        &["explain", "run"],
+        &["rootfs"],
+        &["rootfs", "new"],
+        &["see"],
+        &["diff"],
+    ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
     }
@@ -168,6 +178,10 @@ fn refusals() {
         &["rootfs", "new", "a", "--from", "image"],
         &["rootfs", "new", "a", "--minimal", "--from", "host"],
         &["rootfs", "new", "a", "--from", "busybox", "--add", "vim"],
+        &["see", "--nope"],
+        &["see", "--json", "--watch"],
+        &["diff", "host"],
+        &["diff", "a", "b", "c"],
     ];
     let all: Vec<String> = lines
         .iter()
