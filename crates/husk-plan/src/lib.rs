@@ -12,6 +12,8 @@ mod error;
 pub mod explain;
 mod host;
 mod plan;
+pub mod strace;
+pub mod survey;
 mod user_namespace;
 
 pub use arena::Arena;

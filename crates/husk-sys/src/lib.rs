@@ -13,6 +13,7 @@ mod exec;
 mod mount;
 mod net;
 mod signal;
+mod trial;
 
 pub use allocation::{AllocationGuard, forbid_allocation};
 pub use clone::{Clone, Cloned, clone3, exit};
@@ -25,6 +26,7 @@ pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, read_signals, set_signal_mask,
     signalfd, wait_signal,
 };
+pub use trial::{Trial, errno_name, landlock_abi};
 
 use rustix::io::Errno;
 
