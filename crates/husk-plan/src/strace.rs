@@ -212,7 +212,8 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::ControllingTerminal => vec!["ioctl(<terminal>, TIOCSCTTY, 0)".to_owned()],
         Step::TerminalStdio { which } => (0..3)
             .zip(which)
-            .filter_map(|(number, on)| on.then(|| format!("dup3(<terminal>, {number}, 0)")))
+            .filter(|(_, on)| **on)
+            .map(|(number, _)| format!("dup3(<terminal>, {number}, 0)"))
             .collect(),
         Step::Rlimit { resource, soft, hard } => {
             let value = |v: &Option<u64>| v.map_or("RLIM64_INFINITY".to_owned(), |v| v.to_string());

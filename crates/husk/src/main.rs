@@ -8,6 +8,7 @@ mod caller;
 mod cli;
 mod commands;
 mod failure;
+mod json;
 mod lower;
 mod names;
 mod output;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
         Ok(cli::Request::ExplainRun(run)) => finish(commands::run::explain(&run)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
+        Ok(cli::Request::Doctor(doctor)) => finish(commands::doctor::doctor(&doctor)),
         Err(failure) => output::failure(&failure),
     }
 }

@@ -61,6 +61,37 @@ pub(crate) fn plan(plan: &Plan<'_>, asked_for: bool) {
     };
 }
 
+/// The escape sequences of a terminal, all empty where nobody sees colours.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Paint {
+    pub(crate) bold: &'static str,
+    pub(crate) dim: &'static str,
+    pub(crate) red: &'static str,
+    pub(crate) yellow: &'static str,
+    pub(crate) green: &'static str,
+    pub(crate) off: &'static str,
+}
+
+impl Paint {
+    const COLOUR: Self = Self {
+        bold: "\x1b[1m",
+        dim: "\x1b[2m",
+        red: "\x1b[1;31m",
+        yellow: "\x1b[33m",
+        green: "\x1b[32m",
+        off: "\x1b[0m",
+    };
+
+    fn of(stream: &impl IsTerminal) -> Self {
+        if colour(stream) { Self::COLOUR } else { Self::default() }
+    }
+}
+
+/// Prints what `write` makes of a command's result on standard output.
+pub(crate) fn paint(write: impl FnOnce(Paint) -> String) -> ExitCode {
+    text(&StyledStr::from(write(Paint::of(&io::stdout()))))
+}
+
 fn colour(stream: &impl IsTerminal) -> bool {
     wants_colour(stream.is_terminal(), |name| std::env::var_os(name))
 }

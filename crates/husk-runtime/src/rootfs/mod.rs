@@ -27,6 +27,11 @@ use mirror::Mirror;
 use staging::{Place, Staging};
 use tree::Tree;
 
+/// The busybox that the default root is made from, if this host has one.
+pub fn installed_busybox() -> Option<PathBuf> {
+    busybox::choose(&busybox::installed()).ok().flatten().map(|busybox| busybox.path)
+}
+
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Recipe {

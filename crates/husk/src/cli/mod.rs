@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can be typed. Words stay words here: what they mean is [`crate::lower`]'s.
 
+mod doctor;
 mod refusal;
 mod rootfs;
 mod run;
@@ -13,6 +14,7 @@ use clap::builder::StyledStr;
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use doctor::Doctor;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 
@@ -56,6 +58,8 @@ enum Command {
     Explain(Explain),
     /// Build a root file system
     Rootfs(Rootfs),
+    /// Show what this host can do, what it lacks, and how to mend that
+    Doctor(Doctor),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +99,8 @@ pub(crate) enum Request {
     ExplainRun(Run),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
+    /// `husk doctor`.
+    Doctor(Doctor),
 }
 
 /// Reads a command line, of which the first word is husk's own name.
@@ -123,6 +129,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
+        Command::Doctor(doctor) => Request::Doctor(doctor),
     })
 }
 

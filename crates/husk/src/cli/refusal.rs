@@ -122,6 +122,7 @@ fn command_of(line: &[OsString]) -> String {
         Some("run") => &["run"],
         Some("explain") => &["explain", "run"],
         Some("rootfs") => &["rootfs", "new"],
+        Some("doctor") => &["doctor"],
         _ => &[],
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();

@@ -134,7 +134,9 @@ fn husk_alone_prints_its_help() {
 
 #[test]
 fn the_help_of_every_command() {
-    for command in [&["run"][..], &["explain"], &["explain", "run"], &["rootfs"], &["rootfs", "new"]] {
+    for command in
+        [&["run"][..], &["explain"], &["explain", "run"], &["rootfs"], &["rootfs", "new"], &["doctor"]]
+    {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
     }

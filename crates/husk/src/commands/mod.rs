@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What each command does once its words are understood.
 
+pub(crate) mod doctor;
 pub(crate) mod rootfs;
 pub(crate) mod run;
