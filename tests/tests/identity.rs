@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use husk_tests::{Caller, Place, is_root, skip};
@@ -228,4 +228,40 @@ fn limits_are_set() {
         assert_eq!(caller.inside(&[], &root, "umask"), "0022\n", "{caller}");
         caller.run(&["--umask", "9"], &root, "true").exits(125).says("--umask");
     }
+}
+
+#[test]
+fn pipes_belong_to_the_user_and_files_stay_whose_they_are() {
+    let place = Place::new();
+    let owner = |path: &Path| {
+        let found = fs::metadata(path).expect("a file");
+        (found.uid(), found.gid())
+    };
+    let before = owner(Path::new("/dev/null"));
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let mut users = vec![&[][..]];
+        if caller.has_many_ids() {
+            users.push(&["-u", "1000:1000"]);
+        }
+        for options in users {
+            let script = "echo out > /dev/stdout; echo err > /dev/stderr; cat < /dev/stdin";
+            let husk = caller.husk(["run", "-q"]).args(options).arg(&root).args(["/bin/sh", "-c", script]);
+            let pipes = caller.command("sh").args(["-c", "echo in | \"$@\" 2>&1 | cat", "sh"]);
+            let output = pipes.arg(place.binary()).args(husk.process().get_args()).run();
+            assert_eq!(output.stdout, "out\nerr\nin\n", "{caller} {options:?}");
+        }
+        // A file that somebody else's shell opened for husk.
+        let file = place.path().join("file");
+        fs::write(&file, "").expect("a file");
+        let husk = caller.husk(["run", "-q"]).arg(&root).args(["echo", "text"]);
+        let redirected = caller.command("sh").args(["-c", "\"$@\" >> \"$0\" < /dev/null"]).arg(&file);
+        let redirected = redirected.arg(place.binary()).args(husk.process().get_args());
+        let writable = fs::Permissions::from_mode(0o666);
+        fs::set_permissions(&file, writable).expect("permissions");
+        let owned = owner(&file);
+        redirected.run().succeeds();
+        assert_eq!((fs::read_to_string(&file).expect("text").as_str(), owner(&file)), ("text\n", owned));
+    }
+    assert_eq!(owner(Path::new("/dev/null")), before);
 }

@@ -33,6 +33,7 @@ calls! {
     Execve = "execve",
     Fchdir = "fchdir",
     Fchmod = "fchmod",
+    Fchown = "fchown",
     Fsconfig = "fsconfig",
     Fsmount = "fsmount",
     Fsopen = "fsopen",

@@ -14,6 +14,7 @@ mod failure;
 mod guard;
 mod identity;
 mod mounts;
+mod pipes;
 mod reap;
 mod root;
 mod run;
@@ -24,6 +25,7 @@ pub use call::Call;
 pub use failure::{Failure, Message};
 pub use guard::{Guard, stand_guard};
 pub use husk_sys::{Propagation, StringArray, ThinCStr};
+pub use pipes::own_pipes;
 pub use run::{Program, run};
 pub use step::{Exec, Filesystem, FsOption, Privileges, Source, Step};
 

@@ -116,8 +116,8 @@ pub(crate) fn mask(world: &mut World<'_>, path: &CStr) -> Result<(), Fault> {
         let null = copy(CWD, c"/dev/null", false)?;
         return attach(null.as_fd(), place.as_fd());
     }
-    // One empty directory serves for all. It is copied from where it is attached first: before Linux 6.15 a mount that is
-    // attached nowhere cannot be copied.
+    // One empty directory serves for all. It is copied from where it is attached first, because a mount that is attached
+    // nowhere can be copied by recent kernels only.
     if let Some(empty) = world.empty() {
         let empty = copy(empty, c"", false)?;
         return attach(empty.as_fd(), place.as_fd());

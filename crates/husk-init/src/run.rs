@@ -28,7 +28,7 @@ use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
 use crate::step::{Exec, Step};
-use crate::{OWN_FAILURE, beneath, identity, mounts, reap, terminal};
+use crate::{OWN_FAILURE, beneath, identity, mounts, own_pipes, reap, terminal};
 
 /// What a child has to do, and what it has to do it with.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +196,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::NewSession => setsid().map(drop).at(Call::Setsid),
         Step::ControllingTerminal => terminal::control(world),
         Step::TerminalStdio { which } => terminal::take_stdio(world, which),
+        Step::OwnPipes { uid, gid } => own_pipes(uid, gid).at(Call::Fchown),
         Step::Rlimit { resource, soft, hard } => {
             setrlimit(resource, Rlimit { current: soft, maximum: hard }).at(Call::Prlimit)
         }

@@ -145,6 +145,13 @@ pub enum Step<'a> {
         /// Input, output, error.
         which: [bool; 3],
     },
+    /// Give pipes among standard input, output and error to a user, so that it can open `/dev/stdout`.
+    OwnPipes {
+        /// The user id.
+        uid: u32,
+        /// The group id.
+        gid: u32,
+    },
     /// Set a resource limit.
     Rlimit {
         /// Of what.

@@ -135,6 +135,9 @@ impl PlanError {
             Self::UnreadableRoot { errno: Errno::ACCESS, .. } => {
                 "the directory and all those above it must be readable for you".to_owned()
             }
+            Self::NoSuchSource { source_path, .. } if source_path.starts_with("/dev") => {
+                "`ls /dev` shows which devices there are".to_owned()
+            }
             Self::NoSuchSource { source_path, .. } => {
                 format!("make it first: mkdir -p {}", source_path.display())
             }

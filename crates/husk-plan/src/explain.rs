@@ -83,6 +83,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             }
         },
         HostStep::MapIds(maps) => id_maps(maps),
+        HostStep::OwnPipes { .. } => own_pipes(),
         HostStep::MapTree { number, .. } => {
             format!("show the files of tree {number} through the container's id maps")
         }
@@ -92,6 +93,10 @@ fn host_sentence(step: &HostStep<'_>) -> String {
                 .to_owned()
         }
     }
+}
+
+fn own_pipes() -> String {
+    "give pipes among standard input, output and error to the container's user".to_owned()
 }
 
 fn id_maps(maps: &IdMaps<'_>) -> String {
@@ -196,6 +201,7 @@ fn child_sentence(step: &Step<'_>) -> String {
                 .collect();
             format!("make it standard {}", list(&names))
         }
+        Step::OwnPipes { .. } => own_pipes(),
         Step::Rlimit { resource, soft, hard } => {
             let value = |v: &Option<u64>| v.map_or("unlimited".to_owned(), |v| v.to_string());
             let name = Resource::all().nth(*resource as usize).map_or("?", Resource::name);

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use husk_spec::{Config, IdMapping, Mount, UserNamespace};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statfs};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -33,6 +34,8 @@ pub struct Host {
     pub uid_map: Vec<IdMapping>,
     /// As `uid_map`, for groups.
     pub gid_map: Vec<IdMapping>,
+    /// Whether `setgroups(2)` is denied in husk's own user namespace, and so in all below it.
+    pub setgroups_denied: bool,
     /// The kernel's version, major and minor.
     pub kernel: (u32, u32),
     /// The ids that `subuid(5)` gives: to husk's user, or for a privileged husk to anybody.
@@ -120,9 +123,11 @@ impl Host {
             privileged: is_privileged(),
             uid_map: id_map("/proc/self/uid_map")?,
             gid_map: id_map("/proc/self/gid_map")?,
+            setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
             ..Self::default()
         };
+        host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         if let UserNamespace::Join(path) = &config.namespaces.user.value {
             host.joined = joined_user(path);
         }
@@ -221,6 +226,14 @@ fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
 pub(crate) fn is_privileged() -> bool {
     let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID;
     geteuid().is_root() && capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
+/// Whether capabilities are good for mounts too: root of a nested user namespace may be in a mount namespace that is not that
+/// one's, as after `unshare --user` without `--mount`. A detached copy shows it, and is gone at once.
+fn may_mount() -> bool {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    // Nothing but EPERM says so: EINVAL comes of mounts below that are locked.
+    !matches!(open_tree(rustix::fs::CWD, "/", flags), Err(Errno::PERM))
 }
 
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {

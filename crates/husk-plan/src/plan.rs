@@ -157,6 +157,14 @@ pub enum HostStep<'a> {
     },
     /// Write the child's id maps.
     MapIds(IdMaps<'a>),
+    /// Give pipes among standard input, output and error to the container's user, so that it can open `/dev/stdout`. Files and
+    /// devices stay whose they are: their owner is the host's business.
+    OwnPipes {
+        /// The user id inside.
+        uid: u32,
+        /// The group id inside.
+        gid: u32,
+    },
     /// Show the files of a prepared tree through a user namespace's id maps.
     MapTree {
         /// Its number.

@@ -49,6 +49,7 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             joined(namespace_flags(*namespaces).into_iter().chain(["CLONE_PIDFD"]))
         )],
         HostStep::MapIds(maps) => map_ids(maps),
+        HostStep::OwnPipes { .. } => vec!["fchown(<pipe>, <user outside>, <group outside>)".to_owned()],
         HostStep::MapTree { number, user_namespace, recursive } => {
             let of = user_namespace.map_or("the container's user namespace".to_owned(), text);
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
@@ -215,6 +216,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             .filter(|(_, on)| **on)
             .map(|(number, _)| format!("dup3(<terminal>, {number}, 0)"))
             .collect(),
+        Step::OwnPipes { uid, gid } => vec![format!("fchown(<pipe>, {uid}, {gid})")],
         Step::Rlimit { resource, soft, hard } => {
             let value = |v: &Option<u64>| v.map_or("RLIM64_INFINITY".to_owned(), |v| v.to_string());
             let name = Resource::all().nth(*resource as usize).map_or("?", Resource::name).to_uppercase();

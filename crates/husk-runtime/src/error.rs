@@ -17,7 +17,7 @@ pub enum Error {
     #[error(transparent)]
     Step(Box<StepError>),
     /// The command cannot be executed.
-    #[error("cannot execute the command: {0}")]
+    #[error(transparent)]
     Exec(ExecProblem),
     /// A program that helps to map ids failed.
     #[error("cannot {doing}: {helper} failed: {said}")]

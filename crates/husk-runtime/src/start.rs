@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
-use husk_init::{Call, Guard, Program, stand_guard};
+use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, Propagation, clone3, mount_setattr};
@@ -206,6 +206,10 @@ fn attend(
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
     match step {
         HostStep::MapIds(maps) => map_ids(plan, index, maps, container),
+        HostStep::OwnPipes { uid, gid } => {
+            let first = container.ids.as_ref().map_or(0, |ids| ids.first);
+            own_pipes(first + uid, first + gid).map_err(|errno| failed(Call::Fchown, errno))
+        }
         HostStep::MapTree { number, recursive, user_namespace: None } => {
             let namespace =
                 id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;

@@ -21,6 +21,9 @@ use crate::why_exec::{self, ExecProblem};
 /// How often a terminal that nobody inside holds open is looked at again.
 const HUNG_UP: Duration = Duration::from_millis(100);
 
+/// How many chunks of output a container can leave in its terminal at most.
+const OUTPUT_LEFT: usize = 64;
+
 /// The signals that are passed on to the container, blocked and read from a descriptor.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -68,6 +71,9 @@ struct Attended<'p> {
     /// Until the container has a terminal, what one needs.
     host: Option<HostTerminal>,
     relay: Option<Relay>,
+    /// Whether husk's small PID 1 is the first process: no signal is lost on it, though while it waits for one the kernel shows
+    /// it as neither blocking nor handling any.
+    init: bool,
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
 }
@@ -79,7 +85,8 @@ pub(crate) fn stay(
     host: HostTerminal,
     signals: &Signals,
 ) -> Result<u8, Error> {
-    let mut attended = Attended { plan, container, host: Some(host), relay: None, ended_by: None };
+    let init = plan.program().0.iter().any(|step| matches!(step, Step::BecomeInit));
+    let mut attended = Attended { plan, container, host: Some(host), relay: None, init, ended_by: None };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -119,6 +126,8 @@ impl Attended<'_> {
                 self.end_if_lost(signal);
             }
         }
+        // The terminal hangs up: what writes to it learns that, as from a pipe without a reader.
+        self.relay.take_if(|relay| relay.is_over());
         Ok(events.ended)
     }
 
@@ -205,7 +214,11 @@ impl Attended<'_> {
                 return Ok(());
             }
             if relay.type_signal(signal) {
+                let in_front = relay.foreground() == Some(self.container.pid);
                 relay.pass_input();
+                if in_front {
+                    self.end_if_lost(signal);
+                }
                 return Ok(());
             }
         }
@@ -218,7 +231,7 @@ impl Attended<'_> {
 
     /// Does what `signal` would have done to the command, had the kernel not dropped it.
     fn end_if_lost(&mut self, signal: Signal) {
-        if is_lost_on(self.container.pid, signal) {
+        if !self.init && is_lost_on(self.container.pid, signal) {
             self.ended_by = Some(signal);
             let _ = pidfd_send_signal(&self.container.pidfd, Signal::KILL);
         }
@@ -226,7 +239,12 @@ impl Attended<'_> {
 
     fn finish(mut self) -> Result<u8, Error> {
         if let Some(relay) = &mut self.relay {
-            while relay.pass_output() {}
+            // More than a terminal holds back is by somebody who outlives the container, with --share pid.
+            for _ in 0..OUTPUT_LEFT {
+                if !relay.pass_output() {
+                    break;
+                }
+            }
         }
         let status = self.container.wait().map_err(Error::Supervise)?;
         Ok(self.ended_by.map_or(status, |signal| 128 + signal.as_raw() as u8))

@@ -13,8 +13,8 @@ use rustix::thread::CapabilitySet;
 use super::Compiler;
 use crate::PlanError;
 use crate::accounts::{self, Account};
-use crate::plan::{HostStep, Stage};
-use crate::user_namespace::CURE;
+use crate::plan::{HostStep, IdMaps, Stage};
+use crate::user_namespace::UserKind;
 
 /// Where a command is looked for if its environment has no PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -56,6 +56,7 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::BecomeInit, &init.origin);
         }
         self.take_terminal();
+        self.own_pipes(&account);
         for limit in &process.rlimits {
             let Rlimits { resource, soft, hard } = Rlimits::from(&limit.value);
             self.child(Stage::Identity, Step::Rlimit { resource, soft, hard }, &limit.origin);
@@ -110,7 +111,7 @@ impl<'a> Compiler<'a, '_> {
                     .collect::<Vec<_>>()
                     .join(" and "),
             },
-            hint: CURE.to_owned(),
+            hint: self.user.cure().to_owned(),
         };
         if !self.user.has_uid(account.uid) {
             return Err(unmapped("user", account.uid, &self.user.uids));
@@ -132,6 +133,22 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::ControllingTerminal, &origin);
             let which = [Stdio::Input, Stdio::Output, Stdio::Error].map(|fd| stdio.contains(&fd));
             self.child(Stage::Identity, Step::TerminalStdio { which }, &origin);
+        }
+    }
+
+    /// A pipe that husk was given belongs to husk's user, who may be nobody inside.
+    fn own_pipes(&mut self, account: &Account) {
+        let (uid, gid) = (account.uid, account.gid);
+        let origin = Origin::Default("/dev/stdout can be opened");
+        match self.user.kind {
+            // The ids outside of a claim are nobody's inside: only husk may give the pipe away.
+            UserKind::New { maps: IdMaps::Claimed { .. }, .. } => {
+                self.after(HostStep::OwnPipes { uid, gid }, &origin);
+            }
+            UserKind::New { .. } | UserKind::Host if uid != 0 => {
+                self.child(Stage::Identity, Step::OwnPipes { uid, gid }, &origin);
+            }
+            _ => {}
         }
     }
 
