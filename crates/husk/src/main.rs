@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Ok(cli::Request::ExplainRun(run)) => finish(commands::run::explain(&run)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
         Ok(cli::Request::Doctor(doctor)) => finish(commands::doctor::doctor(&doctor)),
+        Ok(cli::Request::Why(why)) => finish(commands::why::why(&why)),
         Err(failure) => output::failure(&failure),
     }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use husk_plan::Plan;
 use husk_plan::explain::Explanation;
+use husk_runtime::why::Story;
 
 use crate::failure::{COMMAND_FAILED, Failure};
 
@@ -42,6 +43,22 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
     // In one write, so that lines of other processes do not come between. If it fails there is nobody left to tell.
     let _ = io::stderr().write_all(message.as_bytes());
     ExitCode::from(*status)
+}
+
+/// Prints the rows of a story on standard error, each with its word set apart.
+pub(crate) fn story(story: &Story) {
+    let paint = Paint::of(&io::stderr());
+    let row = |(word, text): &(&str, String)| {
+        let colour = if *word == "cure" { paint.yellow } else { paint.dim };
+        format!("  {colour}{word:8}{} {text}\n", paint.off)
+    };
+    let text: String = story.rows.iter().map(row).collect();
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Prints a sentence on standard error.
+pub(crate) fn told(sentence: &str) {
+    let _ = io::stderr().write_all(format!("{sentence}\n").as_bytes());
 }
 
 /// Prints something worth knowing that stops nothing.

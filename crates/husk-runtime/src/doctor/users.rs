@@ -144,7 +144,11 @@ fn fresh(id: &str, top: &str, tried: Tried, (survey, over): (&Survey, &[PathBuf]
     let hidden: Vec<_> = over.iter().map(|path| path.display().to_string()).collect();
     let found = match hidden.as_slice() {
         [] => format!("no new {top} in a user namespace: {}", describe(errno)),
-        some => format!("no new {top} in a user namespace, because {} hide a part of it here", list(some)),
+        some => format!(
+            "no new {top} in a user namespace, because {} {} a part of it here",
+            list(some),
+            hide(some)
+        ),
     };
     let cure = match (hidden.as_slice(), switched_off_in(survey)) {
         ([], Some(cure)) => cure.to_owned(),
@@ -158,6 +162,10 @@ fn fresh(id: &str, top: &str, tried: Tried, (survey, over): (&Survey, &[PathBuf]
     };
     Finding::missing(USERS, id, found, format!("a container has to share the host's: husk run {instead}"))
         .cure(cure)
+}
+
+fn hide(what: &[String]) -> &'static str {
+    if what.len() == 1 { "hides" } else { "hide" }
 }
 
 fn ids(account: &Account) -> Vec<Finding> {

@@ -18,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use default::{DefaultRoot, default_root_path, ensure_default_root};
+pub(crate) use default::{create_data_directory, data_directory};
 pub use error::Error;
 
 use crate::elf::Arch;

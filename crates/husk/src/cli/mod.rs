@@ -7,6 +7,7 @@ mod rootfs;
 mod run;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::ffi::{OsStr, OsString};
 
@@ -17,9 +18,11 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 pub(crate) use doctor::Doctor;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
+pub(crate) use why::Why;
 
 use crate::failure::Failure;
 use run::RunLine;
+use why::WhyLine;
 
 const ABOUT: &str = "\
 husk runs a command in a container: an ordinary Linux process that sees a root
@@ -60,6 +63,8 @@ enum Command {
     Rootfs(Rootfs),
     /// Show what this host can do, what it lacks, and how to mend that
     Doctor(Doctor),
+    /// Tell the cause of a failure, of a run or of the last one
+    Why(WhyLine),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +106,8 @@ pub(crate) enum Request {
     RootfsNew(RootfsNew),
     /// `husk doctor`.
     Doctor(Doctor),
+    /// `husk why`.
+    Why(Why),
 }
 
 /// Reads a command line, of which the first word is husk's own name.
@@ -130,10 +137,12 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
         Command::Doctor(doctor) => Request::Doctor(doctor),
+        Command::Why(why) => Request::Why(why.meant(line)),
     })
 }
 
-/// Whether this line is one of `husk run`, whose failures have an exit status of their own.
+/// Whether this line is one of `husk run`, or of `husk why run`, whose failures have an exit status of their own.
 fn is_run(line: &[OsString]) -> bool {
-    line.get(1).is_some_and(|word| word == OsStr::new("run"))
+    let mut words = line.iter().skip(1).skip_while(|word| *word == OsStr::new("why"));
+    words.next().is_some_and(|word| word == OsStr::new("run"))
 }

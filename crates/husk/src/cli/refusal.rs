@@ -123,6 +123,7 @@ fn command_of(line: &[OsString]) -> String {
         Some("explain") => &["explain", "run"],
         Some("rootfs") => &["rootfs", "new"],
         Some("doctor") => &["doctor"],
+        Some("why") => &["why", "run"],
         _ => &[],
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();

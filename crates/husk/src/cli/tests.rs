@@ -98,6 +98,22 @@ fn explain_takes_the_arguments_of_run() {
 }
 
 #[test]
+fn why_takes_a_run_a_command_or_a_container() {
+    let why = |line: &[&str]| match parse(&words(line)) {
+        Ok(Request::Why(why)) => why,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    assert_eq!(why(&["why"]), Why::Last(None));
+    assert_eq!(why(&["why", "web"]), Why::Last(Some("web".to_owned())));
+    assert_eq!(
+        why(&["why", "run", "-t", "box", "ls", "-l"]),
+        Why::Run(Box::new(run(&["run", "-t", "box", "ls", "-l"])))
+    );
+    assert_eq!(why(&["why", "--", "ls", "-l"]), Why::Run(Box::new(run(&["run", "--", "ls", "-l"]))));
+    assert_eq!(why(&["why", "run", "--", "ls"]), Why::Run(Box::new(run(&["run", "--", "ls"]))));
+}
+
+#[test]
 fn words_need_not_be_utf_8_where_they_are_paths() {
     use std::os::unix::ffi::OsStringExt;
     let mut line = words(&["run", "-v"]);
@@ -134,9 +150,15 @@ fn husk_alone_prints_its_help() {
 
 #[test]
 fn the_help_of_every_command() {
-    for command in
-        [&["run"][..], &["explain"], &["explain", "run"], &["rootfs"], &["rootfs", "new"], &["doctor"]]
-    {
+    for command in [
+        &["run"][..],
+        &["explain"],
+        &["explain", "run"],
+        &["rootfs"],
+        &["rootfs", "new"],
+        &["doctor"],
+        &["why"],
+    ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
     }
@@ -170,6 +192,9 @@ fn refusals() {
         &["rootfs", "new", "a", "--from", "image"],
         &["rootfs", "new", "a", "--minimal", "--from", "host"],
         &["rootfs", "new", "a", "--from", "busybox", "--add", "vim"],
+        &["doctor", "--jsno"],
+        &["why", "a", "b"],
+        &["why", "run", "--nope"],
     ];
     let all: Vec<String> = lines
         .iter()

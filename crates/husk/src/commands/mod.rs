@@ -4,3 +4,4 @@
 pub(crate) mod doctor;
 pub(crate) mod rootfs;
 pub(crate) mod run;
+pub(crate) mod why;
