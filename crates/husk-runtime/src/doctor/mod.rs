@@ -201,19 +201,19 @@ pub fn relevant<'f>(findings: &'f [Finding], action: &Action<'_>, call: &str) ->
         }
         Action::Host(HostStep::MapTree { .. }) => &["idmap", "version"],
         Action::Child(Step::Mount { filesystem, .. }) if filesystem.kind == c"proc" => {
-            &["new-proc", "nested", "apparmor-userns"]
+            &["new-proc", "nested", "apparmor-userns", "label"]
         }
         Action::Child(Step::Mount { filesystem, .. }) if filesystem.kind == c"sysfs" => {
-            &["new-sysfs", "nested", "apparmor-userns"]
+            &["new-sysfs", "nested", "apparmor-userns", "label"]
         }
         Action::Child(Step::OpenProc | Step::Sysctl { .. }) => &["new-proc", "nested"],
         Action::Child(Step::Scratch { .. } | Step::Lower(_) | Step::Overlay(_)) => {
-            &["overlay", "overlay-upper", "apparmor-userns", "selinux"]
+            &["overlay", "overlay-upper", "apparmor-userns", "label", "selinux"]
         }
         Action::Child(Step::TimeNamespace { .. }) => &["time"],
         Action::Child(Step::Exec(_)) => &["selinux"],
         Action::Child(_) if ["mount_setattr", "move_mount", "open_tree", "fsopen"].contains(&call) => {
-            &["mounts-inside", "apparmor-userns"]
+            &["mounts-inside", "apparmor-userns", "label", "selinux"]
         }
         _ => &[],
     };
