@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::{Result, workspace};
 
 /// Rounds that are run and thrown away, while caches fill.
 const WARM_UP: usize = 5;
+/// How long the machine rests after each run. The kernel takes a network namespace apart when its last process is long gone,
+/// and whoever came next would pay for it.
+const REST: Duration = Duration::from_millis(5);
 /// What runs inside.
 const COMMAND: &str = "/bin/true";
 /// The contestant that ratios refer to.
@@ -207,6 +211,7 @@ fn measure(contestants: &[Contestant], runs: usize) -> Result<Vec<Figures>> {
     for round in 0..WARM_UP + runs {
         for (contestant, times) in contestants.iter().zip(&mut times) {
             let time = time(contestant)?;
+            thread::sleep(REST);
             if round >= WARM_UP {
                 times.push(time);
             }
@@ -232,7 +237,7 @@ fn figures(mut times: Vec<Duration>) -> Figures {
 
 fn machine(user: Option<u32>) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpus = thread::available_parallelism().map_or(0, usize::from);
     let user = if runs_as_root(user) { "root" } else { "an ordinary user" };
     format!("Linux {}, {cpus} CPUs, as {user}", kernel.trim_end())
 }

@@ -315,11 +315,21 @@ fn on_host(path: &Path) -> Found {
     stat(path).map_or(Found::Nothing, |stat| found(&stat))
 }
 
+/// How often a path is looked up again.
+const TRIES: usize = 128;
+
 /// Opens a path beneath a root that may be hostile.
 fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    // EAGAIN: something was mounted or renamed, anywhere on the host, while a `..` was looked up.
+    for _ in 1..TRIES {
+        match openat2(root, &path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) => {}
+            result => return result,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 fn in_root(root: BorrowedFd<'_>, path: &Path) -> Found {

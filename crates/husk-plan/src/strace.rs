@@ -9,7 +9,7 @@ use husk_init::{Exec, Filesystem, Propagation, Source, Step};
 use husk_spec::{IdMapping, NamespaceKind, Resource};
 use rustix::thread::UnshareFlags;
 
-use crate::plan::{Action, HostStep, IdMaps};
+use crate::plan::{Action, CLONE_FLAGS, HostStep, IdMaps};
 
 const BENEATH: &str = "{flags=O_PATH|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24";
 const OF_PROC: &str = "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS|RESOLVE_BENEATH";
@@ -321,21 +321,8 @@ fn beneath(path: &CStr) -> String {
 }
 
 fn namespace_flags(flags: UnshareFlags) -> Vec<&'static str> {
-    let kinds = [
-        (UnshareFlags::NEWUSER, NamespaceKind::User),
-        (UnshareFlags::NEWNS, NamespaceKind::Mount),
-        (UnshareFlags::NEWPID, NamespaceKind::Pid),
-        (UnshareFlags::NEWNET, NamespaceKind::Network),
-        (UnshareFlags::NEWIPC, NamespaceKind::Ipc),
-        (UnshareFlags::NEWUTS, NamespaceKind::Uts),
-        (UnshareFlags::NEWCGROUP, NamespaceKind::Cgroup),
-        (UnshareFlags::NEWTIME, NamespaceKind::Time),
-    ];
-    kinds
-        .into_iter()
-        .filter(|(flag, _)| flags.contains(*flag))
-        .map(|(_, kind)| namespace_flag(kind))
-        .collect()
+    let wanted = CLONE_FLAGS.into_iter().filter(|(_, flag)| flags.contains(*flag));
+    wanted.map(|(kind, _)| namespace_flag(kind)).collect()
 }
 
 fn namespace_flag(kind: NamespaceKind) -> &'static str {

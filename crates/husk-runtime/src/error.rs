@@ -71,7 +71,7 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}: {}", self.doing, self.call, describe(self.errno))?;
+        write!(f, "cannot {}: {}: {}", self.doing, self.call, explain::errno(self.errno))?;
         if !self.kernel.is_empty() {
             write!(f, " ({})", self.kernel)?;
         }
@@ -80,12 +80,6 @@ impl fmt::Display for StepError {
 }
 
 impl std::error::Error for StepError {}
-
-/// An errno in the C library's words.
-pub(crate) fn describe(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
 
 impl Error {
     /// The error of step number `index` (from 0) of `plan`.

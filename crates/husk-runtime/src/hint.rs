@@ -112,6 +112,9 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), _, Errno::ACCESS) => {
             "the root is not yours to write to and has no such mount point: use --ephemeral, or make it as its owner"
         }
+        (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), "openat2", Errno::NOENT) => {
+            "a part of this path is a symbolic link that leads to nothing in the root: make there what it points at"
+        }
         (Action::Child(Step::Rlimit { .. }), _, Errno::PERM) => {
             "a hard limit can only be raised with CAP_SYS_RESOURCE: ask for no more than `ulimit -H` shows"
         }

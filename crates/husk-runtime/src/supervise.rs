@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
-use husk_plan::Plan;
+use husk_plan::{Action, Plan, PlannedStep};
 use husk_sys::{SignalSet, default_disposition, read_signals, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -86,7 +86,8 @@ pub(crate) fn stay(
     host: HostTerminal,
     signals: &Signals,
 ) -> Result<End, Error> {
-    let init = plan.program().0.iter().any(|step| matches!(step, Step::BecomeInit));
+    let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
+    let init = plan.steps.iter().any(is_init);
     let mut attended = Attended { plan, container, host: Some(host), relay: None, init, ended_by: None };
     while !attended.attend(signals)? {}
     attended.finish()

@@ -8,8 +8,8 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, isatty, tcgetattr,
-    tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr, tcsetwinsize,
 };
 
 /// Control-C, Control-D and Control-\, as line disciplines have them unless told otherwise.
@@ -90,22 +90,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Takes the master side of the container's terminal, whose settings become those of the person's.
+    /// Takes the master side of the container's terminal, which has the settings of the person's already.
     ///
     /// # Errors
-    /// Those of `tcsetattr(3)` and `fcntl(2)`.
+    /// Those of `fcntl(2)`.
     pub(crate) fn new(host: HostTerminal, master: OwnedFd) -> Result<Self, Errno> {
-        if let Some(settings) = &host.settings {
-            let mut settings = settings.clone();
-            if !host.interactive {
-                // The person's terminal goes on editing and echoing; twice would be once too often. The signals of its keys come
-                // to husk, which types them here.
-                settings.local_modes -= LocalModes::ECHO;
-                settings.input_modes -= InputModes::ICRNL;
-                settings.output_modes -= OutputModes::OPOST;
-            }
-            tcsetattr(&master, OptionalActions::Now, &settings)?;
-        }
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         let input_open = host.stdio.contains(&Stdio::Input);
         Ok(Self { host, master, typed: Vec::new(), in_line: false, input_open, output_open: true })

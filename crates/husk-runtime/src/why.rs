@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::End;
 use crate::doctor::{self, Finding};
-use crate::error::{Error, StepError, describe};
+use crate::error::{Error, StepError};
 
 /// A failure told in rows, each with a word before it. What is in it of a root's has nothing that moves a cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,7 +159,7 @@ fn called(action: &Action<'_>, call: &str, errno: Errno) -> Vec<String> {
         calls.push(format!("{call}(…)"));
     }
     let name = husk_sys::errno_name(errno).map_or_else(|| errno.raw_os_error().to_string(), str::to_owned);
-    let result = format!(" = -1 {name} ({})", describe(errno));
+    let result = format!(" = -1 {name} ({})", explain::errno(errno));
     let several = calls.len() > 1;
     if several {
         calls.push(format!("one of these{result}"));

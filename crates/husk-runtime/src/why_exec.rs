@@ -173,6 +173,9 @@ pub fn is_empty(root: BorrowedFd<'_>) -> bool {
 /// anywhere.
 const BENEATH: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
+/// How often a path is looked up again.
+const TRIES: usize = 128;
+
 struct Diagnosis<'a> {
     root: BorrowedFd<'a>,
     cwd: &'a [u8],
@@ -297,7 +300,14 @@ impl Diagnosis<'_> {
     fn resolve(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         // A path inside, joined to a path inside: what it means is for openat2 to find out, below the root.
         let inside = if path.starts_with(b"/") { path.to_vec() } else { [self.cwd, b"/", path].concat() };
-        fs::openat2(self.root, inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), BENEATH)
+        // EAGAIN: something was mounted or renamed, anywhere on the host, while a `..` was looked up.
+        for _ in 1..TRIES {
+            match fs::openat2(self.root, &inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), BENEATH) {
+                Err(Errno::AGAIN) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
     }
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel: its version, system calls, namespaces and file systems.
 
+use husk_plan::explain;
 use husk_plan::survey::Survey;
 use husk_spec::NamespaceKind;
 use husk_sys::Trial;
 use rustix::io::Errno;
 
 use super::{Facts, Finding, Group, list};
-use crate::error::describe;
 
 const KERNEL: Group = Group::Kernel;
 
@@ -61,7 +61,7 @@ fn namespace(facts: &Facts, kind: NamespaceKind) -> Finding {
     match (there, facts.trials.kind(kind)) {
         (false, _) => absent(kind),
         (_, Some(Err(errno))) => {
-            let found = format!("refused: {}", describe(errno));
+            let found = format!("refused: {}", explain::errno(errno));
             let cost = format!("a container can only have the host's: husk run --share {name} …");
             let refused = Finding::missing(KERNEL, name, found, cost);
             let limit = format!("user/max_{name}_namespaces");
@@ -71,14 +71,14 @@ fn namespace(facts: &Facts, kind: NamespaceKind) -> Finding {
                     .cure("look at `nested`, `seccomp` and `label`: whatever is around husk refuses it"),
             }
         }
-        _ => Finding::good(KERNEL, name, format!("{} namespaces", husk_plan::explain::namespace(kind))),
+        _ => Finding::good(KERNEL, name, format!("{} namespaces", explain::namespace(kind))),
     }
     .needed_if(kind != NamespaceKind::Time)
 }
 
 fn absent(kind: NamespaceKind) -> Finding {
     let (name, config) = (kind.file_name(), kind.file_name().to_uppercase());
-    let found = format!("the kernel has no {} namespaces", husk_plan::explain::namespace(kind));
+    let found = format!("the kernel has no {} namespaces", explain::namespace(kind));
     if kind == NamespaceKind::Time {
         let cost = "--boottime and --monotonic cannot work; without them nothing is lost";
         return Finding::limited(KERNEL, name, found, cost).cure("a kernel built with CONFIG_TIME_NS=y");
@@ -159,7 +159,7 @@ fn idmap(facts: &Facts) -> Finding {
         Some(Err(errno)) => Finding::limited(
             KERNEL,
             "idmap",
-            format!("refused on the file system of {place}: {}", describe(errno)),
+            format!("refused on the file system of {place}: {}", explain::errno(errno)),
             "containers with a root there have the host's user id 0 for their root",
         )
         .cure("put roots on ext4, xfs, btrfs or, from Linux 6.3 on, tmpfs: XDG_DATA_HOME=DIR moves the default one"),

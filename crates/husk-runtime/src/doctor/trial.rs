@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use husk_plan::CLONE_FLAGS;
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, MountChange, Propagation, Trial, clone3, exit, landlock_abi, mount_setattr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -109,16 +110,7 @@ impl Trials {
 }
 
 fn flag(kind: NamespaceKind) -> UnshareFlags {
-    match kind {
-        NamespaceKind::User => UnshareFlags::NEWUSER,
-        NamespaceKind::Mount => UnshareFlags::NEWNS,
-        NamespaceKind::Pid => UnshareFlags::NEWPID,
-        NamespaceKind::Network => UnshareFlags::NEWNET,
-        NamespaceKind::Ipc => UnshareFlags::NEWIPC,
-        NamespaceKind::Uts => UnshareFlags::NEWUTS,
-        NamespaceKind::Cgroup => UnshareFlags::NEWCGROUP,
-        NamespaceKind::Time => UnshareFlags::NEWTIME,
-    }
+    CLONE_FLAGS.into_iter().filter(|(known, _)| *known == kind).map(|(_, flag)| flag).collect()
 }
 
 fn ending_at_once(namespaces: UnshareFlags) -> io::Result<()> {
