@@ -36,6 +36,8 @@ pub struct Cgroups {
     pub v1: Vec<(String, PathBuf)>,
     /// husk's own cgroup of version 2 and those above it, the highest first.
     pub levels: Vec<CgroupLevel>,
+    /// The cgroup of the user's own systemd, which may divide it, and those above it; empty if there is none.
+    pub manager: Vec<CgroupLevel>,
 }
 
 /// A cgroup of version 2.
@@ -66,12 +68,23 @@ impl Cgroups {
             (Some(mount), Some(own)) => levels(files, mount, &own),
             _ => Vec::new(),
         };
-        Self { version, mount, v1, levels }
+        let uid = rustix::process::geteuid().as_raw();
+        let manager = PathBuf::from(format!("/user.slice/user-{uid}.slice/user@{uid}.service"));
+        let has_manager =
+            |mount: &&PathBuf| files.path(mount.join(manager.strip_prefix("/").unwrap_or(&manager))).exists();
+        let manager = mount.as_ref().filter(has_manager).map(|mount| self::levels(files, mount, &manager));
+        Self { version, mount, v1, levels, manager: manager.unwrap_or_default() }
     }
 
-    /// Which of [`WANTED`] this user could set limits with: where husk's cgroup is the user's to divide.
+    /// The way down to the cgroup that the user may divide: husk's own, or else that of the user's systemd.
+    pub fn way_down(&self) -> &[CgroupLevel] {
+        let divides = |levels: &[CgroupLevel]| levels.iter().any(|level| level.writable);
+        if !divides(&self.levels) && divides(&self.manager) { &self.manager } else { &self.levels }
+    }
+
+    /// Which of [`WANTED`] this user could set limits with, in the highest cgroup on the way that is the user's to divide.
     pub fn delegated(&self) -> Vec<&'static str> {
-        let Some(top) = self.levels.iter().find(|level| level.writable) else { return Vec::new() };
+        let Some(top) = self.way_down().iter().find(|level| level.writable) else { return Vec::new() };
         WANTED.into_iter().filter(|wanted| top.controllers.iter().any(|have| have == wanted)).collect()
     }
 }

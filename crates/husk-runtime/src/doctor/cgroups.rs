@@ -15,7 +15,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![version(cgroups), controllers(cgroups)];
     let is_user = !facts.survey.account.privileged;
     if is_user && !cgroups.levels.is_empty() {
-        findings.extend(levels(&cgroups.levels));
+        findings.extend(levels(cgroups.way_down()));
         findings.push(delegation(facts));
     }
     findings
@@ -89,36 +89,43 @@ fn drop_in(level: &CgroupLevel) -> String {
     let path = level.path.to_string_lossy();
     match path.split('/').find(|name| name.starts_with("user@")) {
         // Within the user's own manager it is the manager that gives them on, once a unit asks.
-        Some(_) => "systemd-run --user --scope -p Delegate=yes husk run …".to_owned(),
+        Some(_) => BY_SYSTEMD.to_owned(),
         None => "as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory \
                  pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload; then log in again"
             .to_owned(),
     }
 }
 
+/// How to get below the user's own systemd, which gives on what it has.
+const BY_SYSTEMD: &str = "systemd-run --user --scope -p Delegate=yes husk run ...";
+
 fn delegation(facts: &Facts) -> Finding {
-    let cgroups = &facts.survey.cgroups;
+    let (cgroups, called) = (&facts.survey.cgroups, facts.survey.account.called());
+    let is_own = cgroups.levels.iter().any(|level| level.writable);
+    let Some(top) = cgroups.way_down().iter().find(|level| level.writable) else {
+        let cure = match cgroups.version {
+            CgroupVersion::V2 => {
+                "log in by way of systemd-logind, as ssh and login do, then: systemd-run --user --scope -p Delegate=yes husk run ..."
+            }
+            _ => "boot with systemd.unified_cgroup_hierarchy=1",
+        };
+        return Finding::limited(CGROUPS, "delegation", format!("no cgroup here is {called}'s"), NO_LIMITS)
+            .cure(cure);
+    };
     let delegated = cgroups.delegated();
     let absent: Vec<_> = WANTED.into_iter().filter(|name| !delegated.contains(name)).collect();
-    if absent.is_empty() {
-        return Finding::good(
-            CGROUPS,
-            "delegation",
-            format!("{} may set limits", facts.survey.account.called()),
-        );
+    let place = top.path.display();
+    match absent.as_slice() {
+        [] if is_own => {
+            Finding::good(CGROUPS, "delegation", format!("{called} may set limits below {place}"))
+        }
+        [] => {
+            let found = format!("{called} may set limits below {place}, but husk runs elsewhere");
+            Finding::limited(CGROUPS, "delegation", found, NO_LIMITS).cure(BY_SYSTEMD)
+        }
+        absent => {
+            let found = format!("{called} may set limits below {place}, but not of {}", list(absent));
+            Finding::limited(CGROUPS, "delegation", found, NO_LIMITS)
+        }
     }
-    let found = match cgroups.levels.iter().any(|level| level.writable) {
-        true => format!("{} may set limits, but not of {}", facts.survey.account.called(), list(&absent)),
-        false => format!("no cgroup here is {}'s", facts.survey.account.called()),
-    };
-    let cure = match cgroups.version {
-        CgroupVersion::V2 if cgroups.levels.iter().any(|level| level.writable) => {
-            return Finding::limited(CGROUPS, "delegation", found, NO_LIMITS);
-        }
-        CgroupVersion::V2 => {
-            "systemd-run --user --scope -p Delegate=yes husk run …; that needs a login session (loginctl)"
-        }
-        _ => "boot with systemd.unified_cgroup_hierarchy=1",
-    };
-    Finding::limited(CGROUPS, "delegation", found, NO_LIMITS).cure(cure)
 }

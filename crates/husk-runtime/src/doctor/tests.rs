@@ -45,6 +45,7 @@ fn good() -> Facts {
             version: CgroupVersion::V2,
             mount: Some("/sys/fs/cgroup".into()),
             v1: Vec::new(),
+            manager: Vec::new(),
             levels: vec![
                 level("/", false),
                 level("/user.slice", false),
@@ -224,6 +225,22 @@ fn a_controller_that_is_not_passed_on() {
     levels[1].controllers.retain(|name| name != "cpu");
     levels[2].controllers = vec!["pids".to_owned()];
     insta::assert_snapshot!(shown(&facts));
+}
+
+#[test]
+fn a_login_session_beside_the_users_own_systemd() {
+    let mut facts = good();
+    let levels = &mut facts.survey.cgroups.levels;
+    let mut manager = levels.clone();
+    levels[2].path = "/user.slice/session-2.scope".into();
+    levels[2].writable = false;
+    let all = shown(&{
+        facts.survey.cgroups.manager = manager.clone();
+        facts.clone()
+    });
+    manager[2].controllers.retain(|name| name != "cpu");
+    facts.survey.cgroups.manager = manager;
+    insta::assert_snapshot!(format!("{all}# without cpu\n{}", shown(&facts)));
 }
 
 #[test]
