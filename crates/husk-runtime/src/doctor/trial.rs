@@ -2,6 +2,7 @@
 //! What only trying tells: system calls that cannot do anything, and namespaces made in children that end at once. The kernel
 //! takes back whatever they made with them.
 
+use std::ffi::CStr;
 use std::path::Path;
 
 use husk_plan::CLONE_FLAGS;
@@ -11,7 +12,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::CWD;
 use rustix::io::{self, Errno, read, write};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsmount,
+    fsopen, move_mount, open_tree,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Signal, Uid, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -83,7 +85,12 @@ impl Trials {
         let namespaces =
             UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWNET;
         let Ok(child) = Child::new(namespaces, || {
-            [private_mounts(), new_mount(c"proc"), new_mount(c"sysfs"), new_mount(c"tmpfs")]
+            [
+                new_mount(c"proc").map(drop),
+                new_mount(c"sysfs").map(drop),
+                new_mount(c"tmpfs").map(drop),
+                change_mounts(),
+            ]
         }) else {
             return;
         };
@@ -92,14 +99,14 @@ impl Trials {
         self.maps = Some(id_map::write(child.pid, &map(uid), &map(gid), !privileged));
         self.idmap =
             data.filter(|_| privileged && self.maps == Some(Ok(()))).map(|data| idmap(child.pid, data));
-        [self.mounts, self.proc, self.sysfs, self.tmpfs] = child.results();
+        [self.proc, self.sysfs, self.tmpfs, self.mounts] = child.results();
     }
 
     fn as_ordinary_user(&mut self) {
         let Ok(child) = Child::new(UnshareFlags::empty(), || {
             [
                 become_nobody().and_then(|()| husk_sys::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)),
-                private_mounts(),
+                change_mounts(),
             ]
         }) else {
             return;
@@ -180,17 +187,21 @@ fn heard(said: BorrowedFd<'_>) -> Tried {
     }
 }
 
-fn private_mounts() -> io::Result<()> {
+/// Changes mounts in both ways that there are: their attributes, and what is mounted where. AppArmor minds the second alone.
+/// Whoever calls this is in a mount namespace that goes with it, and the root that is covered is that one's.
+fn change_mounts() -> io::Result<()> {
     let private =
         MountChange { propagation: Some(Propagation::Private), recursive: true, ..MountChange::NONE };
-    mount_setattr(CWD, c"/", &private)
+    mount_setattr(CWD, c"/", &private)?;
+    let mount = new_mount(c"tmpfs")?;
+    move_mount(mount.as_fd(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 /// A new file system, attached nowhere.
-fn new_mount(kind: &std::ffi::CStr) -> io::Result<()> {
+fn new_mount(kind: &CStr) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(drop)
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 fn become_nobody() -> io::Result<()> {
