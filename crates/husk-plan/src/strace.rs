@@ -199,9 +199,13 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             attach("<copy>"),
         ],
         Step::OpenTerminal { .. } => vec![
-            beneath(c"/dev/pts/ptmx"),
+            "openat2(<root>, \"dev/pts/ptmx\", {flags=O_RDWR|O_NOCTTY|O_CLOEXEC, \
+             resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24)"
+                .to_owned(),
             "ioctl(<master>, TIOCSPTLCK, [0])".to_owned(),
             "ioctl(<master>, TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)".to_owned(),
+            "ioctl(<terminal>, TCSETS2, <the settings of husk's terminal>)".to_owned(),
+            "ioctl(<terminal>, TIOCSWINSZ, <the size of husk's terminal>)".to_owned(),
         ],
         Step::PivotRoot => vec!["fchdir(<root>)".to_owned(), "pivot_root(\".\", \".\")".to_owned()],
         Step::DetachOldRoot => vec!["umount2(\".\", MNT_DETACH)".to_owned(), "chdir(\"/\")".to_owned()],
@@ -224,9 +228,16 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             vec![format!("prlimit64(0, RLIMIT_{name}, {{rlim_cur={soft}, rlim_max={hard}}}, NULL)")]
         }
         Step::Umask(mask) => vec![format!("umask({})", octal(*mask))],
-        Step::WorkingDirectory(path) => {
-            vec![format!("chdir({})", quoted(path)), "getcwd(…, 4097)".to_owned()]
-        }
+        Step::WorkingDirectory(path) => vec![
+            "open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned(),
+            format!(
+                "openat2(</>, {}, {{flags=O_PATH|O_DIRECTORY|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}}, 24)",
+                quoted(path)
+            ),
+            format!("fchdir(<{}>)", text(path)),
+            "getcwd(…, 4097)".to_owned(),
+        ],
+
         Step::BoundingSet(_) => vec!["prctl(PR_CAPBSET_DROP, <each that is not kept>)".to_owned()],
         Step::KeepCapabilities => vec!["prctl(PR_SET_KEEPCAPS, 1)".to_owned()],
         Step::Groups(groups) => vec![format!("setgroups({}, {groups:?})", groups.len())],
