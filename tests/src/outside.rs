@@ -24,7 +24,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Looks. Of the processes, and of the files in the temporary directory, only those count that have to do with
+    /// Looks. Of the processes, and of what is in the temporary directory, only that counts which has to do with
     /// `place`, since other tests run beside.
     pub fn look(place: &Place) -> Self {
         let hostname = fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
@@ -33,7 +33,7 @@ impl Outside {
         let files = fs::read_dir(place.path()).expect("the place").flatten();
         Self {
             hostname,
-            mounts: mounts.lines().map(str::to_owned).collect(),
+            mounts: mounts.lines().filter(|line| is_ours(line, place)).map(str::to_owned).collect(),
             processes: processes(place.path()),
             null: (null.uid(), null.gid(), null.mode(), null.rdev()),
             files: files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
@@ -58,6 +58,14 @@ impl Outside {
         let difference: Vec<_> = now.files.symmetric_difference(&self.files).collect();
         assert!(difference.is_empty(), "files beside the container's: {difference:#?}");
     }
+}
+
+/// Whether a line of mountinfo can be of husk's making: not what others mount in temporary directories of theirs, nor what the
+/// kernel mounts by itself when somebody looks, such as tracefs.
+fn is_ours(line: &str, place: &Place) -> bool {
+    let target = Path::new(line.split(' ').nth(4).unwrap_or_default());
+    let elsewhere = target.starts_with(std::env::temp_dir()) && target != std::env::temp_dir();
+    target.starts_with(place.path()) || !(elsewhere || target.starts_with("/sys/kernel"))
 }
 
 /// The processes that run the husk of `place`, mention it in their command line or environment, or have a root in it.
