@@ -22,8 +22,8 @@ pub use exec::{
 pub use mount::{MountChange, Propagation, mount_setattr};
 pub use net::interface_up;
 pub use signal::{
-    SignalInfo, SignalSet, default_disposition, default_dispositions, read_signals, set_signal_mask,
-    signalfd, wait_signal,
+    SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
+    set_signal_mask, signalfd, wait_signal,
 };
 
 use rustix::io::Errno;
