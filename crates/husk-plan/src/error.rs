@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why there can be no plan.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use husk_spec::Origin;
@@ -13,7 +14,7 @@ pub enum PlanError {
     #[error("no such root: {}", .0.display())]
     NoSuchRoot(PathBuf),
     /// The root cannot be looked into.
-    #[error("cannot open the root {}: {}", .path.display(), describe(.errno))]
+    #[error("cannot open the root {}: {}", .path.display(), in_words(.errno))]
     UnreadableRoot {
         /// The root.
         path: PathBuf,
@@ -102,7 +103,7 @@ pub enum PlanError {
         text: String,
     },
     /// The host could not be looked at.
-    #[error("cannot read {path}: {}", describe(.errno))]
+    #[error("cannot read {path}: {}", in_words(.errno))]
     Probe {
         /// What was read.
         path: &'static str,
@@ -115,9 +116,9 @@ fn kind(directory: bool) -> &'static str {
     if directory { "directory" } else { "file" }
 }
 
-/// An errno in the C library's words.
-pub(crate) fn describe(errno: &Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+/// An error of the system, an [`Errno`] or [`std::io::Error`], in the C library's words alone: Rust appends its number.
+pub fn in_words(error: impl Display) -> String {
+    let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
@@ -147,7 +148,33 @@ impl PlanError {
             }
             Self::NeedsRoot { .. } => "run it with sudo, or leave the option out".to_owned(),
             Self::Contradiction { hint, .. } | Self::UnmappedId { hint, .. } => hint.clone(),
+            Self::Probe { path, errno: Errno::NOENT } if path.starts_with("/proc") => {
+                "husk needs the host's /proc: mount -t proc proc /proc".to_owned()
+            }
+            Self::Probe { errno: Errno::MFILE | Errno::NFILE, .. } => {
+                "too many open files: look at `ulimit -n`".to_owned()
+            }
             Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_errors_have_words_and_no_numbers() {
+        let words = "No such file or directory";
+        assert_eq!(in_words(Errno::NOENT), words);
+        assert_eq!(in_words(std::io::Error::from(Errno::NOENT)), words);
+        assert_eq!(in_words(std::io::Error::other("larger than 8 MiB")), "larger than 8 MiB");
+    }
+
+    #[test]
+    fn what_keeps_the_host_from_being_looked_at_has_a_way_out() {
+        let hint = |path, errno| PlanError::Probe { path, errno }.hint().unwrap_or_default();
+        assert!(hint("/proc/self/uid_map", Errno::NOENT).contains("mount -t proc"));
+        assert!(hint("/proc/self/uid_map", Errno::MFILE).contains("ulimit -n"));
     }
 }

@@ -16,6 +16,6 @@ mod user_namespace;
 
 pub use arena::Arena;
 pub use compile::plan;
-pub use error::PlanError;
+pub use error::{PlanError, in_words};
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
 pub use plan::{Action, Actor, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, Stage};

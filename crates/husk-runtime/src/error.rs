@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use husk_plan::{Plan, Stage, explain};
+use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
 use rustix::io::Errno;
 
@@ -39,7 +39,7 @@ pub enum Error {
     #[error("interrupted by signal {0} before the command ran")]
     Interrupted(i32),
     /// husk could not wait, poll or read.
-    #[error("cannot attend to the container: {0}")]
+    #[error("cannot attend to the container: {}", in_words(.0))]
     Supervise(#[source] Errno),
 }
 
@@ -66,7 +66,7 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}: {}", self.doing, self.call, describe(self.errno))?;
+        write!(f, "cannot {}: {}: {}", self.doing, self.call, in_words(self.errno))?;
         if !self.kernel.is_empty() {
             write!(f, " ({})", self.kernel)?;
         }
@@ -75,12 +75,6 @@ impl fmt::Display for StepError {
 }
 
 impl std::error::Error for StepError {}
-
-/// An errno in the C library's words.
-pub(crate) fn describe(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
 
 impl Error {
     /// The error of step number `index` (from 0) of `plan`.
