@@ -82,6 +82,27 @@ fn a_signal_that_is_ignored_ends_nothing() {
 }
 
 #[test]
+fn a_signal_that_husk_was_started_to_ignore_ends_nothing() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("box");
+        let script = "echo ready; read line; echo $line";
+        // As nohup does it, and a shell without job control for what runs in its background.
+        let ignoring = ["env", "--ignore-signal=HUP,INT,QUIT"];
+        for options in [&["-q"][..], &["-q", "--init"]] {
+            let mut running = caller.shell(options, &root, script).through(ignoring).start();
+            running.wait_for("ready");
+            for signal in [Signal::HUP, Signal::INT, Signal::QUIT] {
+                running.signal(signal);
+            }
+            sleep(Duration::from_millis(100));
+            running.write("still here\n");
+            running.finish().succeeds().prints("ready\nstill here\n");
+        }
+    }
+}
+
+#[test]
 fn exit_statuses_pass() {
     let place = Place::new();
     for caller in place.callers() {

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::process::{cargo, run as run_command, shown};
 use crate::{Result, lint, setup, size, workspace};
@@ -67,7 +67,11 @@ impl Totals {
 /// HUSK_SKIPS, because cargo hides what a passing test prints.
 fn tests(skips: &Path) -> Result<Totals> {
     fs::write(skips, "")?;
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let cargo = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    // Under nohup, or in a shell's background, signals are ignored, and husk leaves those to be so.
+    let mut command = Command::new("env");
+    command.arg("--default-signal").arg(cargo.get_program()).args(cargo.get_args());
+    command.current_dir(workspace::root());
     command.env("HUSK_SKIPS", skips).stdin(Stdio::null()).stdout(Stdio::piped());
     eprintln!("$ {}", shown(&command));
     let mut child = command.spawn()?;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why there can be no plan.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use husk_spec::Origin;
 use rustix::io::Errno;
-
-use crate::explain;
 
 /// Why no plan can be made. Nothing has been touched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +14,7 @@ pub enum PlanError {
     #[error("no such root: {}", .0.display())]
     NoSuchRoot(PathBuf),
     /// The root cannot be looked into.
-    #[error("cannot open the root {}: {}", .path.display(), explain::errno(*.errno))]
+    #[error("cannot open the root {}: {}", .path.display(), in_words(.errno))]
     UnreadableRoot {
         /// The root.
         path: PathBuf,
@@ -104,7 +103,7 @@ pub enum PlanError {
         text: String,
     },
     /// The host could not be looked at.
-    #[error("cannot read {path}: {}", explain::errno(*.errno))]
+    #[error("cannot read {path}: {}", in_words(.errno))]
     Probe {
         /// What was read.
         path: &'static str,
@@ -115,6 +114,12 @@ pub enum PlanError {
 
 fn kind(directory: bool) -> &'static str {
     if directory { "directory" } else { "file" }
+}
+
+/// An error of the system, an [`Errno`] or [`std::io::Error`], in the C library's words alone: Rust appends its number.
+pub fn in_words(error: impl Display) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl PlanError {
@@ -162,7 +167,33 @@ impl PlanError {
             }
             Self::NeedsRoot { .. } => "run it with sudo, or leave the option out".to_owned(),
             Self::Contradiction { hint, .. } | Self::UnmappedId { hint, .. } => hint.clone(),
+            Self::Probe { path, errno: Errno::NOENT } if path.starts_with("/proc") => {
+                "husk needs the host's /proc: mount -t proc proc /proc".to_owned()
+            }
+            Self::Probe { errno: Errno::MFILE | Errno::NFILE, .. } => {
+                "too many open files: look at `ulimit -n`".to_owned()
+            }
             Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_errors_have_words_and_no_numbers() {
+        let words = "No such file or directory";
+        assert_eq!(in_words(Errno::NOENT), words);
+        assert_eq!(in_words(std::io::Error::from(Errno::NOENT)), words);
+        assert_eq!(in_words(std::io::Error::other("larger than 8 MiB")), "larger than 8 MiB");
+    }
+
+    #[test]
+    fn what_keeps_the_host_from_being_looked_at_has_a_way_out() {
+        let hint = |path, errno| PlanError::Probe { path, errno }.hint().unwrap_or_default();
+        assert!(hint("/proc/self/uid_map", Errno::NOENT).contains("mount -t proc"));
+        assert!(hint("/proc/self/uid_map", Errno::MFILE).contains("ulimit -n"));
     }
 }

@@ -6,7 +6,6 @@ use std::fmt;
 
 use husk_init::{Filesystem, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
-use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep};
@@ -298,12 +297,6 @@ fn new_namespaces(flags: UnshareFlags) -> Vec<&'static str> {
         .filter(|(_, flag)| flags.contains(*flag))
         .map(|(kind, _)| namespace(kind))
         .collect()
-}
-
-/// An errno in the C library's words: `No such file or directory`.
-pub fn errno(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -18,6 +18,6 @@ mod user_namespace;
 
 pub use arena::Arena;
 pub use compile::plan;
-pub use error::PlanError;
+pub use error::{PlanError, in_words};
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
 pub use plan::{Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, Stage};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use husk_plan::{Plan, Stage, explain};
+use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
 use rustix::io::Errno;
 
@@ -44,7 +44,7 @@ pub enum Error {
     #[error("interrupted by signal {0} before the command ran")]
     Interrupted(i32),
     /// husk could not wait, poll or read.
-    #[error("cannot attend to the container: {0}")]
+    #[error("cannot attend to the container: {}", in_words(.0))]
     Supervise(#[source] Errno),
 }
 
@@ -71,7 +71,7 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}: {}", self.doing, self.call, explain::errno(self.errno))?;
+        write!(f, "cannot {}: {}: {}", self.doing, self.call, in_words(self.errno))?;
         if !self.kernel.is_empty() {
             write!(f, " ({})", self.kernel)?;
         }

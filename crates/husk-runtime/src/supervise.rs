@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
 use husk_plan::{Action, Plan, PlannedStep};
-use husk_sys::{SignalSet, default_disposition, read_signals, set_signal_mask, signalfd};
+use husk_sys::{SignalSet, default_disposition, is_ignored, read_signals, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -25,6 +25,9 @@ const HUNG_UP: Duration = Duration::from_millis(100);
 /// How many chunks of output a container can leave in its terminal at most.
 const OUTPUT_LEFT: usize = 64;
 
+/// The signals that ask a program to end.
+const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
 /// The signals that are passed on to the container, blocked and read from a descriptor.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -33,7 +36,9 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes all signals but those that mean husk itself: faults, the end of a child, and the stops of job control.
+    /// Takes all signals but those that mean husk itself: faults, the end of a child, and the stops of job control; and but
+    /// those of the ending ones that whoever started husk had it ignore, as `nohup` does, and a shell without job control for
+    /// what runs in its background. Blocked, they would no longer be dropped, and end the container that was to stay.
     pub(crate) fn take() -> Result<Self, Errno> {
         let own = [
             Signal::SEGV,
@@ -51,7 +56,12 @@ impl Signals {
             Signal::TTOU,
             Signal::CONT,
         ];
-        let set = own.into_iter().fold(SignalSet::ALL, SignalSet::without);
+        let mut set = own.into_iter().fold(SignalSet::ALL, SignalSet::without);
+        for signal in ENDING {
+            if is_ignored(signal)? {
+                set = set.without(signal);
+            }
+        }
         // Whoever started husk may have ignored it, and then the kernel reaps the container before husk can ask how it ended.
         default_disposition(Signal::CHILD)?;
         let before = set_signal_mask(set)?;
@@ -205,7 +215,7 @@ impl Attended<'_> {
     }
 
     fn pass_signal(&mut self, signal: Signal) -> Result<(), Error> {
-        let ends = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].contains(&signal);
+        let ends = ENDING.contains(&signal);
         if self.container.link.is_some() {
             // There is no command yet that could be told.
             return if ends { Err(Error::Interrupted(signal.as_raw())) } else { Ok(()) };

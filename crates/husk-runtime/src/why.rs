@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
 use husk_plan::survey::oom::{self, MemoryLevel, OutOfMemory};
-use husk_plan::{Action, Plan, PlanError, PlannedStep, explain, strace};
+use husk_plan::{Action, Plan, PlanError, PlannedStep, explain, in_words, strace};
 use rustix::io::Errno;
 
 use crate::End;
@@ -159,7 +159,7 @@ fn called(action: &Action<'_>, call: &str, errno: Errno) -> Vec<String> {
         calls.push(format!("{call}(…)"));
     }
     let name = husk_sys::errno_name(errno).map_or_else(|| errno.raw_os_error().to_string(), str::to_owned);
-    let result = format!(" = -1 {name} ({})", explain::errno(errno));
+    let result = format!(" = -1 {name} ({})", in_words(errno));
     let several = calls.len() > 1;
     if several {
         calls.push(format!("one of these{result}"));

@@ -13,6 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use husk_plan::in_words;
 use rustix::fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
@@ -436,7 +437,7 @@ impl fmt::Display for ExecProblem {
                 write!(f, "cannot run {}, because of its interpreter: {problem}", shown(command))
             }
             P::Busy { command } => write!(f, "cannot run {}: it is open for writing", shown(command)),
-            P::Other { command, errno } => write!(f, "cannot run {}: {errno}", shown(command)),
+            P::Other { command, errno } => write!(f, "cannot run {}: {}", shown(command), in_words(errno)),
         }
     }
 }

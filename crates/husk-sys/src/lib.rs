@@ -25,8 +25,8 @@ pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount}
 pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
 pub use net::interface_up;
 pub use signal::{
-    SignalInfo, SignalSet, default_disposition, default_dispositions, read_signals, set_signal_mask,
-    signalfd, wait_signal,
+    SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
+    set_signal_mask, signalfd, wait_signal,
 };
 pub use trial::{Trial, errno_name, landlock_abi};
 

@@ -74,6 +74,28 @@ pub fn default_disposition(signal: Signal) -> io::Result<()> {
     set_default(signal.as_raw())
 }
 
+/// Whether the calling process ignores `signal` (`rt_sigaction(2)`, `SIG_IGN`), as one may have been made to by whoever executed
+/// it.
+///
+/// # Errors
+/// None that a valid caller can meet.
+pub fn is_ignored(signal: Signal) -> io::Result<bool> {
+    const SIG_IGN: u64 = 1;
+    let mut action = [0u64; 4]; // the kernel's struct sigaction, which begins with the handler
+    // SAFETY: the kernel writes one struct sigaction (at most 32 bytes on every 64-bit machine) and reads no new one.
+    unsafe {
+        syscall!(
+            Sysno::rt_sigaction,
+            signal.as_raw(),
+            null_mut::<u64>(),
+            action.as_mut_ptr(),
+            size_of::<SignalSet>()
+        )
+    }
+    .map_err(errno)?;
+    Ok(action[0] == SIG_IGN)
+}
+
 /// Gives every signal its default disposition again; two of them, KILL and STOP, never have another.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use husk_plan::in_words;
 use husk_spec::Stdio;
 
 use crate::cli::Run;
@@ -42,7 +43,7 @@ impl Caller {
     pub(crate) fn of_this_process(run: &Run, default_root: PathBuf) -> Result<Self, Failure> {
         let failed = |doing: String, e: io::Error, hint: &str| Failure {
             doing,
-            problem: e.to_string(),
+            problem: in_words(e),
             hints: vec![hint.to_owned()],
             status: RUN_FAILED,
         };

@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
-use husk_plan::Plan;
 use husk_plan::explain::Explanation;
+use husk_plan::{Plan, in_words};
 use husk_runtime::why::Story;
 
 use crate::failure::{COMMAND_FAILED, Failure};
@@ -19,7 +19,7 @@ pub(crate) fn text(text: &StyledStr) -> ExitCode {
     // A reader that has gone (`husk --help | head -1`) is no failure; a full disk is.
     match io::stdout().write_all(rendered.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("husk: writing to standard output: {e}");
+            eprintln!("husk: writing to standard output: {}", in_words(e));
             ExitCode::from(COMMAND_FAILED)
         }
         _ => ExitCode::SUCCESS,

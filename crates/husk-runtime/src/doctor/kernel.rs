@@ -2,6 +2,7 @@
 //! The kernel: its version, system calls, namespaces and file systems.
 
 use husk_plan::explain;
+use husk_plan::in_words;
 use husk_plan::survey::Survey;
 use husk_spec::NamespaceKind;
 use husk_sys::Trial;
@@ -61,7 +62,7 @@ fn namespace(facts: &Facts, kind: NamespaceKind) -> Finding {
     match (there, facts.trials.kind(kind)) {
         (false, _) => absent(kind),
         (_, Some(Err(errno))) => {
-            let found = format!("refused: {}", explain::errno(errno));
+            let found = format!("refused: {}", in_words(errno));
             let cost = format!("a container can only have the host's: husk run --share {name} …");
             let refused = Finding::missing(KERNEL, name, found, cost);
             let limit = format!("user/max_{name}_namespaces");
@@ -159,7 +160,7 @@ fn idmap(facts: &Facts) -> Finding {
         Some(Err(errno)) => Finding::limited(
             KERNEL,
             "idmap",
-            format!("refused on the file system of {place}: {}", explain::errno(errno)),
+            format!("refused on the file system of {place}: {}", in_words(errno)),
             "containers with a root there have the host's user id 0 for their root",
         )
         .cure("put roots on ext4, xfs, btrfs or, from Linux 6.3 on, tmpfs: XDG_DATA_HOME=DIR moves the default one"),

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use husk_plan::explain;
+use husk_plan::in_words;
 use husk_plan::survey::{Account, Helper, SWITCHES, Survey};
 use rustix::io::Errno;
 
@@ -41,7 +41,7 @@ fn user_namespaces(facts: &Facts) -> Finding {
     let cost = "no container can run with husk's defaults";
     match facts.trials.user_namespace {
         Some(Err(errno)) => {
-            let found = format!("refused: {}", explain::errno(errno));
+            let found = format!("refused: {}", in_words(errno));
             let cure = switched_off_in(&facts.survey).unwrap_or(
                 "inside another container, that one must allow them (for Docker: --security-opt seccomp=unconfined, or --privileged)",
             );
@@ -59,7 +59,7 @@ fn user_namespaces(facts: &Facts) -> Finding {
 /// As root: how it would be for somebody else.
 fn ordinary(facts: &Facts) -> Option<Finding> {
     let refused = |errno: Errno, what: &str| {
-        let found = format!("{what}: {}", explain::errno(errno));
+        let found = format!("{what}: {}", in_words(errno));
         let cost = "husk works for root alone on this host";
         let cure = switched_off_in(&facts.survey).unwrap_or("look at the security modules and filters below");
         Finding::missing(USERS, "rootless", found, cost).cure(cure)
@@ -118,7 +118,7 @@ fn inside(id: &str, what: &str, tried: Tried, facts: &Facts) -> Finding {
     match tried {
         Some(Ok(())) => Finding::good(USERS, id, what),
         Some(Err(errno)) => {
-            let found = format!("cannot be done in a user namespace: {}", explain::errno(errno));
+            let found = format!("cannot be done in a user namespace: {}", in_words(errno));
             let cure = switched_off_in(&facts.survey).unwrap_or(
                 "look at the security modules below; inside another container, that one must allow it",
             );
@@ -143,7 +143,7 @@ fn fresh(id: &str, top: &str, tried: Tried, (survey, over): (&Survey, &[PathBuf]
     };
     let hidden: Vec<_> = over.iter().map(|path| path.display().to_string()).collect();
     let found = match hidden.as_slice() {
-        [] => format!("no new {top} in a user namespace: {}", explain::errno(errno)),
+        [] => format!("no new {top} in a user namespace: {}", in_words(errno)),
         some => format!(
             "no new {top} in a user namespace, because {} {} a part of it here",
             list(some),

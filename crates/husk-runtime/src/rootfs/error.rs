@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use husk_plan::in_words;
 use rustix::io::Errno;
 
 /// Why a root could not be built. Nothing is left behind when one of these is returned.
@@ -77,7 +78,7 @@ pub enum Error {
         mode: u32,
     },
     /// A system call failed.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {}", path.display(), in_words(source))]
     Io {
         /// What was being done, as a verb: "create", "copy".
         doing: &'static str,

@@ -18,7 +18,7 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
     (
         &["-d", "--detach"],
         "a container of husk runs in the foreground",
-        "leave it to the shell: husk run ... &",
+        "leave it to the shell, away from the terminal: husk run ... </dev/null &",
     ),
     (
         &["-p", "--publish", "-P", "--publish-all", "--expose"],
