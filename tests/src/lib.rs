@@ -19,6 +19,7 @@
 mod binary;
 mod caller;
 mod command;
+mod filter;
 mod output;
 mod outside;
 mod place;
@@ -28,6 +29,7 @@ mod terminal;
 
 pub use caller::Caller;
 pub use command::Command;
+pub use filter::{cannot_filter, refusing};
 pub use output::Output;
 pub use outside::Outside;
 pub use place::Place;

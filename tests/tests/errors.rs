@@ -7,7 +7,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use husk_tests::{Caller, Command, Output, Outside, Place, is_root, note_skip, skip};
+use husk_tests::{
+    Caller, Command, Output, Outside, Place, cannot_filter, is_root, note_skip, refusing, skip,
+};
 
 /// husk's own failure; a command that cannot be executed; one that is not there.
 const OWN: i32 = 125;
@@ -242,52 +244,16 @@ fn a_program_in_a_place_mounted_noexec() {
     }
 }
 
-/// Commands for a person who cannot have user namespaces. husk runs under a seccomp filter that refuses `calls`, as engines
-/// and security modules do, and in a mount namespace where /proc/sys/kernel has this file with this content.
+/// `husk run -q ROOT true` of a person who cannot have user namespaces.
 fn refused(root: &Path, place: &Place, calls: &str, sysctl: Option<(&str, &str)>) -> Output {
-    let filter = place.path().join("filter.py");
-    fs::write(&filter, FILTER).expect("a file");
-    let mut script = String::new();
-    if let Some((name, value)) = sysctl {
-        let mount = "mount -t tmpfs -o size=64k tmpfs /proc/sys/kernel";
-        script = format!("{mount} && echo {value} > /proc/sys/kernel/{name} && ");
-    }
-    script += &format!("exec setpriv --reuid {UID} --regid {UID} --clear-groups \"$@\"");
-    let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh", "python3"];
-    let command = place.root().husk(["run", "-q"]).arg(root).arg("true");
-    command.through([text(&filter), calls]).through(words).run()
+    refusing(place, place.root().husk(["run", "-q"]).arg(root).arg("true"), calls, sysctl).run()
 }
-
-/// Refuses system calls with an errno: arguments NUMBER=ERRNO,… and the command.
-const FILTER: &str = r#"
-import ctypes, os, struct, sys
-code = [(0x20, 0, 0, 0)]
-for pair in filter(None, sys.argv[1].split(",")):
-    call, errno = map(int, pair.split("="))
-    code += [(0x15, 0, 1, call), (0x06, 0, 0, 0x50000 | errno)]
-code.append((0x06, 0, 0, 0x7fff0000))
-raw = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in code))
-program = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(raw))
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, program, 0, 0) == 0, ctypes.get_errno()
-os.execv(sys.argv[2], sys.argv[2:])
-"#;
 
 const CLONE3: u32 = 435;
 const MOUNT_SETATTR: u32 = 442;
 const EPERM: u32 = 1;
 const EACCES: u32 = 13;
 const ENOSYS: u32 = 38;
-
-/// What this machine lacks for [`refused`].
-fn cannot_filter() -> Option<&'static str> {
-    if !is_root() {
-        return Some("only root can lay a file over /proc/sys in a mount namespace");
-    }
-    let there = |program: &str| Path::new("/usr/bin").join(program).exists();
-    (!there("python3") || !there("setpriv")).then_some("needs python3 and setpriv in /usr/bin")
-}
 
 #[test]
 fn user_namespaces_refused_by_a_filter_as_in_a_container() {

@@ -118,6 +118,25 @@ fn kind(directory: bool) -> &'static str {
 }
 
 impl PlanError {
+    /// What in the configuration it is about, if it is about one thing.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::NoSuchSource { origin, .. }
+            | Self::TargetOfOtherKind { origin, .. }
+            | Self::NoSuchUser { origin, .. }
+            | Self::NoSuchGroup { origin, .. }
+            | Self::UnmappedId { origin, .. }
+            | Self::NeedsRoot { origin, .. }
+            | Self::Contradiction { origin, .. } => Some(origin),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about ids that the container does not have.
+    pub fn is_about_ids(&self) -> bool {
+        matches!(self, Self::UnmappedId { .. })
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

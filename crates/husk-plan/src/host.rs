@@ -108,7 +108,7 @@ pub enum Found {
 }
 
 /// Helpers are taken from here and not from PATH, which the caller's environment sets.
-const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
+pub(crate) const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
 
 /// 9p's own type (`linux/magic.h`).
 const V9FS_MAGIC: u64 = 0x0102_1997;
@@ -168,11 +168,7 @@ impl Host {
     fn probe_subordinate_ids(&mut self) {
         let passwd = if self.privileged { String::new() } else { read_text("/etc/passwd") };
         let uid = self.uid.to_string();
-        let name = passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1) == Some(&uid)).then_some(name)
-        });
+        let name = account_name(&passwd, self.uid);
         let everybody = self.privileged;
         let ours = |owner: &str| everybody || owner == uid || Some(owner) == name;
         self.subordinate_uids = subordinate_ids(&read_text("/etc/subuid"), ours);
@@ -230,7 +226,7 @@ fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
     })
 }
 
-fn is_privileged() -> bool {
+pub(crate) fn is_privileged() -> bool {
     let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID;
     geteuid().is_root() && capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
@@ -250,7 +246,7 @@ fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
     })
 }
 
-fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
+pub(crate) fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
     Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
 }
 
@@ -270,7 +266,7 @@ fn id_map_line(line: &str) -> Option<IdMapping> {
     Some(IdMapping { inside: next()?, outside: next()?, count: next()? })
 }
 
-fn kernel_version() -> (u32, u32) {
+pub(crate) fn kernel_version() -> (u32, u32) {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
@@ -282,8 +278,17 @@ fn read_text(path: &str) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
+/// The name of a user in the text of `passwd(5)`.
+pub(crate) fn account_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
 /// The ranges of `subuid(5)` whose owner is one of `ours`.
-fn subordinate_ids(text: &str, ours: impl Fn(&str) -> bool) -> Vec<IdRange> {
+pub(crate) fn subordinate_ids(text: &str, ours: impl Fn(&str) -> bool) -> Vec<IdRange> {
     text.lines()
         .filter_map(|line| {
             let mut fields = line.split(':');

@@ -12,10 +12,12 @@ mod error;
 pub mod explain;
 mod host;
 mod plan;
+pub mod strace;
+pub mod survey;
 mod user_namespace;
 
 pub use arena::Arena;
 pub use compile::plan;
 pub use error::PlanError;
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
-pub use plan::{Action, Actor, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, Stage};
+pub use plan::{Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, Stage};

@@ -8,7 +8,7 @@ use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
 /// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
-pub(crate) const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
+pub const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
     (NamespaceKind::User, UnshareFlags::NEWUSER),
     (NamespaceKind::Mount, UnshareFlags::NEWNS),
     (NamespaceKind::Pid, UnshareFlags::NEWPID),

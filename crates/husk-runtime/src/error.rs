@@ -17,8 +17,13 @@ pub enum Error {
     #[error(transparent)]
     Step(Box<StepError>),
     /// The command cannot be executed.
-    #[error(transparent)]
-    Exec(ExecProblem),
+    #[error("{problem}")]
+    Exec {
+        /// Why.
+        problem: ExecProblem,
+        /// What `execve(2)` said.
+        errno: Errno,
+    },
     /// A program that helps to map ids failed.
     #[error("cannot {doing}: {helper} failed: {said}")]
     Helper {
@@ -102,7 +107,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step(step) => step.hint.clone(),
-            Self::Exec(problem) => problem.hint(),
+            Self::Exec { problem, .. } => problem.hint(),
             Self::Helper { .. } => Some(
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
@@ -116,10 +121,12 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Interrupted(signal) => 128 + *signal as u8,
-            Self::Exec(
-                ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. } | ExecProblem::EmptyRoot,
-            ) => 127,
-            Self::Exec(_) => 126,
+            Self::Exec {
+                problem:
+                    ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. } | ExecProblem::EmptyRoot,
+                ..
+            } => 127,
+            Self::Exec { .. } => 126,
             _ => husk_init::OWN_FAILURE as u8,
         }
     }

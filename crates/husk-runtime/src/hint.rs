@@ -2,6 +2,7 @@
 //! What to do about a failed step: one table, by call, errno and circumstance.
 
 use husk_init::Step;
+use husk_plan::survey::Survey;
 use husk_plan::{Action, HostStep};
 use rustix::io::Errno;
 
@@ -41,10 +42,17 @@ const NEEDS_CAPABILITY: &[&str] = &[
 ];
 
 fn switched_off() -> Option<&'static str> {
-    SWITCHES.iter().find_map(|(file, refusing, cure)| {
-        let value = std::fs::read_to_string(file).ok()?;
-        (value.trim() == *refusing).then_some(*cure)
-    })
+    switched_off_by(|file| std::fs::read_to_string(file).ok())
+}
+
+/// The cure for what switches user namespaces off on a host that has been looked at.
+pub(crate) fn switched_off_in(survey: &Survey) -> Option<&'static str> {
+    switched_off_by(|file| survey.switch(file.strip_prefix("/proc/sys/")?).map(str::to_owned))
+}
+
+fn switched_off_by(value: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let refuses = |file, refusing| value(file).is_some_and(|value| value.trim() == refusing);
+    SWITCHES.iter().find(|(file, refusing, _)| refuses(file, *refusing)).map(|(_, _, cure)| *cure)
 }
 
 /// What to do about `call` having failed with `errno` in a step that does `action`.

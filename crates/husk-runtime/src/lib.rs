@@ -7,17 +7,20 @@
 #![forbid(unsafe_code)]
 
 mod claim;
+pub mod doctor;
 pub mod elf;
 mod error;
 mod hint;
 mod id_map;
 pub mod ldcache;
 mod link;
+pub mod record;
 pub mod rootfs;
 pub mod shebang;
 mod start;
 mod supervise;
 mod terminal;
+pub mod why;
 pub mod why_exec;
 
 pub use error::{Error, StepError};
@@ -25,11 +28,35 @@ pub use error::{Error, StepError};
 use husk_plan::Plan;
 use husk_spec::Terminal;
 
-/// Runs a container to its end and returns its exit status: the command's own, or 128 + N if signal N ended it.
+/// How a container's first process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
+    Exited(u8),
+    /// By a signal.
+    Killed {
+        /// Its number.
+        signal: i32,
+        /// Whether husk did what the signal would have done: a PID 1 without a handler for it does not notice it.
+        by_husk: bool,
+    },
+}
+
+impl End {
+    /// The exit status as a shell would have it: 128 + N for signal N.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Exited(status) => status,
+            Self::Killed { signal, .. } => 128 + signal as u8,
+        }
+    }
+}
+
+/// Runs a container to its end and returns how its command ended.
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
-pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<u8, Error> {
+pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<End, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
     let container = start::start(plan, &terminal)?;

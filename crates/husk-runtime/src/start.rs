@@ -16,6 +16,7 @@ use rustix::process::{
 };
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
+use crate::End;
 use crate::claim::{self, Claimed};
 use crate::error::Error;
 use crate::id_map;
@@ -47,14 +48,15 @@ impl Container {
         Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
     }
 
-    /// Waits for the end of the first process and returns its exit status as a shell would have it.
-    pub(crate) fn wait(&mut self) -> Result<u8, Errno> {
+    /// Waits for the end of the first process.
+    pub(crate) fn wait(&mut self) -> Result<End, Errno> {
         loop {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(Some(status)) => {
                     self.reaped = true;
-                    let signal = status.terminating_signal().map(|signal| 128 + signal);
-                    return Ok(status.exit_status().or(signal).unwrap_or(255) as u8);
+                    let killed =
+                        status.terminating_signal().map(|signal| End::Killed { signal, by_husk: false });
+                    return Ok(killed.unwrap_or(End::Exited(status.exit_status().unwrap_or(255) as u8)));
                 }
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),

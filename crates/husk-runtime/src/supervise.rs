@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use rustix::stdio::stdin;
 
+use crate::End;
 use crate::error::Error;
 use crate::link::Heard;
 use crate::start::Container;
@@ -78,13 +79,13 @@ struct Attended<'p> {
     ended_by: Option<Signal>,
 }
 
-/// Stays with `container` until it ends; returns its exit status.
+/// Stays with `container` until it ends; returns how it did.
 pub(crate) fn stay(
     plan: &Plan<'_>,
     container: Container,
     host: HostTerminal,
     signals: &Signals,
-) -> Result<u8, Error> {
+) -> Result<End, Error> {
     let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
     let init = plan.steps.iter().any(is_init);
     let mut attended = Attended { plan, container, host: Some(host), relay: None, init, ended_by: None };
@@ -238,7 +239,7 @@ impl Attended<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<u8, Error> {
+    fn finish(mut self) -> Result<End, Error> {
         if let Some(relay) = &mut self.relay {
             // More than a terminal holds back is by somebody who outlives the container, with --share pid.
             for _ in 0..OUTPUT_LEFT {
@@ -247,8 +248,8 @@ impl Attended<'_> {
                 }
             }
         }
-        let status = self.container.wait().map_err(Error::Supervise)?;
-        Ok(self.ended_by.map_or(status, |signal| 128 + signal.as_raw() as u8))
+        let end = self.container.wait().map_err(Error::Supervise)?;
+        Ok(self.ended_by.map_or(end, |signal| End::Killed { signal: signal.as_raw(), by_husk: true }))
     }
 }
 
@@ -280,7 +281,8 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
     let number = usize::from(failure.step);
     match (steps.get(number), root) {
         (Some(Step::Exec(exec)), Some(root)) => {
-            Error::Exec(exec_problem(&steps, exec, failure, root.as_fd()))
+            let problem = exec_problem(&steps, exec, failure, root.as_fd());
+            Error::Exec { problem, errno: failure.errno }
         }
         _ => {
             let index = numbers.get(number).copied().unwrap_or(0);

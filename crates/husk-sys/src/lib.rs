@@ -14,6 +14,7 @@ mod mount;
 mod namespace;
 mod net;
 mod signal;
+mod trial;
 
 pub use allocation::{AllocationGuard, forbid_allocation};
 pub use clone::{Clone, Cloned, clone3, exit};
@@ -27,6 +28,7 @@ pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, read_signals, set_signal_mask,
     signalfd, wait_signal,
 };
+pub use trial::{Trial, errno_name, landlock_abi};
 
 use rustix::io::Errno;
 

@@ -9,6 +9,7 @@ mod caller;
 mod cli;
 mod commands;
 mod failure;
+mod json;
 mod lower;
 mod names;
 mod output;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
         Ok(cli::Request::See(see)) => finish(commands::see::see(&see)),
         Ok(cli::Request::Diff(diff)) => finish(commands::diff::diff(&diff)),
+        Ok(cli::Request::Doctor(doctor)) => finish(commands::doctor::doctor(&doctor)),
+        Ok(cli::Request::Why(why)) => finish(commands::why::why(&why)),
         Err(failure) => output::failure(&failure),
     }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use husk_plan::Plan;
 use husk_plan::explain::Explanation;
+use husk_runtime::why::Story;
 
 use crate::failure::{COMMAND_FAILED, Failure};
 
@@ -78,6 +79,22 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
     ExitCode::from(*status)
 }
 
+/// Prints the rows of a story on standard error, each with its word set apart.
+pub(crate) fn story(story: &Story) {
+    let paint = Paint::of(&io::stderr());
+    let row = |(word, text): &(&str, String)| {
+        let colour = if *word == "cure" { paint.yellow } else { paint.dim };
+        format!("  {colour}{word:8}{} {text}\n", paint.off)
+    };
+    let text: String = story.rows.iter().map(row).collect();
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Prints a sentence on standard error.
+pub(crate) fn told(sentence: &str) {
+    let _ = io::stderr().write_all(format!("{sentence}\n").as_bytes());
+}
+
 /// Prints something worth knowing that stops nothing.
 pub(crate) fn note(note: &str) {
     let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());
@@ -93,6 +110,37 @@ pub(crate) fn plan(plan: &Plan<'_>, asked_for: bool) {
     } else {
         io::stderr().write_all(text.as_bytes())
     };
+}
+
+/// The escape sequences of a terminal, all empty where nobody sees colours.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Paint {
+    pub(crate) bold: &'static str,
+    pub(crate) dim: &'static str,
+    pub(crate) red: &'static str,
+    pub(crate) yellow: &'static str,
+    pub(crate) green: &'static str,
+    pub(crate) off: &'static str,
+}
+
+impl Paint {
+    const COLOUR: Self = Self {
+        bold: "\x1b[1m",
+        dim: "\x1b[2m",
+        red: "\x1b[1;31m",
+        yellow: "\x1b[33m",
+        green: "\x1b[32m",
+        off: "\x1b[0m",
+    };
+
+    fn of(stream: &impl IsTerminal) -> Self {
+        if colour(stream) { Self::COLOUR } else { Self::default() }
+    }
+}
+
+/// Prints what `write` makes of a command's result on standard output.
+pub(crate) fn paint(write: impl FnOnce(Paint) -> String) -> ExitCode {
+    text(&StyledStr::from(write(Paint::of(&io::stdout()))))
 }
 
 fn colour(stream: &impl IsTerminal) -> bool {

@@ -85,7 +85,7 @@ fn open(path: &Path) -> Result<Option<OwnedFd>, Error> {
     Ok(Some(fd))
 }
 
-fn data_directory() -> Result<PathBuf, Error> {
+pub(crate) fn data_directory() -> Result<PathBuf, Error> {
     let variable = |name| std::env::var_os(name);
     choose_data_directory(variable("XDG_DATA_HOME"), variable("HOME"), rustix::process::geteuid().is_root())
 }
@@ -108,7 +108,7 @@ fn choose_data_directory(
 
 /// Parents as the XDG specification wants them, 0700. Root's own is 0711: its name is public, its content is
 /// not listed, and containers reach the root in it by a descriptor, not by the path.
-fn create_data_directory(data: &Path) -> Result<(), Error> {
+pub(crate) fn create_data_directory(data: &Path) -> Result<(), Error> {
     if data.is_dir() {
         return Ok(());
     }

@@ -18,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use default::{DefaultRoot, default_root_path, ensure_default_root};
+pub(crate) use default::{create_data_directory, data_directory};
 pub use error::Error;
 
 use crate::elf::Arch;
@@ -26,6 +27,11 @@ use closure::Closure;
 use mirror::Mirror;
 use staging::{Place, Staging};
 use tree::Tree;
+
+/// The busybox that the default root is made from, if this host has one.
+pub fn installed_busybox() -> Option<PathBuf> {
+    busybox::choose(&busybox::installed()).ok().flatten().map(|busybox| busybox.path)
+}
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can be typed. Words stay words here: what they mean is [`crate::lower`]'s.
 
+mod doctor;
 mod refusal;
 mod rootfs;
 mod run;
 mod see;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::ffi::OsString;
 
@@ -14,12 +16,15 @@ use clap::builder::StyledStr;
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use doctor::Doctor;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 pub(crate) use see::{Diff, See};
+pub(crate) use why::Why;
 
 use crate::failure::{COMMAND_FAILED, DIFF_FAILED, Failure, RUN_FAILED};
 use run::RunLine;
+use why::WhyLine;
 
 const ABOUT: &str = "\
 husk runs a command in a container: an ordinary Linux process that sees a root
@@ -33,11 +38,14 @@ Examples:
   husk run -v ./site:/srv web ls /srv  a command in it; ./site is /srv there
   husk explain run web                 what that does, step by step, and why
 
-`husk run --help` lists the options of a container.";
+`husk run --help` lists the options of a container; `husk --version`: which husk.";
+
+/// Without the options, of which there are but two, so that the rest fits a screen.
+const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\nCommands:\n{subcommands}{after-help}\n";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "husk", version, about = ABOUT, after_help = EXAMPLES)]
+#[command(name = "husk", version, about = ABOUT, after_help = EXAMPLES, help_template = TEMPLATE)]
 #[command(
     disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
@@ -62,6 +70,10 @@ enum Command {
     See(See),
     /// Show what differs between two containers, processes or the host
     Diff(Diff),
+    /// Show what this host can do, what it lacks, and how to mend that
+    Doctor(Doctor),
+    /// Tell the cause of a failure, of a run or of the last one
+    Why(WhyLine),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +117,10 @@ pub(crate) enum Request {
     See(See),
     /// `husk diff`.
     Diff(Diff),
+    /// `husk doctor`.
+    Doctor(Doctor),
+    /// `husk why`.
+    Why(Why),
 }
 
 /// Reads a command line, of which the first word is husk's own name.
@@ -135,12 +151,16 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
         Command::See(see) => Request::See(see),
         Command::Diff(diff) => Request::Diff(diff),
+        Command::Doctor(doctor) => Request::Doctor(doctor),
+        Command::Why(why) => Request::Why(why.meant(line)),
     })
 }
 
 /// The exit status of a line that cannot be understood: some commands keep 1 for something else.
 fn refusal_status(line: &[OsString]) -> u8 {
-    match line.get(1).and_then(|word| word.to_str()) {
+    // `husk why run` is a run, too.
+    let mut words = line.iter().skip(1).skip_while(|word| *word == "why");
+    match words.next().and_then(|word| word.to_str()) {
         Some("run") => RUN_FAILED,
         Some("diff") => DIFF_FAILED,
         _ => COMMAND_FAILED,

@@ -124,6 +124,8 @@ fn command_of(line: &[OsString]) -> String {
         Some("rootfs") => &["rootfs", "new"],
         Some("see") => &["see"],
         Some("diff") => &["diff"],
+        Some("doctor") => &["doctor"],
+        Some("why") => &["why", "run"],
         _ => &[],
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();

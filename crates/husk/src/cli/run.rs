@@ -11,6 +11,9 @@ pub(super) const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
 pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
        husk explain run [OPTIONS] -- [COMMAND [ARG...]]";
 
+pub(super) const WHY_USAGE: &str = "husk why run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk why run [OPTIONS] -- [COMMAND [ARG...]]";
+
 const AFTER: &str = "\
 The first word after the options is always ROOTFS, a directory; all that follow
 are the command's, also those that look like options. With no ROOTFS, or `--` in

@@ -100,6 +100,22 @@ fn explain_takes_the_arguments_of_run() {
 }
 
 #[test]
+fn why_takes_a_run_a_command_or_a_container() {
+    let why = |line: &[&str]| match parse(&words(line)) {
+        Ok(Request::Why(why)) => why,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    assert_eq!(why(&["why"]), Why::Last(None));
+    assert_eq!(why(&["why", "web"]), Why::Last(Some("web".to_owned())));
+    assert_eq!(
+        why(&["why", "run", "-t", "box", "ls", "-l"]),
+        Why::Run(Box::new(run(&["run", "-t", "box", "ls", "-l"])))
+    );
+    assert_eq!(why(&["why", "--", "ls", "-l"]), Why::Run(Box::new(run(&["run", "--", "ls", "-l"]))));
+    assert_eq!(why(&["why", "run", "--", "ls"]), Why::Run(Box::new(run(&["run", "--", "ls"]))));
+}
+
+#[test]
 fn words_need_not_be_utf_8_where_they_are_paths() {
     use std::os::unix::ffi::OsStringExt;
     let mut line = words(&["run", "-v"]);
@@ -144,6 +160,8 @@ fn the_help_of_every_command() {
         &["rootfs", "new"],
         &["see"],
         &["diff"],
+        &["doctor"],
+        &["why"],
     ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
@@ -182,6 +200,9 @@ fn refusals() {
         &["see", "--json", "--watch"],
         &["diff", "host"],
         &["diff", "a", "b", "c"],
+        &["doctor", "--jsno"],
+        &["why", "a", "b"],
+        &["why", "run", "--nope"],
     ];
     let all: Vec<String> = lines
         .iter()

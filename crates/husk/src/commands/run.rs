@@ -10,6 +10,7 @@ use husk_spec::Config;
 
 use crate::caller::Caller;
 use crate::cli::Run;
+use crate::commands::why::Teller;
 use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
 use crate::lower::{Lowered, lower};
 use crate::output;
@@ -23,6 +24,8 @@ pub(crate) enum Mode {
     ExplainAndRun,
     /// Print the plan alone.
     Explain,
+    /// Run it, and tell at length how it ended.
+    Why,
 }
 
 /// Runs a container; the exit status is its command's.
@@ -41,6 +44,14 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
 pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
     let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
     configure(run).and_then(|config| start(run, &config, Mode::Explain)).map_err(as_explain)
+}
+
+/// Runs a container as [`run`] does, and tells how it ended.
+///
+/// # Errors
+/// What keeps the container from being planned at all; all else is told.
+pub(crate) fn why(run: &Run) -> Result<ExitCode, Failure> {
+    start(run, &configure(run)?, Mode::Why)
 }
 
 fn configure(run: &Run) -> Result<Config, Failure> {
@@ -66,28 +77,24 @@ fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
     let host =
         if uses_default_root && !is_built { Host::probe_before_root(config) } else { Host::probe(config) };
     let arena = Arena::new();
-    let plan = host.and_then(|host| husk_plan::plan(config, &host, &arena)).map_err(|error| Failure {
-        doing: format!("planning {}", config.name),
-        hints: error.hint().into_iter().collect(),
-        problem: error.to_string(),
-        status: RUN_FAILED,
-    })?;
-    if mode != Mode::Run {
+    let teller = Teller::new(&config.name, mode == Mode::Why);
+    let plan = match host.and_then(|host| husk_plan::plan(config, &host, &arena)) {
+        Ok(plan) => plan,
+        Err(error) => return teller.cannot_plan(&error),
+    };
+    if matches!(mode, Mode::Explain | Mode::ExplainAndRun) {
         output::plan(&plan, mode == Mode::Explain);
     }
     if mode == Mode::Explain {
         return Ok(ExitCode::SUCCESS);
     }
-    if mode == Mode::Run && !run.options.quiet {
+    if matches!(mode, Mode::Run | Mode::Why) && !run.options.quiet {
         plan.notes.iter().for_each(|note| output::note(&note.what));
     }
-    let status = husk_runtime::run(&plan, &config.process.terminal).map_err(|error| Failure {
-        doing: format!("starting {}", config.name),
-        hints: error.hint().into_iter().collect(),
-        problem: error.to_string(),
-        status: error.exit_status(),
-    })?;
-    Ok(ExitCode::from(status))
+    match husk_runtime::run(&plan, &config.process.terminal) {
+        Ok(end) => Ok(teller.ended(end)),
+        Err(error) => teller.cannot_start(&plan, &error),
+    }
 }
 
 /// Builds the root for containers without one, if this is the first of them.

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The system calls of a step, written as `strace(1)` would print them. What is a number only at run time, such as a file
+//! descriptor, stands as `<what it is>`.
+
+use std::ffi::CStr;
+use std::fmt::Write;
+
+use husk_init::{Exec, Filesystem, Propagation, Source, Step};
+use husk_spec::{IdMapping, NamespaceKind, Resource};
+use rustix::thread::UnshareFlags;
+
+use crate::plan::{Action, CLONE_FLAGS, HostStep, IdMaps};
+
+const BENEATH: &str = "{flags=O_PATH|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24";
+const OF_PROC: &str = "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS|RESOLVE_BENEATH";
+
+/// The calls named `name` that `action` makes, in order. A call that depends on what is found on the way, such as those that
+/// make the directories above a mount point, is given once. Empty if the step has none of that name.
+pub fn calls(action: &Action<'_>, name: &str) -> Vec<String> {
+    let all = match action {
+        Action::Host(step) => of_host(step),
+        Action::Child(step) => of_child(step),
+    };
+    let is_of = |call: &String| call.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
+    // `ioctl(TIOCGPTPEER)` is named with its request.
+    let request = name.strip_prefix("ioctl(").and_then(|rest| rest.strip_suffix(')'));
+    all.into_iter()
+        .filter(|call| is_of(call) || request.is_some_and(|r| call.contains(&format!(", {r}"))))
+        .collect()
+}
+
+fn of_host(step: &HostStep<'_>) -> Vec<String> {
+    match step {
+        HostStep::ClaimIds(_) => vec!["socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0)".to_owned()],
+        HostStep::Join { kind, path } => vec![
+            "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)".to_owned(),
+            format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
+            format!("setns(<{}>, {})", text(path), namespace_flag(*kind)),
+        ],
+        HostStep::PrepareTree { source, recursive, .. } => {
+            let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
+            vec![
+                format!("open_tree(AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{flag})", quoted(source)),
+                format!("mount_setattr(<copy>, \"\", AT_EMPTY_PATH{flag}, {{propagation=MS_PRIVATE}}, 32)"),
+            ]
+        }
+        HostStep::Clone { namespaces } => vec![format!(
+            "clone3({{flags={}, exit_signal=SIGCHLD}}, 88)",
+            joined(namespace_flags(*namespaces).into_iter().chain(["CLONE_PIDFD"]))
+        )],
+        HostStep::MapIds(maps) => map_ids(maps),
+        HostStep::OwnPipes { .. } => vec!["fchown(<pipe>, <user outside>, <group outside>)".to_owned()],
+        HostStep::MapTree { number, user_namespace, recursive } => {
+            let of = user_namespace.map_or("the container's user namespace".to_owned(), text);
+            let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
+            vec![
+                format!(
+                    "open({:?}, O_RDONLY|O_CLOEXEC)",
+                    user_namespace.map_or("/proc/PID/ns/user".into(), text)
+                ),
+                format!(
+                    "mount_setattr(<tree {number}>, \"\", AT_EMPTY_PATH{flag}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=<{of}>}}, 32)"
+                ),
+            ]
+        }
+        HostStep::Release => vec!["sendmsg(<link>, {iov=[1 byte]}, MSG_NOSIGNAL)".to_owned()],
+        HostStep::Guard => vec!["clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned()],
+    }
+}
+
+fn map_ids(maps: &IdMaps<'_>) -> Vec<String> {
+    let write = |file: &str, text: &str| format!("write(</proc/PID/{file}>, {text:?}, {})", text.len());
+    let (uids, gids, deny) = match maps {
+        IdMaps::Claimed { count } => {
+            let map = format!("0 <claimed> {count}\n");
+            return vec![write("uid_map", &map), write("gid_map", &map)];
+        }
+        IdMaps::Written { uids, gids, deny_setgroups } => (uids, gids, *deny_setgroups),
+        IdMaps::ByHelpers { .. } => return Vec::new(),
+    };
+    let deny = deny.then(|| write("setgroups", "deny"));
+    deny.into_iter().chain([write("uid_map", &map(uids)), write("gid_map", &map(gids))]).collect()
+}
+
+fn map(map: &[IdMapping]) -> String {
+    map.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{} {} {}", line.inside, line.outside, line.count);
+        text
+    })
+}
+
+fn of_child(step: &Step<'_>) -> Vec<String> {
+    match step {
+        Step::DieWithParent => vec!["prctl(PR_SET_PDEATHSIG, SIGKILL)".to_owned()],
+        Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0)".to_owned()],
+        Step::TimeNamespace { offsets } => {
+            let length = offsets.to_bytes().len();
+            vec![
+                "unshare(CLONE_NEWTIME)".to_owned(),
+                format!(
+                    "openat2(</proc>, \"self/timens_offsets\", {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)"
+                ),
+                format!("write(</proc/self/timens_offsets>, {}, {length})", quoted(offsets)),
+                "openat(</proc>, \"self/ns/time_for_children\", O_CLOEXEC)".to_owned(),
+                "setns(</proc/self/ns/time_for_children>, CLONE_NEWTIME)".to_owned(),
+            ]
+        }
+        Step::BeOpaque => vec!["prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)".to_owned()],
+        Step::LoopbackUp => vec![
+            "socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, 0)".to_owned(),
+            "ioctl(<socket>, SIOCSIFFLAGS, {ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING})".to_owned(),
+        ],
+        Step::Hostname(name) => {
+            vec![format!("sethostname({}, {})", quoted(name), name.to_bytes().len())]
+        }
+        Step::Propagation(propagation) => vec![format!(
+            "mount_setattr(AT_FDCWD, \"/\", AT_EMPTY_PATH|AT_RECURSIVE, {{propagation={}}}, 32)",
+            propagation_flag(*propagation)
+        )],
+        Step::Scratch { filesystem, mode } => {
+            let mut calls = new_filesystem(filesystem);
+            calls
+                .extend(["lower", "upper", "work"].map(|name| format!("mkdirat(<scratch>, {name:?}, 0755)")));
+            calls.push("openat(<scratch>, \"upper\", O_CLOEXEC)".to_owned());
+            calls.push(format!("fchmod(<upper>, {})", octal(*mode)));
+            calls
+        }
+        Step::Lower(source) => {
+            let mut calls = copied(source, true);
+            calls.push("move_mount(<scratch>, \"\", AT_FDCWD, \"/\", MOVE_MOUNT_F_EMPTY_PATH)".to_owned());
+            calls.push(format!("openat2(<scratch>, \"lower\", {BENEATH})"));
+            calls.push(attach("<copy>"));
+            calls
+        }
+        Step::Overlay(filesystem) => {
+            let mut calls = vec!["fchdir(<scratch>)".to_owned()];
+            calls.extend(new_filesystem(filesystem));
+            calls
+        }
+        Step::DetachScratch => vec!["umount2(\"/\", MNT_DETACH)".to_owned()],
+        Step::OverlayRoot => vec![over_root("<overlay>")],
+        Step::Root { source, recursive } => {
+            let mut calls = copied(source, *recursive);
+            calls.push(over_root("<root>"));
+            calls
+        }
+        Step::CurrentRoot => vec!["open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned()],
+        Step::RootAttributes(set) => vec![attributes("<root>", *set, None, false)],
+        Step::MakeDirectory { path, mode } => {
+            vec![beneath(path), format!("mkdirat(<root>, {}, {})", quoted(path), octal(*mode))]
+        }
+        Step::MakeFile { path } => vec![
+            beneath(path),
+            format!("openat(<root>, {}, O_RDONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)", quoted(path)),
+        ],
+        Step::Symlink { path, to } => {
+            vec![beneath(path), format!("symlinkat({}, <root>, {})", quoted(to), quoted(path))]
+        }
+        Step::MakeNode { path, mode, device } => vec![
+            beneath(path),
+            format!(
+                "mknodat(<root>, {}, {}, makedev({}, {}))",
+                quoted(path),
+                octal(*mode),
+                rustix::fs::major(*device),
+                rustix::fs::minor(*device)
+            ),
+        ],
+        Step::Mount { filesystem, target } => {
+            let mut calls = new_filesystem(filesystem);
+            calls.extend([beneath(target), attach("<mount>")]);
+            calls
+        }
+        Step::Bind { source, target, recursive, set, clear } => {
+            let mut calls = copied(source, *recursive);
+            if !set.is_empty() || !clear.is_empty() {
+                calls.push(attributes("<copy>", *set, Some(*clear), *recursive));
+            }
+            calls.extend([beneath(target), attach("<copy>")]);
+            calls
+        }
+        Step::Sysctl { path, value } => vec![
+            format!(
+                "openat2(</proc/sys>, {}, {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)",
+                quoted(path)
+            ),
+            format!("write(</proc/sys/{}>, {}, {})", text(path), quoted(value), value.to_bytes().len()),
+        ],
+        Step::OpenProc => {
+            vec!["open(\"/proc\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned(), "fstatfs(</proc>)".to_owned()]
+        }
+        Step::Mask { path } => vec![beneath(path), attach("<empty>")],
+        Step::ReadOnly { path } => vec![
+            beneath(path),
+            "open_tree(<place>, \"\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE)"
+                .to_owned(),
+            "mount_setattr(<copy>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY}, 32)"
+                .to_owned(),
+            attach("<copy>"),
+        ],
+        Step::OpenTerminal { .. } => vec![
+            "openat2(<root>, \"dev/pts/ptmx\", {flags=O_RDWR|O_NOCTTY|O_CLOEXEC, \
+             resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24)"
+                .to_owned(),
+            "ioctl(<master>, TIOCSPTLCK, [0])".to_owned(),
+            "ioctl(<master>, TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)".to_owned(),
+            "ioctl(<terminal>, TCSETS2, <the settings of husk's terminal>)".to_owned(),
+            "ioctl(<terminal>, TIOCSWINSZ, <the size of husk's terminal>)".to_owned(),
+        ],
+        Step::PivotRoot => vec!["fchdir(<root>)".to_owned(), "pivot_root(\".\", \".\")".to_owned()],
+        Step::DetachOldRoot => vec!["umount2(\".\", MNT_DETACH)".to_owned(), "chdir(\"/\")".to_owned()],
+        Step::Chroot => {
+            vec!["fchdir(<root>)".to_owned(), "chroot(\".\")".to_owned(), "chdir(\"/\")".to_owned()]
+        }
+        Step::BecomeInit => vec!["clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned()],
+        Step::NewSession => vec!["setsid()".to_owned()],
+        Step::ControllingTerminal => vec!["ioctl(<terminal>, TIOCSCTTY, 0)".to_owned()],
+        Step::TerminalStdio { which } => (0..3)
+            .zip(which)
+            .filter(|(_, on)| **on)
+            .map(|(number, _)| format!("dup3(<terminal>, {number}, 0)"))
+            .collect(),
+        Step::OwnPipes { uid, gid } => vec![format!("fchown(<pipe>, {uid}, {gid})")],
+        Step::Rlimit { resource, soft, hard } => {
+            let value = |v: &Option<u64>| v.map_or("RLIM64_INFINITY".to_owned(), |v| v.to_string());
+            let name = Resource::all().nth(*resource as usize).map_or("?", Resource::name).to_uppercase();
+            let (soft, hard) = (value(soft), value(hard));
+            vec![format!("prlimit64(0, RLIMIT_{name}, {{rlim_cur={soft}, rlim_max={hard}}}, NULL)")]
+        }
+        Step::Umask(mask) => vec![format!("umask({})", octal(*mask))],
+        Step::WorkingDirectory(path) => vec![
+            "open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned(),
+            format!(
+                "openat2(</>, {}, {{flags=O_PATH|O_DIRECTORY|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}}, 24)",
+                quoted(path)
+            ),
+            format!("fchdir(<{}>)", text(path)),
+            "getcwd(…, 4097)".to_owned(),
+        ],
+
+        Step::BoundingSet(_) => vec!["prctl(PR_CAPBSET_DROP, <each that is not kept>)".to_owned()],
+        Step::KeepCapabilities => vec!["prctl(PR_SET_KEEPCAPS, 1)".to_owned()],
+        Step::Groups(groups) => vec![format!("setgroups({}, {groups:?})", groups.len())],
+        Step::Gid(id) => vec![format!("setresgid({id}, {id}, {id})")],
+        Step::Uid(id) => vec![format!("setresuid({id}, {id}, {id})")],
+        Step::Capabilities(set) => {
+            let bits = set.bits();
+            vec![format!(
+                "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={bits:#x}, permitted={bits:#x}, inheritable=0}})"
+            )]
+        }
+        Step::NoNewPrivileges => vec!["prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)".to_owned()],
+        Step::Verify(_) => vec!["capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, …)".to_owned()],
+        Step::ResetSignals => {
+            vec![
+                "rt_sigaction(<each>, {sa_handler=SIG_DFL}, NULL, 8)".to_owned(),
+                "rt_sigprocmask(SIG_SETMASK, [], NULL, 8)".to_owned(),
+            ]
+        }
+        Step::CloseDescriptors => vec!["close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)".to_owned()],
+        Step::Exec(exec) => execs(exec),
+    }
+}
+
+/// One `execve` for each place where the command may be. Of the environment only the size: it may hold what is nobody's
+/// business.
+fn execs(exec: &Exec<'_>) -> Vec<String> {
+    let arguments: Vec<_> = exec.arguments.iter().map(quoted).collect();
+    let (arguments, variables) = (arguments.join(", "), exec.environment.iter().count());
+    exec.candidates
+        .iter()
+        .map(|path| format!("execve({}, [{arguments}], [/* {variables} vars */])", quoted(path)))
+        .collect()
+}
+
+fn new_filesystem(filesystem: &Filesystem<'_>) -> Vec<String> {
+    let context = format!("<{}>", text(filesystem.kind));
+    let mut calls = vec![
+        format!("fsopen({}, FSOPEN_CLOEXEC)", quoted(filesystem.kind)),
+        format!("fsconfig({context}, FSCONFIG_SET_STRING, \"source\", {}, 0)", quoted(filesystem.source)),
+    ];
+    calls.extend(filesystem.options.iter().map(|option| match option.value {
+        Some(value) => {
+            format!("fsconfig({context}, FSCONFIG_SET_STRING, {}, {}, 0)", quoted(option.key), quoted(value))
+        }
+        None => format!("fsconfig({context}, FSCONFIG_SET_FLAG, {}, NULL, 0)", quoted(option.key)),
+    }));
+    calls.push(format!("fsconfig({context}, FSCONFIG_CMD_CREATE, NULL, NULL, 0)"));
+    let flags = joined(filesystem.attributes.iter_names().map(|(name, _)| name));
+    calls.push(format!("fsmount({context}, FSMOUNT_CLOEXEC, {flags})"));
+    calls
+}
+
+fn copied(source: &Source<'_>, recursive: bool) -> Vec<String> {
+    let flag = if recursive { "|AT_RECURSIVE" } else { "" };
+    match source {
+        Source::Host(path) => {
+            vec![format!("open_tree(AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{flag})", quoted(path))]
+        }
+        Source::Terminal => {
+            vec![format!(
+                "open_tree(<terminal>, \"\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH{flag})"
+            )]
+        }
+        Source::Prepared(_) => Vec::new(),
+    }
+}
+
+fn attributes(
+    mount: &str,
+    set: rustix::mount::MountAttrFlags,
+    clear: Option<rustix::mount::MountAttrFlags>,
+    recursive: bool,
+) -> String {
+    let names = |flags: rustix::mount::MountAttrFlags| joined(flags.iter_names().map(|(name, _)| name));
+    let clear = clear.filter(|flags| !flags.is_empty());
+    let clear = clear.map_or(String::new(), |flags| format!(", attr_clr={}", names(flags)));
+    let flag = if recursive { "|AT_RECURSIVE" } else { "" };
+    format!("mount_setattr({mount}, \"\", AT_EMPTY_PATH{flag}, {{attr_set={}{clear}}}, 32)", names(set))
+}
+
+fn over_root(mount: &str) -> String {
+    format!("move_mount({mount}, \"\", AT_FDCWD, \"/\", MOVE_MOUNT_F_EMPTY_PATH)")
+}
+
+fn attach(mount: &str) -> String {
+    format!("move_mount({mount}, \"\", <place>, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)")
+}
+
+fn beneath(path: &CStr) -> String {
+    format!("openat2(<root>, {}, {BENEATH})", quoted(path))
+}
+
+fn namespace_flags(flags: UnshareFlags) -> Vec<&'static str> {
+    let wanted = CLONE_FLAGS.into_iter().filter(|(_, flag)| flags.contains(*flag));
+    wanted.map(|(kind, _)| namespace_flag(kind)).collect()
+}
+
+fn namespace_flag(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::User => "CLONE_NEWUSER",
+        NamespaceKind::Mount => "CLONE_NEWNS",
+        NamespaceKind::Pid => "CLONE_NEWPID",
+        NamespaceKind::Network => "CLONE_NEWNET",
+        NamespaceKind::Ipc => "CLONE_NEWIPC",
+        NamespaceKind::Uts => "CLONE_NEWUTS",
+        NamespaceKind::Cgroup => "CLONE_NEWCGROUP",
+        NamespaceKind::Time => "CLONE_NEWTIME",
+    }
+}
+
+fn propagation_flag(propagation: Propagation) -> &'static str {
+    match propagation {
+        Propagation::Shared => "MS_SHARED",
+        Propagation::Slave => "MS_SLAVE",
+        Propagation::Private => "MS_PRIVATE",
+        Propagation::Unbindable => "MS_UNBINDABLE",
+    }
+}
+
+fn octal(mode: u32) -> String {
+    format!("0{mode:o}")
+}
+
+fn joined<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() { "0".to_owned() } else { names.join("|") }
+}
+
+/// In quotes, with nothing in it that moves a cursor.
+fn quoted(string: &CStr) -> String {
+    format!("\"{}\"", string.to_string_lossy().escape_debug().to_string().replace("\\'", "'"))
+}
+
+fn text(string: &CStr) -> String {
+    string.to_string_lossy().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_look_as_strace_prints_them() {
+        let namespaces = UnshareFlags::NEWUSER | UnshareFlags::NEWPID;
+        let clone = Action::Host(HostStep::Clone { namespaces });
+        let expected = "clone3({flags=CLONE_NEWUSER|CLONE_NEWPID|CLONE_PIDFD, exit_signal=SIGCHLD}, 88)";
+        assert_eq!(calls(&clone, "clone3"), [expected]);
+        assert_eq!(calls(&clone, "clone"), [""; 0], "a name is a whole word");
+        let name = Action::Child(Step::Hostname(c"it's\x1b"));
+        assert_eq!(calls(&name, "sethostname"), ["sethostname(\"it's\\u{1b}\", 5)"]);
+        let up = Action::Child(Step::LoopbackUp);
+        assert_eq!(calls(&up, "ioctl(SIOCSIFFLAGS)").len(), 1);
+        let umask = Action::Child(Step::MakeDirectory { path: c"/a", mode: 0o755 });
+        assert_eq!(calls(&umask, "mkdirat"), ["mkdirat(<root>, \"/a\", 0755)"]);
+    }
+
+    #[test]
+    fn a_file_system_is_configured_option_by_option() {
+        let options = [husk_init::FsOption { key: c"size", value: Some(c"64k") }];
+        let attributes = rustix::mount::MountAttrFlags::MOUNT_ATTR_NOSUID;
+        let filesystem = Filesystem { kind: c"tmpfs", source: c"none", options: &options, attributes };
+        let mount = Action::Child(Step::Mount { filesystem, target: c"/tmp" });
+        assert_eq!(calls(&mount, "fsconfig").len(), 3);
+        assert_eq!(calls(&mount, "fsmount"), ["fsmount(<tmpfs>, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID)"]);
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `husk doctor`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use husk_runtime::doctor::{Facts, Finding, Group, State, asked, can_run};
+
+use crate::cli::Doctor;
+use crate::failure::{COMMAND_FAILED, Failure};
+use crate::json::Json;
+use crate::output::{self, Paint};
+
+/// The version of the JSON's shape: another number, another shape.
+const SHAPE: i64 = 1;
+
+/// Says what this host can do.
+///
+/// # Errors
+/// A feature that husk does not know.
+pub(crate) fn doctor(doctor: &Doctor) -> Result<ExitCode, Failure> {
+    let findings = Facts::gather().findings();
+    let shown = choose(&findings, &doctor.features)?;
+    let fine = can_run(&findings)
+        && (doctor.features.is_empty() || shown.iter().all(|finding| finding.state != State::Missing));
+    let printed = match doctor.json {
+        true => output::line(&json(&findings, &shown, doctor, fine).to_string()),
+        false => output::paint(|paint| text(&findings, &shown, paint)),
+    };
+    Ok(if fine || printed != ExitCode::SUCCESS { printed } else { ExitCode::from(COMMAND_FAILED) })
+}
+
+/// All findings, or those that were asked for, in the order of the table.
+fn choose<'f>(findings: &'f [Finding], features: &[String]) -> Result<Vec<&'f Finding>, Failure> {
+    if features.is_empty() {
+        return Ok(findings.iter().collect());
+    }
+    let unknown = features.iter().find(|feature| asked(findings, feature).is_empty() && !is_group(feature));
+    if let Some(feature) = unknown {
+        return Err(Failure {
+            doing: "reading the command line".to_owned(),
+            problem: format!("{feature}: husk knows nothing of that name on this host"),
+            hints: vec!["`husk doctor` alone shows all names".to_owned()],
+            status: COMMAND_FAILED,
+        });
+    }
+    let wanted = |finding: &&Finding| {
+        features.iter().any(|word| asked(std::slice::from_ref(finding), word).len() == 1)
+    };
+    Ok(findings.iter().filter(wanted).collect())
+}
+
+fn is_group(word: &str) -> bool {
+    Group::ALL.iter().any(|group| group.name() == word)
+}
+
+fn text(findings: &[Finding], shown: &[&Finding], paint: Paint) -> String {
+    let width = shown.iter().map(|finding| finding.id.len()).max().unwrap_or(0).min(24);
+    let mut text = String::new();
+    for group in Group::ALL {
+        let of_group = shown.iter().filter(|finding| finding.group == group);
+        let mut rows = of_group.peekable();
+        if rows.peek().is_some() {
+            let _ = writeln!(text, "{}{}{}", paint.bold, group.name(), paint.off);
+        }
+        rows.for_each(|finding| row(&mut text, finding, width, paint));
+    }
+    let verdict = match can_run(findings) {
+        true => "A container can run here.",
+        false => "No container can run here with husk's defaults.",
+    };
+    let _ = writeln!(text, "\n{verdict}");
+    text
+}
+
+/// One finding: its state, its name, what was found; below, what that costs and what to do.
+fn row(text: &mut String, finding: &Finding, width: usize, paint: Paint) {
+    let colour = match finding.state {
+        State::Good => paint.green,
+        State::Limited => paint.yellow,
+        State::Missing => paint.red,
+    };
+    let Finding { id, found, cost, cure, .. } = finding;
+    let _ = writeln!(text, "  {colour}{:7}{}  {id:width$}  {found}", finding.state.name(), paint.off);
+    for (name, line) in [("cost", cost), ("cure", cure)] {
+        if let Some(line) = line {
+            let _ = writeln!(text, "{:11}{}{name}:{} {line}", "", paint.dim, paint.off);
+        }
+    }
+}
+
+fn json(findings: &[Finding], shown: &[&Finding], doctor: &Doctor, fine: bool) -> Json {
+    let finding = |finding: &&Finding| {
+        Json::Object(vec![
+            ("id", Json::text(&finding.id)),
+            ("group", Json::text(finding.group.name())),
+            ("state", Json::text(finding.state.name())),
+            ("needed", Json::Bool(finding.needed)),
+            ("found", Json::text(&finding.found)),
+            ("cost", Json::maybe(finding.cost.as_ref())),
+            ("cure", Json::maybe(finding.cure.as_ref())),
+        ])
+    };
+    Json::Object(vec![
+        ("version", Json::Number(SHAPE)),
+        ("husk", Json::text(env!("CARGO_PKG_VERSION"))),
+        ("can_run", Json::Bool(can_run(findings))),
+        ("asked", Json::List(doctor.features.iter().map(Json::text).collect())),
+        ("fine", Json::Bool(fine)),
+        ("findings", Json::List(shown.iter().map(finding).collect())),
+    ])
+}
