@@ -79,7 +79,11 @@ fn row(label: &str, value: impl Into<String>) -> (String, String) {
 
 fn title(machine: &Machine, container: Option<&Container>, details: &Details) -> String {
     let process = format!("process {}", details.pid);
-    let Some(container) = container else { return format!("{process}, in the host's namespaces") };
+    let Some(container) = container else {
+        let known = !details.namespaces.is_unknown();
+        let whose = if known { "in the host's namespaces" } else { "whose namespaces may not be looked at" };
+        return format!("{process}, {whose}");
+    };
     let maker = match container.maker.engine {
         Engine::Unknown => "of an unknown maker".to_owned(),
         engine => format!("made by {}", engine.name()),
