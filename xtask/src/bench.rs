@@ -69,10 +69,10 @@ impl Contestant {
 
 /// What one contestant's runs came to, in milliseconds.
 #[derive(Debug, PartialEq)]
-struct Figures {
-    min: f64,
-    p50: f64,
-    p90: f64,
+pub(crate) struct Figures {
+    pub(crate) min: f64,
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
 }
 
 /// The verb: an error only if a contestant could not run.
@@ -123,7 +123,7 @@ fn parse(args: &[String]) -> Result<Options> {
     Ok(options)
 }
 
-fn husk() -> Result<PathBuf> {
+pub(crate) fn husk() -> Result<PathBuf> {
     let programs = workspace::build_release()?;
     programs.into_iter().find(|program| program.ends_with("husk")).ok_or_else(|| "cargo built no husk".into())
 }
@@ -137,17 +137,17 @@ fn compile_floor() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn busybox_root(husk: &Path, scratch: &Path) -> Result<PathBuf> {
+pub(crate) fn busybox_root(husk: &Path, scratch: &Path) -> Result<PathBuf> {
     let root = scratch.join("root");
     run_command(Command::new(husk).args(["rootfs", "new"]).arg(&root).stdout(Stdio::null()))?;
     Ok(root)
 }
 
 /// A directory that goes away with its owner.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("husk-bench-{}", process::id()));
         fs::create_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         Ok(Self(directory))
@@ -229,7 +229,7 @@ fn time(contestant: &Contestant) -> Result<Duration> {
     if status.success() { Ok(time) } else { Err(format!("{}: {status}", shown(&command)).into()) }
 }
 
-fn figures(mut times: Vec<Duration>) -> Figures {
+pub(crate) fn figures(mut times: Vec<Duration>) -> Figures {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
     Figures { min: at(0), p50: at(50), p90: at(90) }

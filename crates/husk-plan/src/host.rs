@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use husk_spec::{Config, IdMapping, Mount, UserNamespace};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statfs};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
+};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{getegid, geteuid};
@@ -108,6 +110,9 @@ pub enum Found {
 /// Helpers are taken from here and not from PATH, which the caller's environment sets.
 pub(crate) const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
 
+/// 9p's own type (`linux/magic.h`).
+const V9FS_MAGIC: u64 = 0x0102_1997;
+
 /// No honest `passwd` or `group` is larger.
 const ACCOUNTS_MAX: u64 = 1 << 20;
 
@@ -147,8 +152,7 @@ impl Host {
         let mut host = Self::probe(&Config { root: None, ..config.clone() })?;
         host.root_mode = 0o755;
         if let Some(root) = &config.root {
-            let file_system =
-                root.path.value.ancestors().find_map(|path| statfs(path).ok()).map_or(0, |s| s.f_type as u64);
+            let file_system = root.path.value.ancestors().find_map(file_system).unwrap_or_default();
             host.file_systems.insert(root.path.value.clone(), file_system);
         }
         host.in_root = targets(config).map(|target| (target.clone(), Found::Directory)).collect();
@@ -182,7 +186,7 @@ impl Host {
             Mount::Filesystem(_) => None,
         });
         for source in binds {
-            self.file_systems.insert(source.clone(), statfs(source).map_or(0, |s| s.f_type as u64));
+            self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
             self.sources.insert(source.clone(), on_host(source));
         }
         for device in &config.devices {
@@ -203,8 +207,7 @@ impl Host {
             return Err(PlanError::EmptyRoot(path.to_owned()));
         }
         self.root_mode = fstat(&root).map_err(unreadable)?.st_mode & 0o7777;
-        let file_system = fstatfs(&root).map_err(unreadable)?.f_type as u64;
-        self.file_systems.insert(path.to_owned(), file_system);
+        self.file_systems.insert(path.to_owned(), file_system(path).unwrap_or_default());
         for target in targets(config) {
             self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
         }
@@ -233,7 +236,7 @@ pub(crate) fn is_privileged() -> bool {
 fn may_mount() -> bool {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     // Nothing but EPERM says so: EINVAL comes of mounts below that are locked.
-    !matches!(open_tree(rustix::fs::CWD, "/", flags), Err(Errno::PERM))
+    !matches!(open_tree(CWD, "/", flags), Err(Errno::PERM))
 }
 
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
@@ -318,6 +321,22 @@ fn on_host(path: &Path) -> Found {
 /// How often a path is looked up again.
 const TRIES: usize = 128;
 
+/// The type of the file system at `path`. 9p passes on that of the file system which its server has (`v9fs_statfs`), so what is
+/// on no device of this machine is looked up by name.
+fn file_system(path: &Path) -> Option<u64> {
+    let claimed = statfs(path).ok()?.f_type as u64;
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+    let is_9p = || mount_type(&read_text("/proc/self/mountinfo"), stat.stx_mnt_id) == Some("9p".to_owned());
+    Some(if stat.stx_dev_major == 0 && is_9p() { V9FS_MAGIC } else { claimed })
+}
+
+/// The name of the file system of mount `id` (proc_pid_mountinfo(5): the first field, and the one after the lone hyphen).
+fn mount_type(mountinfo: &str, id: u64) -> Option<String> {
+    let id = id.to_string();
+    let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(&id))?;
+    line.split(" - ").nth(1)?.split(' ').next().map(str::to_owned)
+}
+
 /// Opens a path beneath a root that may be hostile.
 fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
@@ -381,6 +400,15 @@ mod tests {
             "anna:100000:65536\nbert:165536:65536\n1000:300000:10\nanna:x:1\nanna:4294967295:2\nanna:5:0\n";
         assert_eq!(subordinate_ids(text, |o| o == "anna" || o == "1000"), [(100_000, 65536), (300_000, 10)]);
         assert_eq!(subordinate_ids(text, |_| true).len(), 3);
+    }
+
+    #[test]
+    fn a_mounts_file_system_is_found_by_its_id() {
+        let text = "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+                    2 27 0:30 /a /mnt/x\\040- rw shared:1 - 9p share rw,cache=mmap\n";
+        assert_eq!(mount_type(text, 2).as_deref(), Some("9p"));
+        assert_eq!(mount_type(text, 22).as_deref(), Some("proc"));
+        assert_eq!(mount_type(text, 3), None);
     }
 
     #[test]

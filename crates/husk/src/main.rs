@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk, the people's program: runs a command in a container, and shows how.
 //!
-//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `output` the only place that prints.
+//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `view` how it looks, `output` the only place that
+//! prints.
 #![forbid(unsafe_code)]
 
 mod caller;
@@ -12,6 +13,7 @@ mod json;
 mod lower;
 mod names;
 mod output;
+mod view;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
         Ok(cli::Request::ExplainRun(run)) => finish(commands::run::explain(&run)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
+        Ok(cli::Request::See(see)) => finish(commands::see::see(&see)),
+        Ok(cli::Request::Diff(diff)) => finish(commands::diff::diff(&diff)),
         Ok(cli::Request::Doctor(doctor)) => finish(commands::doctor::doctor(&doctor)),
         Ok(cli::Request::Why(why)) => finish(commands::why::why(&why)),
         Err(failure) => output::failure(&failure),

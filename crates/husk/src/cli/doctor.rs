@@ -3,6 +3,7 @@
 
 use clap::Args;
 
+const ABOUT: &str = "Show what this host can do, what it lacks, and how to mend that";
 const USAGE: &str = "husk doctor [OPTIONS] [FEATURE...]";
 
 const AFTER: &str = "\
@@ -14,7 +15,7 @@ missing; 1 otherwise.";
 
 /// `husk doctor` as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-#[command(override_usage = USAGE, after_help = AFTER)]
+#[command(about = ABOUT, override_usage = USAGE, after_help = AFTER)]
 pub(crate) struct Doctor {
     /// What has to work; everything is shown otherwise
     #[arg(value_name = "FEATURE")]

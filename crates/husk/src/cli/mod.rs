@@ -5,11 +5,12 @@ mod doctor;
 mod refusal;
 mod rootfs;
 mod run;
+mod see;
 #[cfg(test)]
 mod tests;
 mod why;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
@@ -18,9 +19,10 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 pub(crate) use doctor::Doctor;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
+pub(crate) use see::{Diff, See};
 pub(crate) use why::Why;
 
-use crate::failure::Failure;
+use crate::failure::{COMMAND_FAILED, DIFF_FAILED, Failure, RUN_FAILED};
 use run::RunLine;
 use why::WhyLine;
 
@@ -36,11 +38,14 @@ Examples:
   husk run -v ./site:/srv web ls /srv  a command in it; ./site is /srv there
   husk explain run web                 what that does, step by step, and why
 
-`husk run --help` lists the options of a container.";
+`husk run --help` lists the options of a container; `husk --version`: which husk.";
+
+/// Without the options, of which there are but two, so that the rest fits a screen.
+const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\nCommands:\n{subcommands}{after-help}\n";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "husk", version, about = ABOUT, after_help = EXAMPLES)]
+#[command(name = "husk", version, about = ABOUT, after_help = EXAMPLES, help_template = TEMPLATE)]
 #[command(
     disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
@@ -61,6 +66,10 @@ enum Command {
     Explain(Explain),
     /// Build a root file system
     Rootfs(Rootfs),
+    /// Show the containers on this machine, whoever made them
+    See(See),
+    /// Show what differs between two containers, processes or the host
+    Diff(Diff),
     /// Show what this host can do, what it lacks, and how to mend that
     Doctor(Doctor),
     /// Tell the cause of a failure, of a run or of the last one
@@ -104,6 +113,10 @@ pub(crate) enum Request {
     ExplainRun(Run),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
+    /// `husk see`.
+    See(See),
+    /// `husk diff`.
+    Diff(Diff),
     /// `husk doctor`.
     Doctor(Doctor),
     /// `husk why`.
@@ -136,13 +149,20 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
+        Command::See(see) => Request::See(see),
+        Command::Diff(diff) => Request::Diff(diff),
         Command::Doctor(doctor) => Request::Doctor(doctor),
         Command::Why(why) => Request::Why(why.meant(line)),
     })
 }
 
-/// Whether this line is one of `husk run`, or of `husk why run`, whose failures have an exit status of their own.
-fn is_run(line: &[OsString]) -> bool {
-    let mut words = line.iter().skip(1).skip_while(|word| *word == OsStr::new("why"));
-    words.next().is_some_and(|word| word == OsStr::new("run"))
+/// The exit status of a line that cannot be understood: some commands keep 1 for something else.
+fn refusal_status(line: &[OsString]) -> u8 {
+    // `husk why run` is a run, too.
+    let mut words = line.iter().skip(1).skip_while(|word| *word == "why");
+    match words.next().and_then(|word| word.to_str()) {
+        Some("run") => RUN_FAILED,
+        Some("diff") => DIFF_FAILED,
+        _ => COMMAND_FAILED,
+    }
 }

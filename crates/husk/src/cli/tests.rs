@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 
+use std::ffi::OsStr;
+
 use super::*;
 
 fn words(line: &[&str]) -> Vec<OsString> {
@@ -156,6 +158,8 @@ fn the_help_of_every_command() {
         &["explain", "run"],
         &["rootfs"],
         &["rootfs", "new"],
+        &["see"],
+        &["diff"],
         &["doctor"],
         &["why"],
     ] {
@@ -192,6 +196,10 @@ fn refusals() {
         &["rootfs", "new", "a", "--from", "image"],
         &["rootfs", "new", "a", "--minimal", "--from", "host"],
         &["rootfs", "new", "a", "--from", "busybox", "--add", "vim"],
+        &["see", "--nope"],
+        &["see", "--json", "--watch"],
+        &["diff", "host"],
+        &["diff", "a", "b", "c"],
         &["doctor", "--jsno"],
         &["why", "a", "b"],
         &["why", "run", "--nope"],
