@@ -225,9 +225,9 @@ pub enum Source<'a> {
 /// What a process may do, as read back from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Privileges {
-    /// Real, effective and saved user id.
+    /// Real and effective user id.
     pub uid: u32,
-    /// Real, effective and saved group id.
+    /// Real and effective group id.
     pub gid: u32,
     /// Permitted and effective capabilities. None are inheritable.
     pub capabilities: CapabilitySet,

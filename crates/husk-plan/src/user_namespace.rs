@@ -245,4 +245,4 @@ fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<Note>) -> Result<
 }
 
 /// How an ordinary user gets a whole range of ids.
-const CURE: &str = "to have 65536 more, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
+const CURE: &str = "to have 65536 more, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, with a range that nobody else has in /etc/subuid and /etc/subgid";
