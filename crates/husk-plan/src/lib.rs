@@ -12,6 +12,7 @@ mod error;
 pub mod explain;
 mod host;
 mod plan;
+pub mod shell;
 mod user_namespace;
 
 pub use arena::Arena;
