@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use husk_plan::Plan;
 use husk_plan::explain::Explanation;
+use husk_plan::shell::Script;
 
 use crate::failure::{COMMAND_FAILED, Failure};
 
@@ -59,6 +60,11 @@ pub(crate) fn plan(plan: &Plan<'_>, asked_for: bool) {
     } else {
         io::stderr().write_all(text.as_bytes())
     };
+}
+
+/// Prints a plan as a script.
+pub(crate) fn script(plan: &Plan<'_>, uid: u32) -> ExitCode {
+    text(&StyledStr::from(Script { plan, uid }.to_string()))
 }
 
 fn colour(stream: &impl IsTerminal) -> bool {

@@ -78,6 +78,9 @@ pub(crate) struct RunOptions {
     /// Print the plan, then run
     #[arg(long, help_heading = "Container")]
     pub(crate) explain: bool,
+    /// Print a bash script that makes the same container by hand, and run nothing
+    #[arg(long, help_heading = "Container")]
+    pub(crate) as_shell: bool,
     /// Print no notes
     #[arg(long, short, help_heading = "Container")]
     pub(crate) quiet: bool,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use husk_plan::{Arena, Host};
+use husk_plan::{Arena, Host, Plan, PlanError};
 use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_spec::Config;
 
@@ -14,24 +14,26 @@ use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
 use crate::lower::{Lowered, lower};
 use crate::output;
 
-/// What to do with a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Run it.
-    Run,
-    /// Print the plan, then run it.
-    ExplainAndRun,
-    /// Print the plan alone.
-    Explain,
-}
-
-/// Runs a container; the exit status is its command's.
+/// Runs a container, or prints the script that would; the exit status is that of the container's command.
 ///
 /// # Errors
 /// Whatever keeps the command from running.
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
-    let mode = if run.options.explain { Mode::ExplainAndRun } else { Mode::Run };
-    start(run, &configure(run)?, mode)
+    let config = configure(run)?;
+    let quiet = run.options.quiet;
+    with_plan(run, &config, Root::Built, |plan, host| {
+        if run.options.as_shell {
+            return Ok(output::script(plan, host.uid));
+        }
+        if run.options.explain {
+            output::plan(plan, false);
+        } else if !quiet {
+            plan.notes.iter().for_each(|note| output::note(&note.what));
+        }
+        husk_runtime::run(plan, &config.process.terminal)
+            .map(ExitCode::from)
+            .map_err(|error| start_failure(&config, &error))
+    })
 }
 
 /// Prints the plan of a container and runs nothing.
@@ -40,7 +42,22 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
 /// Whatever keeps the plan from being made.
 pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
     let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
-    configure(run).and_then(|config| start(run, &config, Mode::Explain)).map_err(as_explain)
+    let explained = configure(run).and_then(|config| {
+        with_plan(run, &config, Root::AsItIs, |plan, _| {
+            output::plan(plan, true);
+            Ok(ExitCode::SUCCESS)
+        })
+    });
+    explained.map_err(as_explain)
+}
+
+/// What to do about a default root that is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    /// Build it.
+    Built,
+    /// Plan as if it were there.
+    AsItIs,
 }
 
 fn configure(run: &Run) -> Result<Config, Failure> {
@@ -57,37 +74,39 @@ fn configure(run: &Run) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
+/// Plans `config` and hands the plan on.
+fn with_plan(
+    run: &Run,
+    config: &Config,
+    root: Root,
+    then: impl FnOnce(&Plan<'_>, &Host) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
     let uses_default_root = run.rootfs.is_none() && config.root.is_some();
-    if uses_default_root && mode != Mode::Explain {
+    if uses_default_root && root == Root::Built {
         build_default_root(run.options.quiet)?;
     }
     let is_built = config.root.as_ref().is_none_or(|root| root.path.value.exists());
     let host =
         if uses_default_root && !is_built { Host::probe_before_root(config) } else { Host::probe(config) };
-    let arena = Arena::new();
-    let plan = host.and_then(|host| husk_plan::plan(config, &host, &arena)).map_err(|error| Failure {
+    let failed = |error: PlanError| Failure {
         doing: format!("planning {}", config.name),
         hints: error.hint().into_iter().collect(),
         problem: error.to_string(),
         status: RUN_FAILED,
-    })?;
-    if mode != Mode::Run {
-        output::plan(&plan, mode == Mode::Explain);
-    }
-    if mode == Mode::Explain {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if mode == Mode::Run && !run.options.quiet {
-        plan.notes.iter().for_each(|note| output::note(&note.what));
-    }
-    let status = husk_runtime::run(&plan, &config.process.terminal).map_err(|error| Failure {
+    };
+    let host = host.map_err(failed)?;
+    let arena = Arena::new();
+    let plan = husk_plan::plan(config, &host, &arena).map_err(failed)?;
+    then(&plan, &host)
+}
+
+fn start_failure(config: &Config, error: &husk_runtime::Error) -> Failure {
+    Failure {
         doing: format!("starting {}", config.name),
         hints: error.hint().into_iter().collect(),
         problem: error.to_string(),
         status: error.exit_status(),
-    })?;
-    Ok(ExitCode::from(status))
+    }
 }
 
 /// Builds the root for containers without one, if this is the first of them.
