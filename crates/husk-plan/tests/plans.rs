@@ -130,7 +130,7 @@ fn helpers() -> MapHelpers {
 fn explained(config: &Config, host: &Host) -> String {
     let arena = Arena::new();
     let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
-    Explanation { plan: &plan, colour: false }.to_string()
+    Explanation { plan: &plan, colour: false, costs: None }.to_string()
 }
 
 #[test]

@@ -16,22 +16,40 @@ mod link;
 pub mod rootfs;
 pub mod shebang;
 mod start;
+mod stopwatch;
 mod supervise;
 mod terminal;
 pub mod why_exec;
 
 pub use error::{Error, StepError};
 
+use std::time::Duration;
+
 use husk_plan::Plan;
 use husk_spec::Terminal;
+use stopwatch::Stopwatch;
 
 /// Runs a container to its end and returns its exit status: the command's own, or 128 + N if signal N ended it.
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
 pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<u8, Error> {
+    attend(plan, terminal, &Stopwatch::default())
+}
+
+/// As [`run`], and says what each step of the plan has cost.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_timed(plan: &Plan<'_>, terminal: &Terminal) -> Result<(u8, Vec<Duration>), Error> {
+    let stopwatch = Stopwatch::started(plan.steps.len()).map_err(Error::Supervise)?;
+    let status = attend(plan, terminal, &stopwatch)?;
+    Ok((status, stopwatch.costs(plan)))
+}
+
+fn attend(plan: &Plan<'_>, terminal: &Terminal, stopwatch: &Stopwatch) -> Result<u8, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
-    let container = start::start(plan, &terminal)?;
-    supervise::stay(plan, container, terminal, &signals)
+    let container = start::start(plan, &terminal, stopwatch)?;
+    supervise::stay(plan, container, terminal, &signals, stopwatch)
 }

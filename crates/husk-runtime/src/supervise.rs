@@ -15,6 +15,7 @@ use rustix::stdio::stdin;
 use crate::error::Error;
 use crate::link::Heard;
 use crate::start::Container;
+use crate::stopwatch::Stopwatch;
 use crate::terminal::{HostTerminal, Relay};
 use crate::why_exec::{self, ExecProblem};
 
@@ -70,16 +71,18 @@ struct Attended<'p> {
     relay: Option<Relay>,
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
+    stopwatch: &'p Stopwatch,
 }
 
 /// Stays with `container` until it ends; returns its exit status.
-pub(crate) fn stay(
-    plan: &Plan<'_>,
+pub(crate) fn stay<'p>(
+    plan: &'p Plan<'p>,
     container: Container,
     host: HostTerminal,
     signals: &Signals,
+    stopwatch: &'p Stopwatch,
 ) -> Result<u8, Error> {
-    let mut attended = Attended { plan, container, host: Some(host), relay: None, ended_by: None };
+    let mut attended = Attended { plan, container, host: Some(host), relay: None, ended_by: None, stopwatch };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -173,6 +176,8 @@ impl Attended<'_> {
             }
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {
+                // The exec cannot say itself when it is done.
+                self.stopwatch.done(self.plan.steps.len() - 1);
                 self.container.link = None;
                 if let Some(relay) = &mut self.relay {
                     relay.begin().map_err(Error::Supervise)?;

@@ -12,6 +12,7 @@ mod clone;
 mod exec;
 mod mount;
 mod net;
+mod shared;
 mod signal;
 
 pub use allocation::{AllocationGuard, forbid_allocation};
@@ -21,6 +22,7 @@ pub use exec::{
 };
 pub use mount::{MountChange, Propagation, mount_setattr};
 pub use net::interface_up;
+pub use shared::{SharedNumbers, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, read_signals, set_signal_mask,
     signalfd, wait_signal,

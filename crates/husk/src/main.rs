@@ -7,6 +7,7 @@
 mod caller;
 mod cli;
 mod commands;
+mod explanation;
 mod failure;
 mod lower;
 mod names;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     match cli::parse(&line) {
         Ok(cli::Request::Print(text)) => output::text(&text),
         Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
-        Ok(cli::Request::ExplainRun(run)) => finish(commands::run::explain(&run)),
+        Ok(cli::Request::ExplainRun(explain)) => finish(commands::run::explain(&explain)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
         Err(failure) => output::failure(&failure),
     }

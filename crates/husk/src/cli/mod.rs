@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can be typed. Words stay words here: what they mean is [`crate::lower`]'s.
 
+mod explain;
 mod refusal;
 mod rootfs;
 mod run;
@@ -13,10 +14,12 @@ use clap::builder::StyledStr;
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use explain::{ExplainRun, Format};
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 
 use crate::failure::Failure;
+use explain::ExplainLine;
 use run::RunLine;
 
 const ABOUT: &str = "\
@@ -69,7 +72,7 @@ struct Explain {
 enum Explained {
     /// Show what `husk run` with these arguments would do; needs no privilege
     #[command(override_usage = run::EXPLAIN_USAGE)]
-    Run(RunLine),
+    Run(ExplainLine),
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +95,7 @@ pub(crate) enum Request {
     /// `husk run`.
     Run(Run),
     /// `husk explain run`.
-    ExplainRun(Run),
+    ExplainRun(ExplainRun),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
 }
@@ -121,7 +124,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     };
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
-        Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
+        Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)?),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
     })
 }

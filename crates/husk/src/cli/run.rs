@@ -11,7 +11,7 @@ pub(super) const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
 pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
        husk explain run [OPTIONS] -- [COMMAND [ARG...]]";
 
-const AFTER: &str = "\
+pub(super) const AFTER: &str = "\
 The first word after the options is always ROOTFS, a directory; all that follow
 are the command's, also those that look like options. With no ROOTFS, or `--` in
 its place, a default root is used and its writes are thrown away. The default

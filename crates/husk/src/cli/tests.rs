@@ -10,7 +10,8 @@ fn words(line: &[&str]) -> Vec<OsString> {
 
 fn run(line: &[&str]) -> Run {
     match parse(&words(line)) {
-        Ok(Request::Run(run) | Request::ExplainRun(run)) => run,
+        Ok(Request::Run(run)) => run,
+        Ok(Request::ExplainRun(explain)) => explain.run,
         other => panic!("{line:?}: {other:?}"),
     }
 }
@@ -160,6 +161,8 @@ fn refusals() {
         &["run", "-p", "80:80"],
         &["run", "-d"],
         &["explain", "run", "--nope"],
+        &["explain", "run", "--format", "xml"],
+        &["explain", "run", "--format", "sh", "--timing"],
         &["explain", "rnu"],
         &["rnu"],
         &["--nope"],

@@ -9,7 +9,7 @@ use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_spec::Config;
 
 use crate::caller::Caller;
-use crate::cli::Run;
+use crate::cli::{ExplainRun, Format, Run};
 use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
 use crate::lower::{Lowered, lower};
 use crate::output;
@@ -23,10 +23,10 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     let quiet = run.options.quiet;
     with_plan(run, &config, Root::Built, |plan, host| {
         if run.options.as_shell {
-            return Ok(output::script(plan, host.uid));
+            return Ok(output::explanation(plan, Format::Sh, host.uid, None));
         }
         if run.options.explain {
-            output::plan(plan, false);
+            output::plan(plan);
         } else if !quiet {
             plan.notes.iter().for_each(|note| output::note(&note.what));
         }
@@ -36,16 +36,22 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Prints the plan of a container and runs nothing.
+/// Prints the plan of a container; runs it only if it is to be timed.
 ///
 /// # Errors
-/// Whatever keeps the plan from being made.
-pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
+/// Whatever keeps the plan from being made, or from being timed.
+pub(crate) fn explain(explain: &ExplainRun) -> Result<ExitCode, Failure> {
+    let run = &explain.run;
     let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
+    let root = if explain.timing { Root::Built } else { Root::AsItIs };
     let explained = configure(run).and_then(|config| {
-        with_plan(run, &config, Root::AsItIs, |plan, _| {
-            output::plan(plan, true);
-            Ok(ExitCode::SUCCESS)
+        with_plan(run, &config, root, |plan, host| {
+            if !explain.timing {
+                return Ok(output::explanation(plan, explain.format, host.uid, None));
+            }
+            let (_, costs) = husk_runtime::run_timed(plan, &config.process.terminal)
+                .map_err(|error| start_failure(&config, &error))?;
+            Ok(output::explanation(plan, explain.format, host.uid, Some(&costs)))
         })
     });
     explained.map_err(as_explain)
