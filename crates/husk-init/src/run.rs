@@ -220,6 +220,10 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::NoNewPrivileges => set_no_new_privs(true).at(Call::Prctl),
         Step::Verify(ref privileges) => identity::verify(privileges),
         Step::ResetSignals => reset_signals(),
+        Step::Pause => {
+            terminal::send(world.link(), Message::Paused, None).at(Call::Sendmsg)?;
+            await_parent(world)
+        }
         Step::CloseDescriptors => close_range(3).at(Call::CloseRange),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),

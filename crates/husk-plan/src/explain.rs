@@ -9,7 +9,7 @@ use husk_init::{Filesystem, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use crate::plan::{Action, Actor, HostStep, IdMaps, Plan, PlannedStep};
+use crate::plan::{Action, Actor, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::shell;
 
 /// A plan in words, stage by stage, each step with its line in the shell.
@@ -197,6 +197,35 @@ impl Acting {
             [] => format!("{process}, {who} before {files}"),
             some => format!("{process}, {who} in new {} namespaces, before {files}", list(some)),
         }
+    }
+}
+
+/// What has become true when `stage` of `plan` is over.
+pub fn is_true_after(plan: &Plan<'_>, stage: Stage) -> String {
+    let namespaces = plan.steps.iter().find_map(|step| match step.action {
+        Action::Host(HostStep::Clone { namespaces }) => Some(new_namespaces(namespaces)),
+        _ => None,
+    });
+    match stage {
+        Stage::Prepare => "husk has got hold of what it needs; there is no container yet".to_owned(),
+        Stage::Namespaces => {
+            let own = namespaces.filter(|own| !own.is_empty());
+            let own = own.map_or("no namespaces of its own".to_owned(), |own| format!("new {} namespaces", list(&own)));
+            format!("the container's first process is there, in {own}; it still sees the host's files")
+        }
+        Stage::Root => {
+            "the container's root stands, on top of the host's root, where no path leads yet; /proc and /dev are missing"
+                .to_owned()
+        }
+        Stage::Mounts => {
+            "everything is mounted in the container's root; the process itself still sees the host's files".to_owned()
+        }
+        Stage::Pivot => "the container's root is the root; the host's files are out of reach".to_owned(),
+        Stage::Identity => "the process has the command's user, groups, limits and working directory".to_owned(),
+        Stage::Confine => {
+            "the process has the command's capabilities and can gain none; what comes next is the command".to_owned()
+        }
+        Stage::Exec => "the command runs".to_owned(),
     }
 }
 
@@ -389,6 +418,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::ResetSignals => "give signals their default meaning, and block none".to_owned(),
         Step::CloseDescriptors => "let no open file but standard input, output and error pass on".to_owned(),
+        Step::Pause => "wait until somebody who looks round says go on".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))

@@ -14,6 +14,7 @@ use rustix::stdio::stdin;
 
 use crate::error::Error;
 use crate::link::Heard;
+use crate::pause::{Next, Pauses};
 use crate::start::Container;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::{HostTerminal, Relay};
@@ -72,6 +73,7 @@ struct Attended<'p> {
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
     stopwatch: &'p Stopwatch,
+    pauses: Option<Pauses<'p>>,
 }
 
 /// Stays with `container` until it ends; returns its exit status.
@@ -81,8 +83,10 @@ pub(crate) fn stay<'p>(
     host: HostTerminal,
     signals: &Signals,
     stopwatch: &'p Stopwatch,
+    pauses: Option<Pauses<'p>>,
 ) -> Result<u8, Error> {
-    let mut attended = Attended { plan, container, host: Some(host), relay: None, ended_by: None, stopwatch };
+    let mut attended =
+        Attended { plan, container, host: Some(host), relay: None, ended_by: None, stopwatch, pauses };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -103,7 +107,7 @@ impl Attended<'_> {
     fn attend(&mut self, signals: &Signals) -> Result<bool, Error> {
         let events = self.wait(signals.fd.as_fd()).map_err(Error::Supervise)?;
         if events.link {
-            self.listen()?;
+            self.listen(signals)?;
             return Ok(false); // whatever else happened, the link's word comes first
         }
         if events.signals {
@@ -166,7 +170,7 @@ impl Attended<'_> {
     }
 
     /// Hears what the child has to say.
-    fn listen(&mut self) -> Result<(), Error> {
+    fn listen(&mut self, signals: &Signals) -> Result<(), Error> {
         let Some(link) = &self.container.link else { return Ok(()) };
         match link.hear().map_err(Error::Supervise)? {
             Heard::Terminal(master) => {
@@ -174,6 +178,7 @@ impl Attended<'_> {
                     self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
                 }
             }
+            Heard::Paused => return self.pause(signals),
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {
                 // The exec cannot say itself when it is done.
@@ -185,6 +190,25 @@ impl Attended<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Asks how to go on. Meanwhile husk takes signals as any program does: Ctrl-C ends it, and the container with it.
+    fn pause(&mut self, signals: &Signals) -> Result<(), Error> {
+        let pid = self.container.pid.as_raw_nonzero().get();
+        let Some(pauses) = &mut self.pauses else { return Err(Error::Supervise(Errno::BADMSG)) };
+        let taken = set_signal_mask(signals.before).map_err(Error::Supervise)?;
+        let next = pauses.ask(pid);
+        set_signal_mask(taken).map_err(Error::Supervise)?;
+        match (next, &self.container.link) {
+            (Next::GoOn, Some(link)) => match link.release() {
+                Ok(()) | Err(Errno::PIPE) => Ok(()),
+                Err(errno) => Err(Error::Supervise(errno)),
+            },
+            _ => {
+                self.relay = None;
+                pidfd_send_signal(&self.container.pidfd, Signal::KILL).map_err(Error::Supervise)
+            }
+        }
     }
 
     fn pass_signals(&mut self, signals: &Signals) -> Result<(), Error> {

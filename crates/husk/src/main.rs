@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Ok(cli::Request::Print(text)) => output::text(&text),
         Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
         Ok(cli::Request::ExplainRun(explain)) => finish(commands::run::explain(&explain)),
+        Ok(cli::Request::StepRun(step)) => finish(commands::step::run(&step)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
         Err(failure) => output::failure(&failure),
     }

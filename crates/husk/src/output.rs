@@ -53,6 +53,23 @@ pub(crate) fn note(note: &str) {
     let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());
 }
 
+/// Says at a stop what is true now, on standard error, since the command's output is on the other.
+pub(crate) fn stop(stage: &str, is_true: &str, pid: i32) {
+    let (bold, off) = if colour(&io::stderr()) { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let text = format!("{bold}{stage}{off}: {is_true}  [process {pid}]\n");
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Asks a question on the same line as the answer.
+pub(crate) fn question(question: &str) {
+    let _ = io::stderr().write_all(question.as_bytes());
+}
+
+/// Shows a command that husk runs as a person could.
+pub(crate) fn typed(line: &str) {
+    let _ = io::stderr().write_all(format!("$ {line}\n").as_bytes());
+}
+
 /// Prints a plan on standard error, before the output of the command itself.
 pub(crate) fn plan(plan: &Plan<'_>) {
     let text = Explanation { plan, colour: colour(&io::stderr()), costs: None }.to_string();

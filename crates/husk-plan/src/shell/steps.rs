@@ -269,6 +269,7 @@ fn write_maps(uids: &str, gids: &str, deny_setgroups: bool) -> String {
 
 fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
     match step {
+        Step::Pause => Piece::done("a script does not wait"),
         Step::DieWithParent if stage == Stage::Confine => Piece::new(Place::Setpriv, "--pdeathsig KILL"),
         Step::DieWithParent => Piece::new(Place::Unshare, "--kill-child"),
         Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),

@@ -5,6 +5,7 @@ mod explain;
 mod refusal;
 mod rootfs;
 mod run;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,12 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 pub(crate) use explain::{ExplainRun, Format};
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
+pub(crate) use step::StepRun;
 
 use crate::failure::Failure;
 use explain::ExplainLine;
 use run::RunLine;
+use step::StepLine;
 
 const ABOUT: &str = "\
 husk runs a command in a container: an ordinary Linux process that sees a root
@@ -57,6 +60,8 @@ enum Command {
     Run(RunLine),
     /// Show each step that a command would take, and take none
     Explain(Explain),
+    /// Take those steps one stage at a time, with a look round at each stop
+    Step(Step),
     /// Build a root file system
     Rootfs(Rootfs),
 }
@@ -73,6 +78,20 @@ enum Explained {
     /// Show what `husk run` with these arguments would do; needs no privilege
     #[command(override_usage = run::EXPLAIN_USAGE)]
     Run(ExplainLine),
+}
+
+#[derive(Debug, Args)]
+struct Step {
+    #[command(subcommand)]
+    command: Stepped,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+enum Stepped {
+    /// Do what `husk run` with these arguments does, and stop after each stage
+    #[command(override_usage = run::STEP_USAGE)]
+    Run(StepLine),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +115,8 @@ pub(crate) enum Request {
     Run(Run),
     /// `husk explain run`.
     ExplainRun(ExplainRun),
+    /// `husk step run`.
+    StepRun(StepRun),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
 }
@@ -125,6 +146,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)?),
+        Command::Step(Step { command: Stepped::Run(run) }) => Request::StepRun(run.split(line)),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
     })
 }

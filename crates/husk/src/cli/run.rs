@@ -11,6 +11,9 @@ pub(super) const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
 pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
        husk explain run [OPTIONS] -- [COMMAND [ARG...]]";
 
+pub(super) const STEP_USAGE: &str = "husk step run [--until STAGE] [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk step run [--until STAGE] [OPTIONS] -- [COMMAND [ARG...]]";
+
 pub(super) const AFTER: &str = "\
 The first word after the options is always ROOTFS, a directory; all that follow
 are the command's, also those that look like options. With no ROOTFS, or `--` in

@@ -12,6 +12,7 @@ fn run(line: &[&str]) -> Run {
     match parse(&words(line)) {
         Ok(Request::Run(run)) => run,
         Ok(Request::ExplainRun(explain)) => explain.run,
+        Ok(Request::StepRun(step)) => step.run,
         other => panic!("{line:?}: {other:?}"),
     }
 }
@@ -92,10 +93,12 @@ fn of_an_option_that_has_one_value_the_last_counts() {
 }
 
 #[test]
-fn explain_takes_the_arguments_of_run() {
+fn explain_and_step_take_the_arguments_of_run() {
     let line = ["run", "--tmpfs", "/x", "-v", ".:/y", "root", "ls"];
-    let explained: Vec<_> = std::iter::once("explain").chain(line).collect();
-    assert_eq!(run(&explained), run(&line));
+    for verb in ["explain", "step"] {
+        let other: Vec<_> = std::iter::once(verb).chain(line).collect();
+        assert_eq!(run(&other), run(&line), "{verb}");
+    }
 }
 
 #[test]
@@ -135,7 +138,15 @@ fn husk_alone_prints_its_help() {
 
 #[test]
 fn the_help_of_every_command() {
-    for command in [&["run"][..], &["explain"], &["explain", "run"], &["rootfs"], &["rootfs", "new"]] {
+    for command in [
+        &["run"][..],
+        &["explain"],
+        &["explain", "run"],
+        &["step"],
+        &["step", "run"],
+        &["rootfs"],
+        &["rootfs", "new"],
+    ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
     }
@@ -164,6 +175,7 @@ fn refusals() {
         &["explain", "run", "--format", "xml"],
         &["explain", "run", "--format", "sh", "--timing"],
         &["explain", "rnu"],
+        &["step", "run", "--until", "lunch"],
         &["rnu"],
         &["--nope"],
         &["rootfs", "new"],

@@ -3,3 +3,4 @@
 
 pub(crate) mod rootfs;
 pub(crate) mod run;
+pub(crate) mod step;

@@ -59,14 +59,18 @@ pub(crate) fn explain(explain: &ExplainRun) -> Result<ExitCode, Failure> {
 
 /// What to do about a default root that is not there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Root {
+pub(super) enum Root {
     /// Build it.
     Built,
     /// Plan as if it were there.
     AsItIs,
 }
 
-fn configure(run: &Run) -> Result<Config, Failure> {
+/// Lowers the words of `husk run`.
+///
+/// # Errors
+/// Words that make no sense.
+pub(super) fn configure(run: &Run) -> Result<Config, Failure> {
     // Only where it is needed: who names a root needs no home.
     let default_root = match &run.rootfs {
         Some(_) => PathBuf::new(),
@@ -81,7 +85,7 @@ fn configure(run: &Run) -> Result<Config, Failure> {
 }
 
 /// Plans `config` and hands the plan on.
-fn with_plan(
+pub(super) fn with_plan(
     run: &Run,
     config: &Config,
     root: Root,
@@ -106,7 +110,7 @@ fn with_plan(
     then(&plan, &host)
 }
 
-fn start_failure(config: &Config, error: &husk_runtime::Error) -> Failure {
+pub(super) fn start_failure(config: &Config, error: &husk_runtime::Error) -> Failure {
     Failure {
         doing: format!("starting {}", config.name),
         hints: error.hint().into_iter().collect(),
