@@ -60,7 +60,7 @@ enum Command {
     Run(RunLine),
     /// Show each step that a command would take, and take none
     Explain(Explain),
-    /// Take those steps one stage at a time, with a look round at each stop
+    /// Run a command stage by stage, with a look round at each stop
     Step(Step),
     /// Build a root file system
     Rootfs(Rootfs),
@@ -146,7 +146,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)?),
-        Command::Step(Step { command: Stepped::Run(run) }) => Request::StepRun(run.split(line)),
+        Command::Step(Step { command: Stepped::Run(run) }) => Request::StepRun(run.split(line)?),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
     })
 }

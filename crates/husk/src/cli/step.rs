@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 use husk_plan::Stage;
 
 use super::run::{AFTER, Run, RunLine};
+use crate::failure::{COMMAND_FAILED, Failure};
 
 /// `husk step run` as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +41,17 @@ const STOPS: [Stage; 6] =
     [Stage::Namespaces, Stage::Root, Stage::Mounts, Stage::Pivot, Stage::Identity, Stage::Confine];
 
 impl StepLine {
-    pub(super) fn split(self, line: &[OsString]) -> StepRun {
+    pub(super) fn split(self, line: &[OsString]) -> Result<StepRun, Failure> {
+        let run = self.run.split(line);
+        if run.options.as_shell {
+            return Err(Failure {
+                doing: "reading the command line".to_owned(),
+                problem: "--as-shell: a script has no stages to stop after".to_owned(),
+                hints: vec!["`husk run --as-shell` prints it".to_owned()],
+                status: COMMAND_FAILED,
+            });
+        }
         let until = self.until.and_then(|name| STOPS.into_iter().find(|stage| stage.name() == name));
-        StepRun { run: self.run.split(line), until }
+        Ok(StepRun { run, until })
     }
 }

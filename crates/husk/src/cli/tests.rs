@@ -176,6 +176,7 @@ fn refusals() {
         &["explain", "run", "--format", "sh", "--timing"],
         &["explain", "rnu"],
         &["step", "run", "--until", "lunch"],
+        &["step", "run", "--as-shell"],
         &["rnu"],
         &["--nope"],
         &["rootfs", "new"],

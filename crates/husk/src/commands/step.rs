@@ -31,6 +31,9 @@ pub(crate) fn run(step: &StepRun) -> Result<ExitCode, Failure> {
     let config = configure(&step.run)?;
     with_plan(&step.run, &config, Root::Built, |plan, _| {
         let plan = plan.clone().with_pauses();
+        if step.run.options.explain {
+            output::plan(&plan);
+        }
         let mut until = step.until;
         let mut ask = |pause: Pause| {
             if until.is_some_and(|stage| pause.stage < stage) {
