@@ -24,6 +24,7 @@ mod outside;
 mod place;
 mod running;
 mod skip;
+mod terminal;
 
 pub use caller::Caller;
 pub use command::Command;
@@ -33,3 +34,4 @@ pub use place::Place;
 pub use running::Running;
 pub use rustix::process::Signal;
 pub use skip::{is_root, note_skip};
+pub use terminal::Terminal;

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::{Result, workspace};
 
 /// Rounds that are run and thrown away, while caches fill.
 const WARM_UP: usize = 5;
+/// How long the machine rests after each run. The kernel takes a network namespace apart when its last process is long gone,
+/// and whoever came next would pay for it.
+const REST: Duration = Duration::from_millis(5);
 /// What runs inside.
 const COMMAND: &str = "/bin/true";
 /// The contestant that ratios refer to.
@@ -65,10 +69,10 @@ impl Contestant {
 
 /// What one contestant's runs came to, in milliseconds.
 #[derive(Debug, PartialEq)]
-struct Figures {
-    min: f64,
-    p50: f64,
-    p90: f64,
+pub(crate) struct Figures {
+    pub(crate) min: f64,
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
 }
 
 /// The verb: an error only if a contestant could not run.
@@ -119,7 +123,7 @@ fn parse(args: &[String]) -> Result<Options> {
     Ok(options)
 }
 
-fn husk() -> Result<PathBuf> {
+pub(crate) fn husk() -> Result<PathBuf> {
     let programs = workspace::build_release()?;
     programs.into_iter().find(|program| program.ends_with("husk")).ok_or_else(|| "cargo built no husk".into())
 }
@@ -133,17 +137,17 @@ fn compile_floor() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn busybox_root(husk: &Path, scratch: &Path) -> Result<PathBuf> {
+pub(crate) fn busybox_root(husk: &Path, scratch: &Path) -> Result<PathBuf> {
     let root = scratch.join("root");
     run_command(Command::new(husk).args(["rootfs", "new"]).arg(&root).stdout(Stdio::null()))?;
     Ok(root)
 }
 
 /// A directory that goes away with its owner.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("husk-bench-{}", process::id()));
         fs::create_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         Ok(Self(directory))
@@ -207,6 +211,7 @@ fn measure(contestants: &[Contestant], runs: usize) -> Result<Vec<Figures>> {
     for round in 0..WARM_UP + runs {
         for (contestant, times) in contestants.iter().zip(&mut times) {
             let time = time(contestant)?;
+            thread::sleep(REST);
             if round >= WARM_UP {
                 times.push(time);
             }
@@ -224,7 +229,7 @@ fn time(contestant: &Contestant) -> Result<Duration> {
     if status.success() { Ok(time) } else { Err(format!("{}: {status}", shown(&command)).into()) }
 }
 
-fn figures(mut times: Vec<Duration>) -> Figures {
+pub(crate) fn figures(mut times: Vec<Duration>) -> Figures {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
     Figures { min: at(0), p50: at(50), p90: at(90) }
@@ -232,7 +237,7 @@ fn figures(mut times: Vec<Duration>) -> Figures {
 
 fn machine(user: Option<u32>) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpus = thread::available_parallelism().map_or(0, usize::from);
     let user = if runs_as_root(user) { "root" } else { "an ordinary user" };
     format!("Linux {}, {cpus} CPUs, as {user}", kernel.trim_end())
 }

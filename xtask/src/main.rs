@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod crowd;
 mod edges;
 mod lint;
 mod process;
@@ -57,6 +58,11 @@ const VERBS: &[Verb] = &[
         name: "bench",
         help: "husk beside unshare, bubblewrap and bare C [--runs N] [--json] [--root DIR] [--user ID]",
         run: bench::run,
+    },
+    Verb {
+        name: "crowd",
+        help: "how long husk see takes among many containers [--containers N] [--runs N]",
+        run: crowd::run,
     },
 ];
 

@@ -67,6 +67,7 @@ calls! {
     Symlinkat = "symlinkat",
     TerminalControl = "ioctl(TIOCSCTTY)",
     TerminalPeer = "ioctl(TIOCGPTPEER)",
+    TerminalSettings = "ioctl(TCSETS2)",
     TerminalSize = "ioctl(TIOCSWINSZ)",
     TerminalUnlock = "ioctl(TIOCSPTLCK)",
     Umount2 = "umount2",

@@ -17,7 +17,7 @@ use rustix::io::{Errno, read, write};
 use rustix::mount::MountAttrFlags;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 use rustix::process::{
-    DumpableBehavior, Rlimit, Signal, chdir, set_dumpable_behavior, set_parent_process_death_signal,
+    DumpableBehavior, Rlimit, Signal, fchdir, set_dumpable_behavior, set_parent_process_death_signal,
     setrlimit, setsid, umask,
 };
 use rustix::system::sethostname;
@@ -299,9 +299,13 @@ fn write_sysctl(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Faul
 }
 
 /// A working directory outside the root, such as one reached through a descriptor that leaked, would be a way out of
-/// the container (CVE-2024-21626): the kernel then names it `(unreachable)`, and not with a slash.
+/// the container (CVE-2024-21626), and one of husk's own may lead beneath a mask: so no link of /proc is followed. Were it
+/// outside nevertheless, the kernel would name it `(unreachable)`, and not with a slash.
 fn change_directory(path: &CStr) -> Result<(), Fault> {
-    chdir(path).at(Call::Chdir)?;
+    let root =
+        open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)?;
+    let directory = beneath::open(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)?;
+    fchdir(directory).at(Call::Fchdir)?;
     let mut buffer = [0u8; 4097];
     if getcwd(&mut buffer).at(Call::Getcwd)?.starts_with(b"/") {
         Ok(())

@@ -9,8 +9,10 @@ use rustix::io::{Errno, IoSlice};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin, stdout};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
 
 use crate::beneath;
 use crate::call::{At, Call, Fault};
@@ -24,12 +26,27 @@ pub(crate) fn open(world: &mut World<'_>, size: Option<Winsize>) -> Result<(), F
     // By the master's descriptor, not by a path in /dev/pts that the container's tree could redirect.
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = ioctl_tiocgptpeer(&master, flags).at(Call::TerminalPeer)?;
+    take_settings(slave.as_fd())?;
     if let Some(size) = size {
         tcsetwinsize(&slave, size).at(Call::TerminalSize)?;
     }
     send(world.link(), Message::Terminal, Some(&master)).at(Call::Sendmsg)?;
     world.set_terminal(slave);
     Ok(())
+}
+
+/// Gives the container's terminal the settings of the caller's. The child does it and not husk, which could come after the
+/// command has made its own.
+fn take_settings(slave: BorrowedFd<'_>) -> Result<(), Fault> {
+    let Ok(mut settings) = tcgetattr(stdin()) else { return Ok(()) };
+    if tcgetattr(stdout()).is_err() {
+        // The caller's terminal goes on editing and echoing; twice would be once too often. The signals of its keys come to
+        // husk, which types them here.
+        settings.local_modes -= LocalModes::ECHO;
+        settings.input_modes -= InputModes::ICRNL;
+        settings.output_modes -= OutputModes::OPOST;
+    }
+    tcsetattr(slave, OptionalActions::Now, &settings).at(Call::TerminalSettings)
 }
 
 /// Carries out [`crate::Step::ControllingTerminal`].

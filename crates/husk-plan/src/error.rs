@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use husk_spec::Origin;
 use rustix::io::Errno;
 
+use crate::explain;
+
 /// Why no plan can be made. Nothing has been touched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -13,7 +15,7 @@ pub enum PlanError {
     #[error("no such root: {}", .0.display())]
     NoSuchRoot(PathBuf),
     /// The root cannot be looked into.
-    #[error("cannot open the root {}: {}", .path.display(), describe(.errno))]
+    #[error("cannot open the root {}: {}", .path.display(), explain::errno(*.errno))]
     UnreadableRoot {
         /// The root.
         path: PathBuf,
@@ -102,7 +104,7 @@ pub enum PlanError {
         text: String,
     },
     /// The host could not be looked at.
-    #[error("cannot read {path}: {}", describe(.errno))]
+    #[error("cannot read {path}: {}", explain::errno(*.errno))]
     Probe {
         /// What was read.
         path: &'static str,
@@ -113,12 +115,6 @@ pub enum PlanError {
 
 fn kind(directory: bool) -> &'static str {
     if directory { "directory" } else { "file" }
-}
-
-/// An errno in the C library's words.
-pub(crate) fn describe(errno: &Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl PlanError {
@@ -134,6 +130,9 @@ impl PlanError {
             }
             Self::UnreadableRoot { errno: Errno::ACCESS, .. } => {
                 "the directory and all those above it must be readable for you".to_owned()
+            }
+            Self::NoSuchSource { source_path, .. } if source_path.starts_with("/dev") => {
+                "`ls /dev` shows which devices there are".to_owned()
             }
             Self::NoSuchSource { source_path, .. } => {
                 format!("make it first: mkdir -p {}", source_path.display())

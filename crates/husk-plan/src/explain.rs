@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use husk_init::{Filesystem, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
+use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use crate::plan::{Action, Actor, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::shell;
 
 /// A plan in words, stage by stage, each step with its line in the shell.
@@ -480,20 +481,17 @@ pub fn namespace(kind: NamespaceKind) -> &'static str {
 }
 
 fn new_namespaces(flags: UnshareFlags) -> Vec<&'static str> {
-    [
-        (UnshareFlags::NEWUSER, NamespaceKind::User),
-        (UnshareFlags::NEWNS, NamespaceKind::Mount),
-        (UnshareFlags::NEWPID, NamespaceKind::Pid),
-        (UnshareFlags::NEWNET, NamespaceKind::Network),
-        (UnshareFlags::NEWIPC, NamespaceKind::Ipc),
-        (UnshareFlags::NEWUTS, NamespaceKind::Uts),
-        (UnshareFlags::NEWCGROUP, NamespaceKind::Cgroup),
-        (UnshareFlags::NEWTIME, NamespaceKind::Time),
-    ]
-    .into_iter()
-    .filter(|(flag, _)| flags.contains(*flag))
-    .map(|(_, kind)| namespace(kind))
-    .collect()
+    CLONE_FLAGS
+        .into_iter()
+        .filter(|(_, flag)| flags.contains(*flag))
+        .map(|(kind, _)| namespace(kind))
+        .collect()
+}
+
+/// An errno in the C library's words: `No such file or directory`.
+pub fn errno(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// `a`, `a and b`, `a, b and c`.

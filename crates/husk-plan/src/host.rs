@@ -10,8 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use husk_spec::{Config, IdMapping, Mount, UserNamespace};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, stat, statfs};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
+};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -33,6 +36,8 @@ pub struct Host {
     pub uid_map: Vec<IdMapping>,
     /// As `uid_map`, for groups.
     pub gid_map: Vec<IdMapping>,
+    /// Whether `setgroups(2)` is denied in husk's own user namespace, and so in all below it.
+    pub setgroups_denied: bool,
     /// The kernel's version, major and minor.
     pub kernel: (u32, u32),
     /// The ids that `subuid(5)` gives: to husk's user, or for a privileged husk to anybody.
@@ -105,6 +110,9 @@ pub enum Found {
 /// Helpers are taken from here and not from PATH, which the caller's environment sets.
 const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
 
+/// 9p's own type (`linux/magic.h`).
+const V9FS_MAGIC: u64 = 0x0102_1997;
+
 /// No honest `passwd` or `group` is larger.
 const ACCOUNTS_MAX: u64 = 1 << 20;
 
@@ -120,9 +128,11 @@ impl Host {
             privileged: is_privileged(),
             uid_map: id_map("/proc/self/uid_map")?,
             gid_map: id_map("/proc/self/gid_map")?,
+            setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
             ..Self::default()
         };
+        host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         if let UserNamespace::Join(path) = &config.namespaces.user.value {
             host.joined = joined_user(path);
         }
@@ -142,8 +152,7 @@ impl Host {
         let mut host = Self::probe(&Config { root: None, ..config.clone() })?;
         host.root_mode = 0o755;
         if let Some(root) = &config.root {
-            let file_system =
-                root.path.value.ancestors().find_map(|path| statfs(path).ok()).map_or(0, |s| s.f_type as u64);
+            let file_system = root.path.value.ancestors().find_map(file_system).unwrap_or_default();
             host.file_systems.insert(root.path.value.clone(), file_system);
         }
         host.in_root = targets(config).map(|target| (target.clone(), Found::Directory)).collect();
@@ -181,7 +190,7 @@ impl Host {
             Mount::Filesystem(_) => None,
         });
         for source in binds {
-            self.file_systems.insert(source.clone(), statfs(source).map_or(0, |s| s.f_type as u64));
+            self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
             self.sources.insert(source.clone(), on_host(source));
         }
         for device in &config.devices {
@@ -202,8 +211,7 @@ impl Host {
             return Err(PlanError::EmptyRoot(path.to_owned()));
         }
         self.root_mode = fstat(&root).map_err(unreadable)?.st_mode & 0o7777;
-        let file_system = fstatfs(&root).map_err(unreadable)?.f_type as u64;
-        self.file_systems.insert(path.to_owned(), file_system);
+        self.file_systems.insert(path.to_owned(), file_system(path).unwrap_or_default());
         for target in targets(config) {
             self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
         }
@@ -225,6 +233,14 @@ fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
 fn is_privileged() -> bool {
     let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID;
     geteuid().is_root() && capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
+/// Whether capabilities are good for mounts too: root of a nested user namespace may be in a mount namespace that is not that
+/// one's, as after `unshare --user` without `--mount`. A detached copy shows it, and is gone at once.
+fn may_mount() -> bool {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    // Nothing but EPERM says so: EINVAL comes of mounts below that are locked.
+    !matches!(open_tree(CWD, "/", flags), Err(Errno::PERM))
 }
 
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
@@ -297,11 +313,37 @@ fn on_host(path: &Path) -> Found {
     stat(path).map_or(Found::Nothing, |stat| found(&stat))
 }
 
+/// How often a path is looked up again.
+const TRIES: usize = 128;
+
+/// The type of the file system at `path`. 9p passes on that of the file system which its server has (`v9fs_statfs`), so what is
+/// on no device of this machine is looked up by name.
+fn file_system(path: &Path) -> Option<u64> {
+    let claimed = statfs(path).ok()?.f_type as u64;
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+    let is_9p = || mount_type(&read_text("/proc/self/mountinfo"), stat.stx_mnt_id) == Some("9p".to_owned());
+    Some(if stat.stx_dev_major == 0 && is_9p() { V9FS_MAGIC } else { claimed })
+}
+
+/// The name of the file system of mount `id` (proc_pid_mountinfo(5): the first field, and the one after the lone hyphen).
+fn mount_type(mountinfo: &str, id: u64) -> Option<String> {
+    let id = id.to_string();
+    let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(&id))?;
+    line.split(" - ").nth(1)?.split(' ').next().map(str::to_owned)
+}
+
 /// Opens a path beneath a root that may be hostile.
 fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    // EAGAIN: something was mounted or renamed, anywhere on the host, while a `..` was looked up.
+    for _ in 1..TRIES {
+        match openat2(root, &path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) => {}
+            result => return result,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 fn in_root(root: BorrowedFd<'_>, path: &Path) -> Found {
@@ -353,6 +395,15 @@ mod tests {
             "anna:100000:65536\nbert:165536:65536\n1000:300000:10\nanna:x:1\nanna:4294967295:2\nanna:5:0\n";
         assert_eq!(subordinate_ids(text, |o| o == "anna" || o == "1000"), [(100_000, 65536), (300_000, 10)]);
         assert_eq!(subordinate_ids(text, |_| true).len(), 3);
+    }
+
+    #[test]
+    fn a_mounts_file_system_is_found_by_its_id() {
+        let text = "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+                    2 27 0:30 /a /mnt/x\\040- rw shared:1 - 9p share rw,cache=mmap\n";
+        assert_eq!(mount_type(text, 2).as_deref(), Some("9p"));
+        assert_eq!(mount_type(text, 22).as_deref(), Some("proc"));
+        assert_eq!(mount_type(text, 3), None);
     }
 
     #[test]

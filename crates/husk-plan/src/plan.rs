@@ -7,6 +7,18 @@ use husk_init::Step;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
+/// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
+pub(crate) const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
+    (NamespaceKind::User, UnshareFlags::NEWUSER),
+    (NamespaceKind::Mount, UnshareFlags::NEWNS),
+    (NamespaceKind::Pid, UnshareFlags::NEWPID),
+    (NamespaceKind::Network, UnshareFlags::NEWNET),
+    (NamespaceKind::Ipc, UnshareFlags::NEWIPC),
+    (NamespaceKind::Uts, UnshareFlags::NEWUTS),
+    (NamespaceKind::Cgroup, UnshareFlags::NEWCGROUP),
+    (NamespaceKind::Time, UnshareFlags::NEWTIME),
+];
+
 /// Everything that will be done to start a container, in order.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
@@ -43,14 +55,16 @@ impl<'a> Plan<'a> {
 
     /// The child's program, and for each of its steps the number of the planned one.
     pub fn program(&self) -> (Vec<Step<'a>>, Vec<usize>) {
-        self.steps
-            .iter()
-            .enumerate()
-            .filter_map(|(number, planned)| match planned.action {
-                Action::Child(step) => Some((step, number)),
-                Action::Host(_) => None,
-            })
-            .unzip()
+        // Room for all at once: what is touched before the clone is copied by it.
+        let mut steps = Vec::with_capacity(self.steps.len());
+        let mut numbers = Vec::with_capacity(self.steps.len());
+        for (number, planned) in self.steps.iter().enumerate() {
+            if let Action::Child(step) = planned.action {
+                steps.push(step);
+                numbers.push(number);
+            }
+        }
+        (steps, numbers)
     }
 }
 

@@ -66,6 +66,17 @@ impl UserPlan<'_> {
         matches!(self.kind, UserKind::New { .. })
     }
 
+    /// How the container could have more ids.
+    pub(crate) fn cure(&self) -> &'static str {
+        match &self.kind {
+            UserKind::New { claim: None, .. } => CURE,
+            UserKind::New { claim: Some(_), .. } | UserKind::Host => {
+                "take an id that it has; --userns=host has all ids of the host, and less protection"
+            }
+            UserKind::Join(_) => "take an id that the joined user namespace has",
+        }
+    }
+
     pub(crate) fn is_host(&self) -> bool {
         matches!(self.kind, UserKind::Host)
     }
@@ -130,7 +141,7 @@ fn new<'a>(
     UserPlan {
         kind: UserKind::New { maps, claim, origin },
         starts_as_root: claim.is_none() && is_zero(uids, host.uid) && is_zero(gids, host.gid),
-        setgroups: !matches!(maps, IdMaps::Written { deny_setgroups: true, .. }),
+        setgroups: !host.setgroups_denied && !matches!(maps, IdMaps::Written { deny_setgroups: true, .. }),
         uids: inside(uids),
         gids: inside(gids),
         shift,
@@ -234,4 +245,4 @@ fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<Note>) -> Result<
 }
 
 /// How an ordinary user gets a whole range of ids.
-pub(crate) const CURE: &str = "to have 65536 more, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
+const CURE: &str = "to have 65536 more, as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";

@@ -17,7 +17,7 @@ pub enum Error {
     #[error(transparent)]
     Step(Box<StepError>),
     /// The command cannot be executed.
-    #[error("cannot execute the command: {0}")]
+    #[error(transparent)]
     Exec(ExecProblem),
     /// A program that helps to map ids failed.
     #[error("cannot {doing}: {helper} failed: {said}")]
@@ -66,7 +66,7 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}: {}", self.doing, self.call, describe(self.errno))?;
+        write!(f, "cannot {}: {}: {}", self.doing, self.call, explain::errno(self.errno))?;
         if !self.kernel.is_empty() {
             write!(f, " ({})", self.kernel)?;
         }
@@ -75,12 +75,6 @@ impl fmt::Display for StepError {
 }
 
 impl std::error::Error for StepError {}
-
-/// An errno in the C library's words.
-pub(crate) fn describe(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
 
 impl Error {
     /// The error of step number `index` (from 0) of `plan`.

@@ -25,6 +25,21 @@ const SWITCHES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The calls of the child's that root of a new user namespace may always do, unless something else forbids it.
+const NEEDS_CAPABILITY: &[&str] = &[
+    "fsopen",
+    "ioctl(SIOCSIFFLAGS)",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "setgroups",
+    "sethostname",
+    "setns",
+    "setresgid",
+    "setresuid",
+    "unshare",
+];
+
 fn switched_off() -> Option<&'static str> {
     SWITCHES.iter().find_map(|(file, refusing, cure)| {
         let value = std::fs::read_to_string(file).ok()?;
@@ -35,14 +50,15 @@ fn switched_off() -> Option<&'static str> {
 /// What to do about `call` having failed with `errno` in a step that does `action`.
 pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<String> {
     let hint = match (action, call, errno) {
-        (Action::Host(HostStep::Clone { .. }), _, Errno::PERM | Errno::NOSPC | Errno::USERS) => {
+        (Action::Host(HostStep::Clone { .. }), _, Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS) => {
             switched_off().unwrap_or(
                 "new namespaces are refused here; inside another container, that one must allow them (for Docker: \
                  --security-opt seccomp=unconfined, or --privileged)",
             )
         }
         (Action::Host(HostStep::Clone { .. }), _, Errno::NOSYS) => {
-            "clone3 is hidden by a seccomp filter, as in containers of an old Docker: update the outer engine"
+            "a seccomp filter hides clone3, as inside another container: that one must allow it (for Docker: --security-opt \
+             seccomp=unconfined, or --privileged)"
         }
         (Action::Host(HostStep::Clone { .. }), _, Errno::AGAIN | Errno::NOMEM) => {
             "no process could be made: look at `ulimit -u`, the pids limit of the cgroup and at free memory"
@@ -70,9 +86,13 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Child(Step::Mount { filesystem, .. }), "fsmount" | "fsconfig", Errno::PERM)
             if filesystem.kind == c"proc" || filesystem.kind == c"sysfs" =>
         {
-            "parts of /proc or /sys are hidden from husk itself by mounts on top of them, as in another container, and \
-             the kernel then allows no fresh one; show them (for Docker: --security-opt systempaths=unconfined), or share: \
-             --share pid, --share net"
+            "parts of the /proc or /sys that husk sees are hidden under other mounts, as in a container, and then the kernel \
+             allows no new one: unmount those (for Docker: --security-opt systempaths=unconfined), or use --share pid, \
+             --share net"
+        }
+        (Action::Child(Step::Sysctl { .. }), "openat2", Errno::XDEV) => {
+            "something is mounted on top of /proc/sys, as in another container: unmount it (for Docker: --security-opt \
+             systempaths=unconfined)"
         }
         (Action::Child(Step::OpenProc), _, _) => "husk needs the host's /proc: mount -t proc proc /proc",
         (Action::Child(Step::PivotRoot), _, Errno::INVAL) => {
@@ -83,6 +103,9 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         }
         (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), _, Errno::ACCESS) => {
             "the root is not yours to write to and has no such mount point: use --ephemeral, or make it as its owner"
+        }
+        (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), "openat2", Errno::NOENT) => {
+            "a part of this path is a symbolic link that leads to nothing in the root: make there what it points at"
         }
         (Action::Child(Step::Rlimit { .. }), _, Errno::PERM) => {
             "a hard limit can only be raised with CAP_SYS_RESOURCE: ask for no more than `ulimit -H` shows"
@@ -95,9 +118,8 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
             "the kernel refuses this root as the lower layer of an overlay: its file system cannot be one, or there are mounts \
              below it that you may not leave out; run without --ephemeral, or use another root"
         }
-        (Action::Child(_), "mount_setattr" | "fsopen" | "open_tree" | "move_mount", Errno::ACCESS | Errno::PERM) => {
-            switched_off()?
-        }
+        // AppArmor lets the namespace be made, and then denies every capability in it.
+        (Action::Child(_), call, Errno::ACCESS | Errno::PERM) if NEEDS_CAPABILITY.contains(&call) => switched_off()?,
         (_, _, Errno::MFILE | Errno::NFILE) => "too many open files: look at `ulimit -n`",
         _ => return None,
     };

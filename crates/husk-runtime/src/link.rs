@@ -57,12 +57,13 @@ impl Link {
         let mut bytes = [0; Message::MAX];
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received =
-            recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC);
-        let length = match received {
-            Ok(message) => message.bytes,
-            Err(Errno::CONNRESET) => 0,
-            Err(errno) => return Err(errno),
+        let mut receive =
+            || recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC);
+        // A child that ends with a message of ours unread resets the link. The kernel says so once, and only then gives out what
+        // the child said before (unix(7), ECONNRESET).
+        let length = match receive() {
+            Err(Errno::CONNRESET) => receive()?.bytes,
+            received => received?.bytes,
         };
         if length == 0 {
             return Ok(Heard::End);
@@ -83,5 +84,25 @@ impl Link {
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use husk_init::Call;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_heard_also_if_the_child_ended_without_listening() {
+        let (ours, childs) = Link::pair().expect("a link");
+        let failure = Failure::new(7, Call::MountSetattr, Errno::ACCESS);
+        let mut bytes = [0; Message::MAX];
+        let length = Message::Failure(failure).encode(&mut bytes);
+        send(&childs, &bytes[..length], SendFlags::empty()).expect("a message");
+        ours.release().expect("a message");
+        drop(childs);
+        assert!(matches!(ours.hear(), Ok(Heard::Failure(heard, None)) if heard == failure));
+        assert!(matches!(ours.hear(), Ok(Heard::End)));
     }
 }

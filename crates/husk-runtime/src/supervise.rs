@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
-use husk_plan::Plan;
+use husk_plan::{Action, Plan, PlannedStep};
 use husk_sys::{SignalSet, default_disposition, read_signals, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,6 +22,9 @@ use crate::why_exec::{self, ExecProblem};
 
 /// How often a terminal that nobody inside holds open is looked at again.
 const HUNG_UP: Duration = Duration::from_millis(100);
+
+/// How many chunks of output a container can leave in its terminal at most.
+const OUTPUT_LEFT: usize = 64;
 
 /// The signals that are passed on to the container, blocked and read from a descriptor.
 #[derive(Debug)]
@@ -70,6 +73,9 @@ struct Attended<'p> {
     /// Until the container has a terminal, what one needs.
     host: Option<HostTerminal>,
     relay: Option<Relay>,
+    /// Whether husk's small PID 1 is the first process: no signal is lost on it, though while it waits for one the kernel shows
+    /// it as neither blocking nor handling any.
+    init: bool,
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
     stopwatch: &'p Stopwatch,
@@ -85,8 +91,10 @@ pub(crate) fn stay<'p>(
     stopwatch: &'p Stopwatch,
     pauses: Option<Pauses<'p>>,
 ) -> Result<u8, Error> {
+    let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
+    let init = plan.steps.iter().any(is_init);
     let mut attended =
-        Attended { plan, container, host: Some(host), relay: None, ended_by: None, stopwatch, pauses };
+        Attended { plan, container, host: Some(host), relay: None, init, ended_by: None, stopwatch, pauses };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -126,6 +134,8 @@ impl Attended<'_> {
                 self.end_if_lost(signal);
             }
         }
+        // The terminal hangs up: what writes to it learns that, as from a pipe without a reader.
+        self.relay.take_if(|relay| relay.is_over());
         Ok(events.ended)
     }
 
@@ -234,7 +244,11 @@ impl Attended<'_> {
                 return Ok(());
             }
             if relay.type_signal(signal) {
+                let in_front = relay.foreground() == Some(self.container.pid);
                 relay.pass_input();
+                if in_front {
+                    self.end_if_lost(signal);
+                }
                 return Ok(());
             }
         }
@@ -247,7 +261,7 @@ impl Attended<'_> {
 
     /// Does what `signal` would have done to the command, had the kernel not dropped it.
     fn end_if_lost(&mut self, signal: Signal) {
-        if is_lost_on(self.container.pid, signal) {
+        if !self.init && is_lost_on(self.container.pid, signal) {
             self.ended_by = Some(signal);
             let _ = pidfd_send_signal(&self.container.pidfd, Signal::KILL);
         }
@@ -255,7 +269,12 @@ impl Attended<'_> {
 
     fn finish(mut self) -> Result<u8, Error> {
         if let Some(relay) = &mut self.relay {
-            while relay.pass_output() {}
+            // More than a terminal holds back is by somebody who outlives the container, with --share pid.
+            for _ in 0..OUTPUT_LEFT {
+                if !relay.pass_output() {
+                    break;
+                }
+            }
         }
         let status = self.container.wait().map_err(Error::Supervise)?;
         Ok(self.ended_by.map_or(status, |signal| 128 + signal.as_raw() as u8))

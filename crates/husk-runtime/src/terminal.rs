@@ -8,8 +8,8 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, isatty, tcgetattr,
-    tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr, tcsetwinsize,
 };
 
 /// Control-C, Control-D and Control-\, as line disciplines have them unless told otherwise.
@@ -83,29 +83,21 @@ pub(crate) struct Relay {
     master: OwnedFd,
     /// What was typed and has not fitted into the container's terminal yet.
     typed: Vec<u8>,
+    /// Whether what was typed last is a part of a line.
+    in_line: bool,
     input_open: bool,
     output_open: bool,
 }
 
 impl Relay {
-    /// Takes the master side of the container's terminal, whose settings become those of the person's.
+    /// Takes the master side of the container's terminal, which has the settings of the person's already.
     ///
     /// # Errors
-    /// Those of `tcsetattr(3)` and `fcntl(2)`.
+    /// Those of `fcntl(2)`.
     pub(crate) fn new(host: HostTerminal, master: OwnedFd) -> Result<Self, Errno> {
-        if let Some(settings) = &host.settings {
-            let mut settings = settings.clone();
-            if !host.interactive {
-                // The person's terminal goes on editing, echoing and sending signals; twice would be once too often.
-                settings.local_modes -= LocalModes::ECHO | LocalModes::ISIG;
-                settings.input_modes -= InputModes::ICRNL;
-                settings.output_modes -= OutputModes::OPOST;
-            }
-            tcsetattr(&master, OptionalActions::Now, &settings)?;
-        }
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         let input_open = host.stdio.contains(&Stdio::Input);
-        Ok(Self { host, master, typed: Vec::new(), input_open, output_open: true })
+        Ok(Self { host, master, typed: Vec::new(), in_line: false, input_open, output_open: true })
     }
 
     /// From now on keys go to the container as they are typed.
@@ -128,6 +120,11 @@ impl Relay {
     /// Whether something waits to be written to the container's side.
     pub(crate) fn has_typed(&self) -> bool {
         !self.typed.is_empty()
+    }
+
+    /// Whether nobody reads the container's output any more.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.output_open
     }
 
     /// Gives the container's terminal the size of the person's.
@@ -156,9 +153,14 @@ impl Relay {
         match read(stdin(), &mut buffer) {
             Ok(0) => {
                 self.input_open = false;
-                self.typed.push(END_OF_FILE);
+                // In a line the first only passes the line on (termios(3), VEOF).
+                let keys = if self.in_line { 2 } else { 1 };
+                self.typed.resize(before + keys, END_OF_FILE);
             }
-            Ok(length) => self.typed.extend_from_slice(&buffer[..length]),
+            Ok(length) => {
+                self.typed.extend_from_slice(&buffer[..length]);
+                self.in_line = buffer[length - 1] != b'\n';
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.input_open = false,
         }

@@ -173,6 +173,9 @@ pub fn is_empty(root: BorrowedFd<'_>) -> bool {
 /// anywhere.
 const BENEATH: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
+/// How often a path is looked up again.
+const TRIES: usize = 128;
+
 struct Diagnosis<'a> {
     root: BorrowedFd<'a>,
     cwd: &'a [u8],
@@ -297,7 +300,14 @@ impl Diagnosis<'_> {
     fn resolve(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         // A path inside, joined to a path inside: what it means is for openat2 to find out, below the root.
         let inside = if path.starts_with(b"/") { path.to_vec() } else { [self.cwd, b"/", path].concat() };
-        fs::openat2(self.root, inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), BENEATH)
+        // EAGAIN: something was mounted or renamed, anywhere on the host, while a `..` was looked up.
+        for _ in 1..TRIES {
+            match fs::openat2(self.root, &inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), BENEATH) {
+                Err(Errno::AGAIN) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
     }
 }
 
@@ -327,6 +337,23 @@ impl fmt::Display for Shown<'_> {
 
 fn shown(path: &Path) -> Shown<'_> {
     Shown(path.as_os_str())
+}
+
+/// A path out of a hostile root, to be typed into a shell: backquotes would execute it.
+struct Typed<'a>(&'a Path);
+
+impl fmt::Display for Typed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.0.to_string_lossy();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+".contains(&b);
+        if path.starts_with('-') || path.escape_debug().to_string() != path {
+            f.write_str("FILE")
+        } else if path.bytes().all(plain) {
+            f.write_str(&path)
+        } else {
+            write!(f, "'{path}'")
+        }
+    }
 }
 
 impl fmt::Display for ExecProblem {
@@ -423,6 +450,9 @@ impl ExecProblem {
         use ExecProblem as P;
         Some(match self {
             P::EmptyRoot => "fill it: husk rootfs new DIR".into(),
+            P::NotFound { command, has_shell: false } if command == Path::new("/bin/sh") => {
+                "name a command that is there, or make a root with husk rootfs new DIR".into()
+            }
             P::NotFound { has_shell: false, .. } => {
                 "there is no /bin/sh in it either: name a command that is, or make a root with husk rootfs new DIR".into()
             }
@@ -430,7 +460,7 @@ impl ExecProblem {
             P::NotADirectory { .. } | P::LinkLoop { .. } | P::NotAFile { .. } | P::IsDirectory { .. } => {
                 "name a program".into()
             }
-            P::NotExecutable { command, .. } => format!("in the root: chmod +x {}", shown(command)),
+            P::NotExecutable { command, .. } => format!("in the root: chmod +x {}", Typed(command)),
             P::Denied { .. } => "run it as another user (--user), or change its mode".into(),
             P::NoexecMount { .. } => "put it elsewhere, or mount that file system with exec".into(),
             P::OtherMachine { .. } => {
@@ -438,7 +468,7 @@ impl ExecProblem {
             }
             P::BrokenElf { .. } | P::EmptyFile { .. } => "copy the file again: it may have been cut short".into(),
             P::UnknownFormat { command, text: true } => {
-                format!("give it a first line such as #!/bin/sh, or run it as: /bin/sh {}", shown(command))
+                format!("give it a first line such as #!/bin/sh, or run it as: /bin/sh {}", Typed(command))
             }
             P::UnknownFormat { text: false, .. } => return None,
             P::MissingLoader { loader, .. } => {
@@ -449,7 +479,7 @@ impl ExecProblem {
                 )
             }
             P::MissingInterpreter { .. } => "install it in the root, or change the first line".into(),
-            P::CarriageReturn { command, .. } => format!("in the root: sed -i 's/\\r$//' {}", shown(command)),
+            P::CarriageReturn { command, .. } => format!("in the root: sed -i 's/\\r$//' {}", Typed(command)),
             P::TooManyInterpreters { .. } => "name a program, not a script, after #!".into(),
             P::Interpreter { problem, .. } => return problem.hint(),
             P::Busy { .. } => "wait until whoever writes it has closed it".into(),
@@ -471,6 +501,16 @@ mod tests {
     fn names_from_a_hostile_root_are_shown_harmlessly() {
         let problem = ExecProblem::EmptyFile { command: "/a\u{1b}[2J\u{202e}é".into() };
         assert_eq!(problem.to_string(), "cannot run `/a\\u{1b}[2J\\u{202e}é`: the file is empty");
+    }
+
+    #[test]
+    fn a_name_from_a_hostile_root_can_be_pasted_into_a_shell() {
+        let typed = |path: &str| Typed(Path::new(path)).to_string();
+        assert_eq!(typed("/usr/bin/a-b.sh"), "/usr/bin/a-b.sh");
+        assert_eq!(typed("/a b$(reboot)`reboot`"), "'/a b$(reboot)`reboot`'");
+        for odd in ["-rf", "/it's", "/a\nb", "/a\\"] {
+            assert_eq!(typed(odd), "FILE");
+        }
     }
 
     #[test]

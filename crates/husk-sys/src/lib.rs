@@ -11,6 +11,7 @@ mod allocation;
 mod clone;
 mod exec;
 mod mount;
+mod namespace;
 mod net;
 mod shared;
 mod signal;
@@ -20,7 +21,8 @@ pub use clone::{Clone, Cloned, clone3, exit};
 pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, getcwd, unshare,
 };
-pub use mount::{MountChange, Propagation, mount_setattr};
+pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
+pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
 pub use net::interface_up;
 pub use shared::{SharedNumbers, now};
 pub use signal::{

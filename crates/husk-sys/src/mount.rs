@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `mount_setattr(2)`.
+//! `mount_setattr(2)` and `statmount(2)`.
 
 use core::ffi::CStr;
-use core::mem::size_of;
-use linux_raw_sys::general::{AT_EMPTY_PATH, AT_RECURSIVE, mount_attr};
+use core::mem::{offset_of, size_of};
+use linux_raw_sys::general::{
+    AT_EMPTY_PATH, AT_RECURSIVE, STATMOUNT_FS_TYPE, STATMOUNT_MNT_POINT, STATMOUNT_MNT_ROOT,
+    STATMOUNT_SB_BASIC, STATMOUNT_SB_SOURCE, mnt_id_req, mount_attr, statmount as statmount_raw,
+};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io;
 use rustix::mount::MountAttrFlags;
@@ -94,4 +97,69 @@ pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, change: &MountChange<'_>)
     }
     .map_err(errno)?;
     Ok(())
+}
+
+/// What [`statmount`] tells of a mount. Paths are as the top of the mount's namespace sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountStatus<'b> {
+    /// Major and minor number of the file system's device.
+    pub device: (u32, u32),
+    /// The type of the file system.
+    pub fs_type: &'b [u8],
+    /// The directory of the file system that is mounted.
+    pub root: &'b [u8],
+    /// Where it is mounted.
+    pub point: &'b [u8],
+    /// What was mounted; empty on kernels that do not tell it here.
+    pub source: &'b [u8],
+}
+
+/// Looks up the mount with the unique id `mount` in the mount namespace `namespace` ([`crate::mount_namespace_id`]) or, if
+/// that is 0, in the caller's (`statmount(2)`, Linux 6.8; other namespaces: 6.11).
+///
+/// # Errors
+/// `ENOENT` if there is none; `EPERM` if the caller may not look; `ENOSYS`; `EOVERFLOW` if `buffer` is too small.
+pub fn statmount(mount: u64, namespace: u64, buffer: &mut [u8]) -> io::Result<MountStatus<'_>> {
+    let request = mnt_id_req {
+        size: size_of::<mnt_id_req>() as u32,
+        spare: 0,
+        mnt_id: mount,
+        param: u64::from(
+            STATMOUNT_SB_BASIC
+                | STATMOUNT_MNT_ROOT
+                | STATMOUNT_MNT_POINT
+                | STATMOUNT_FS_TYPE
+                | STATMOUNT_SB_SOURCE,
+        ),
+        mnt_ns_id: namespace,
+    };
+    buffer.fill(0);
+    // SAFETY: `request` is a mnt_id_req of the size in it; the kernel writes at most the length given into `buffer`.
+    unsafe { syscall!(Sysno::statmount, &raw const request, buffer.as_mut_ptr(), buffer.len(), 0) }
+        .map_err(errno)?;
+    Ok(read_status(buffer))
+}
+
+/// Reads what the kernel has written; a field that it does not fill is 0, and then the string is empty.
+fn read_status(buffer: &[u8]) -> MountStatus<'_> {
+    let number = |offset: usize| {
+        let bytes = buffer.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_ne_bytes)
+    };
+    let mask = number(offset_of!(statmount_raw, mask));
+    let string = |bit: u32, offset: usize| -> &[u8] {
+        let start = offset_of!(statmount_raw, str_) + number(offset) as usize;
+        let rest = if mask & bit == 0 { &[] } else { buffer.get(start..).unwrap_or_default() };
+        rest.split(|byte| *byte == 0).next().unwrap_or_default()
+    };
+    MountStatus {
+        device: (
+            number(offset_of!(statmount_raw, sb_dev_major)),
+            number(offset_of!(statmount_raw, sb_dev_minor)),
+        ),
+        fs_type: string(STATMOUNT_FS_TYPE, offset_of!(statmount_raw, fs_type)),
+        root: string(STATMOUNT_MNT_ROOT, offset_of!(statmount_raw, mnt_root)),
+        point: string(STATMOUNT_MNT_POINT, offset_of!(statmount_raw, mnt_point)),
+        source: string(STATMOUNT_SB_SOURCE, offset_of!(statmount_raw, sb_source)),
+    }
 }

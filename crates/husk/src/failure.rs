@@ -9,6 +9,9 @@ pub(crate) const RUN_FAILED: u8 = 125;
 /// The exit status of every other command that fails.
 pub(crate) const COMMAND_FAILED: u8 = 1;
 
+/// The exit status of `husk diff` if it fails, as in diff(1): 1 says that there is a difference.
+pub(crate) const DIFF_FAILED: u8 = 2;
+
 /// A failure in words, printed once, by [`crate::output`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk, the people's program: runs a command in a container, and shows how.
 //!
-//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `output` the only place that prints.
+//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `view` how it looks, `output` the only place that
+//! prints.
 #![forbid(unsafe_code)]
 
 mod caller;
@@ -12,6 +13,7 @@ mod failure;
 mod lower;
 mod names;
 mod output;
+mod view;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Ok(cli::Request::ExplainRun(explain)) => finish(commands::run::explain(&explain)),
         Ok(cli::Request::StepRun(step)) => finish(commands::step::run(&step)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
+        Ok(cli::Request::See(see)) => finish(commands::see::see(&see)),
+        Ok(cli::Request::Diff(diff)) => finish(commands::diff::diff(&diff)),
         Err(failure) => output::failure(&failure),
     }
 }

@@ -34,6 +34,40 @@ pub(crate) fn line(line: &str) -> ExitCode {
     text(&StyledStr::from(format!("{line}\n")))
 }
 
+/// Prints a view that was drawn for this [`Screen`].
+pub(crate) fn view(view: &str) -> ExitCode {
+    text(&StyledStr::from(view.to_owned()))
+}
+
+/// What standard output is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Screen {
+    /// Whether colours are wanted.
+    pub(crate) colour: bool,
+    /// Columns and rows, if it is a terminal.
+    pub(crate) size: Option<(usize, usize)>,
+}
+
+impl Screen {
+    pub(crate) fn of_stdout() -> Self {
+        let size =
+            io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
+        // A serial line says 0 by 0, which is not known.
+        let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+        Self { colour: colour(&io::stdout()), size: size.filter(|(columns, rows)| *columns > 0 && *rows > 0) }
+    }
+}
+
+/// Draws over what was drawn before, as far as it fits the screen. `false` if nobody can see it any more.
+pub(crate) fn redraw(view: &str, rows: usize) -> bool {
+    let mut drawing = String::from("\x1b[H");
+    for line in view.lines().take(rows.saturating_sub(1)) {
+        drawing.extend([line, "\x1b[K\n"]);
+    }
+    drawing.push_str("\x1b[J");
+    io::stdout().write_all(drawing.as_bytes()).and_then(|()| io::stdout().flush()).is_ok()
+}
+
 /// Prints `failure` on standard error and gives the exit status that it leads to.
 pub(crate) fn failure(failure: &Failure) -> ExitCode {
     let (red, yellow, off) =

@@ -7,7 +7,7 @@ use rustix::thread::UnshareFlags;
 
 use super::Compiler;
 use crate::PlanError;
-use crate::plan::{Action, HostStep, PlannedStep, Stage};
+use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, Stage};
 use crate::user_namespace::UserKind;
 
 impl<'a> Compiler<'a, '_> {
@@ -40,17 +40,7 @@ impl<'a> Compiler<'a, '_> {
     /// The step that makes the child, with every new namespace at once but a time namespace with offsets, which have to be
     /// set before anything is in it.
     pub(super) fn clone_step(&self) -> PlannedStep<'a> {
-        let flags = [
-            (NamespaceKind::User, UnshareFlags::NEWUSER),
-            (NamespaceKind::Mount, UnshareFlags::NEWNS),
-            (NamespaceKind::Pid, UnshareFlags::NEWPID),
-            (NamespaceKind::Network, UnshareFlags::NEWNET),
-            (NamespaceKind::Ipc, UnshareFlags::NEWIPC),
-            (NamespaceKind::Uts, UnshareFlags::NEWUTS),
-            (NamespaceKind::Cgroup, UnshareFlags::NEWCGROUP),
-            (NamespaceKind::Time, UnshareFlags::NEWTIME),
-        ];
-        let namespaces = flags
+        let namespaces = CLONE_FLAGS
             .into_iter()
             .filter(|(kind, _)| self.is_new(*kind))
             .filter(|(kind, _)| *kind != NamespaceKind::Time || !self.has_time_offsets())

@@ -14,7 +14,7 @@ use super::Compiler;
 use crate::PlanError;
 use crate::accounts::{self, Account};
 use crate::plan::{HostStep, IdMaps, Stage};
-use crate::user_namespace::{CURE, UserKind};
+use crate::user_namespace::UserKind;
 
 /// Where a command is looked for if its environment has no PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -111,7 +111,7 @@ impl<'a> Compiler<'a, '_> {
                     .collect::<Vec<_>>()
                     .join(" and "),
             },
-            hint: CURE.to_owned(),
+            hint: self.user.cure().to_owned(),
         };
         if !self.user.has_uid(account.uid) {
             return Err(unmapped("user", account.uid, &self.user.uids));

@@ -10,7 +10,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::Grade;
 use super::quote::{quote, quote_all};
-use crate::plan::{Action, Claim, HostStep, IdMaps, Plan, Stage};
+use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, Stage};
 
 /// Where in the script a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -635,18 +635,9 @@ fn long_option(kind: NamespaceKind) -> &'static str {
 }
 
 fn options(namespaces: UnshareFlags) -> Vec<String> {
-    [
-        (UnshareFlags::NEWUSER, NamespaceKind::User),
-        (UnshareFlags::NEWNS, NamespaceKind::Mount),
-        (UnshareFlags::NEWPID, NamespaceKind::Pid),
-        (UnshareFlags::NEWNET, NamespaceKind::Network),
-        (UnshareFlags::NEWIPC, NamespaceKind::Ipc),
-        (UnshareFlags::NEWUTS, NamespaceKind::Uts),
-        (UnshareFlags::NEWCGROUP, NamespaceKind::Cgroup),
-        (UnshareFlags::NEWTIME, NamespaceKind::Time),
-    ]
-    .into_iter()
-    .filter(|(flag, _)| namespaces.contains(*flag))
-    .map(|(_, kind)| format!("--{}", long_option(kind)))
-    .collect()
+    CLONE_FLAGS
+        .into_iter()
+        .filter(|(_, flag)| namespaces.contains(*flag))
+        .map(|(kind, _)| format!("--{}", long_option(kind)))
+        .collect()
 }

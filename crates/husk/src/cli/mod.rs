@@ -5,11 +5,12 @@ mod explain;
 mod refusal;
 mod rootfs;
 mod run;
+mod see;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
@@ -18,17 +19,17 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 pub(crate) use explain::{ExplainRun, Format};
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
+pub(crate) use see::{Diff, See};
 pub(crate) use step::StepRun;
 
-use crate::failure::Failure;
+use crate::failure::{COMMAND_FAILED, DIFF_FAILED, Failure, RUN_FAILED};
 use explain::ExplainLine;
 use run::RunLine;
 use step::StepLine;
 
 const ABOUT: &str = "\
-husk runs a command in a container: an ordinary Linux process that sees a root
-file system, processes, users, a host name and a network of its own. There is
-no daemon, no image and nothing to set up; root is not needed.";
+husk runs a command in a container: a Linux process that sees files, processes,
+users, a host name and a network of its own. It needs no daemon and no root.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +65,10 @@ enum Command {
     Step(Step),
     /// Build a root file system
     Rootfs(Rootfs),
+    /// Show the containers on this machine, whoever made them
+    See(See),
+    /// Show what differs between two containers, processes or the host
+    Diff(Diff),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +124,10 @@ pub(crate) enum Request {
     StepRun(StepRun),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
+    /// `husk see`.
+    See(See),
+    /// `husk diff`.
+    Diff(Diff),
 }
 
 /// Reads a command line, of which the first word is husk's own name.
@@ -148,10 +157,16 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)?),
         Command::Step(Step { command: Stepped::Run(run) }) => Request::StepRun(run.split(line)?),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
+        Command::See(see) => Request::See(see),
+        Command::Diff(diff) => Request::Diff(diff),
     })
 }
 
-/// Whether this line is one of `husk run`, whose failures have an exit status of their own.
-fn is_run(line: &[OsString]) -> bool {
-    line.get(1).is_some_and(|word| word == OsStr::new("run"))
+/// The exit status of a line that cannot be understood: some commands keep 1 for something else.
+fn refusal_status(line: &[OsString]) -> u8 {
+    match line.get(1).and_then(|word| word.to_str()) {
+        Some("run") => RUN_FAILED,
+        Some("diff") => DIFF_FAILED,
+        _ => COMMAND_FAILED,
+    }
 }

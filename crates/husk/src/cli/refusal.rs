@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::is_run;
-use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
+use super::refusal_status;
+use crate::failure::Failure;
 
 /// Options of other container programs that people will type, why husk does not take them, and what to do instead.
 const FOREIGN: &[(&[&str], &str, &str)] = &[
@@ -58,7 +58,7 @@ pub(super) fn failure_of(error: &clap::Error, line: &[OsString]) -> Failure {
         doing: "reading the command line".to_owned(),
         problem,
         hints: vec![hint.unwrap_or(help)],
-        status: if is_run(line) { RUN_FAILED } else { COMMAND_FAILED },
+        status: refusal_status(line),
     }
 }
 
@@ -123,6 +123,8 @@ fn command_of(line: &[OsString]) -> String {
         Some("explain") => &["explain", "run"],
         Some("step") => &["step", "run"],
         Some("rootfs") => &["rootfs", "new"],
+        Some("see") => &["see"],
+        Some("diff") => &["diff"],
         _ => &[],
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();

@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 
+use std::ffi::OsStr;
+
 use super::*;
 
 fn words(line: &[&str]) -> Vec<OsString> {
@@ -146,6 +148,8 @@ fn the_help_of_every_command() {
         &["step", "run"],
         &["rootfs"],
         &["rootfs", "new"],
+        &["see"],
+        &["diff"],
     ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
@@ -184,6 +188,10 @@ fn refusals() {
         &["rootfs", "new", "a", "--from", "image"],
         &["rootfs", "new", "a", "--minimal", "--from", "host"],
         &["rootfs", "new", "a", "--from", "busybox", "--add", "vim"],
+        &["see", "--nope"],
+        &["see", "--json", "--watch"],
+        &["diff", "host"],
+        &["diff", "a", "b", "c"],
     ];
     let all: Vec<String> = lines
         .iter()

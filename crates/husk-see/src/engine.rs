@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who made a container, as far as that can be known from outside.
+//!
+//! In this order: the process that it was started by, which is on the host; its cgroup, which an engine chose; the first
+//! process's own name, which proves nothing, since whoever is inside can choose it.
+
+use crate::cgroup::Cgroup;
+use crate::process::Process;
+use crate::text::Text;
+
+/// A program that makes containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// husk.
+    Husk,
+    /// Docker.
+    Docker,
+    /// Podman, Buildah.
+    Podman,
+    /// containerd, with another client than Docker.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Kubernetes, by whichever of them.
+    Kubernetes,
+    /// `bwrap`.
+    Bubblewrap,
+    /// Flatpak.
+    Flatpak,
+    /// `systemd-nspawn`.
+    Nspawn,
+    /// A service of systemd's with a sandbox.
+    Systemd,
+    /// LXC, Incus, LXD.
+    Lxc,
+    /// Firejail.
+    Firejail,
+    /// The sandbox of Chrome, Chromium and what is made from them.
+    Chrome,
+    /// The sandbox of Firefox.
+    Firefox,
+    /// `unshare`.
+    Unshare,
+    /// Not known.
+    Unknown,
+}
+
+impl Engine {
+    /// As it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Husk => "husk",
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Kubernetes => "kubernetes",
+            Self::Bubblewrap => "bwrap",
+            Self::Flatpak => "flatpak",
+            Self::Nspawn => "nspawn",
+            Self::Systemd => "systemd",
+            Self::Lxc => "lxc",
+            Self::Firejail => "firejail",
+            Self::Chrome => "chrome",
+            Self::Firefox => "firefox",
+            Self::Unshare => "unshare",
+            Self::Unknown => "?",
+        }
+    }
+}
+
+/// Who made a container, and what it is called there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The engine.
+    pub engine: Engine,
+    /// The engine's id of the container.
+    pub id: Option<Text>,
+    /// The engine's name of it.
+    pub name: Option<Text>,
+}
+
+impl Maker {
+    const UNKNOWN: Self = Self { engine: Engine::Unknown, id: None, name: None };
+
+    fn new(engine: Engine) -> Self {
+        Self { engine, ..Self::UNKNOWN }
+    }
+}
+
+/// Who made the container with this first process.
+pub(crate) fn recognise(first: &Process, outside: &[&Process], cgroups: &[Cgroup]) -> Maker {
+    let by_cgroup = cgroups.iter().find_map(|cgroup| by_cgroup(&cgroup.path, first));
+    let by_maker = outside.iter().find_map(|process| by_process(process));
+    let Some(maker) = by_maker else {
+        return by_cgroup.or_else(|| by_own_name(first)).unwrap_or(Maker::UNKNOWN);
+    };
+    match by_cgroup {
+        // bwrap is only the hand of Flatpak.
+        Some(known) if known.engine == Engine::Flatpak => known,
+        Some(known) if maker.id.is_none() && known.engine == maker.engine => {
+            Maker { name: maker.name.or(known.name), ..known }
+        }
+        _ => maker,
+    }
+}
+
+fn by_process(process: &Process) -> Option<Maker> {
+    let program = process.program();
+    let words = &process.command;
+    let value = |names: &[&str]| names.iter().find_map(|name| option(words, name));
+    let with = |engine, id, name| Some(Maker { engine, id, name });
+    match &*program.unicode() {
+        "husk" if words.get(1).is_some_and(|word| word.is("run")) => {
+            with(Engine::Husk, None, value(&["--name"]))
+        }
+        "bwrap" => Some(Maker::new(Engine::Bubblewrap)),
+        "unshare" => Some(Maker::new(Engine::Unshare)),
+        "conmon" => {
+            let is_crio = words.iter().any(|word| word.unicode().contains("crio"));
+            let engine = if is_crio { Engine::CriO } else { Engine::Podman };
+            with(engine, value(&["-c", "--cid"]), value(&["-n", "--name"]))
+        }
+        program if program.starts_with("containerd-shim") => {
+            let engine = match value(&["-namespace", "--namespace"]) {
+                Some(namespace) if namespace.is("moby") => Engine::Docker,
+                Some(namespace) if namespace.is("k8s.io") => Engine::Kubernetes,
+                _ => Engine::Containerd,
+            };
+            with(engine, value(&["-id", "--id"]), None)
+        }
+        "systemd-nspawn" => with(Engine::Nspawn, None, value(&["-M", "--machine"])),
+        "lxc-start" | "lxc-execute" => with(Engine::Lxc, None, value(&["-n", "--name"])),
+        "firejail" => with(Engine::Firejail, None, value(&["--name"])),
+        _ if process.name.is("[lxc monitor]") => Some(Maker::new(Engine::Lxc)),
+        _ => None,
+    }
+}
+
+/// The value of an option: the word after it, or what follows its `=`.
+fn option(words: &[Text], name: &str) -> Option<Text> {
+    let mut words = words.iter().skip(1).take_while(|word| !word.is("--"));
+    words
+        .by_ref()
+        .find_map(|word| {
+            let rest = word.bytes().strip_prefix(name.as_bytes())?;
+            match rest {
+                [] => Some(None),
+                [b'=', value @ ..] => Some(Some(Text::from(value))),
+                _ => None,
+            }
+        })?
+        .or_else(|| words.next().cloned())
+        .filter(|value| !value.is_empty())
+}
+
+fn by_cgroup(path: &Text, first: &Process) -> Option<Maker> {
+    let path = path.unicode();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let named = |engine, name: &str| Some(Maker { engine, id: None, name: Some(name.into()) });
+    let numbered = |engine, id: &str| Some(Maker { engine, id: Some(id.into()), name: None });
+    let is_kubernetes = parts.iter().any(|part| part.starts_with("kubepods"));
+    for (index, part) in parts.iter().enumerate().rev() {
+        let scope = part.strip_suffix(".scope").unwrap_or(part);
+        let (prefix, id) = scope.rsplit_once('-').unwrap_or(("", scope));
+        let above = index.checked_sub(1).map_or("", |above| parts[above]);
+        match prefix {
+            "docker" if is_id(id) => return numbered(Engine::Docker, id),
+            "libpod" if is_id(id) => return numbered(Engine::Podman, id),
+            "crio" if is_id(id) => return numbered(Engine::CriO, id),
+            _ if is_id(id) && is_kubernetes => return numbered(Engine::Kubernetes, id),
+            "cri-containerd" if is_id(id) => return numbered(Engine::Containerd, id),
+            _ if is_id(part) && above == "docker" => return numbered(Engine::Docker, part),
+            _ => {}
+        }
+        if let Some(name) = part.strip_prefix("lxc.payload.") {
+            return named(Engine::Lxc, name);
+        }
+        if let Some(app) = scope.strip_prefix("app-flatpak-") {
+            return named(Engine::Flatpak, app.rsplit_once('-').map_or(app, |(app, _)| app));
+        }
+        if let Some(machine) = part.strip_prefix("systemd-nspawn@") {
+            return named(Engine::Nspawn, machine.strip_suffix(".service").unwrap_or(machine));
+        }
+    }
+    let service = parts.last().and_then(|part| part.strip_suffix(".service"));
+    service.filter(|_| first.parent == 1).and_then(|service| named(Engine::Systemd, service))
+}
+
+/// 64 hexadecimal digits.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn by_own_name(first: &Process) -> Option<Maker> {
+    let program = first.program();
+    let engine = match &*program.unicode() {
+        "bwrap" => Engine::Bubblewrap,
+        "unshare" => Engine::Unshare,
+        "chrome" | "chromium" | "msedge" | "brave" | "electron" | "opera" | "vivaldi-bin" => Engine::Chrome,
+        _ if first.command.iter().any(|word| word.bytes().starts_with(b"--type=zygote")) => Engine::Chrome,
+        "firefox" | "firefox-esr" | "firefox-bin" => Engine::Firefox,
+        _ => return None,
+    };
+    Some(Maker::new(engine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn process(command: &[&str]) -> Process {
+        let command = command.iter().map(|word| Text::from(*word)).collect();
+        Process { pid: 5, parent: 1, command, ..Process::default() }
+    }
+
+    fn made(outside: &[&str], path: &str) -> (Engine, Option<String>, Option<String>) {
+        let (first, outside) = (process(&["/bin/sh"]), process(outside));
+        let cgroup = Cgroup { controllers: Text::default(), path: path.into() };
+        let Maker { engine, id, name } = recognise(&first, &[&outside], &[cgroup]);
+        let text = |text: Option<Text>| text.map(|text| text.to_string());
+        (engine, text(id), text(name))
+    }
+
+    #[test]
+    fn the_process_that_started_it_tells() {
+        let id = || Some(ID.to_owned());
+        let name = |name: &str| Some(name.to_owned());
+        let shim = ["/usr/bin/containerd-shim-runc-v2", "-namespace", "moby", "-id", ID, "-address", "x"];
+        assert_eq!(made(&shim, "/"), (Engine::Docker, id(), None));
+        let conmon = ["/usr/bin/conmon", "--api-version", "1", "-c", ID, "-u", ID, "-n", "web"];
+        assert_eq!(made(&conmon, "/"), (Engine::Podman, id(), name("web")));
+        assert_eq!(made(&["/x/husk", "run", "--name=box", "root"], "/"), (Engine::Husk, None, name("box")));
+        assert_eq!(made(&["/x/husk", "run", "root", "--", "--name", "x"], "/"), (Engine::Husk, None, None));
+        assert_eq!(made(&["husk", "see"], "/"), (Engine::Unknown, None, None));
+        assert_eq!(made(&["unshare", "--pid", "--fork"], "/"), (Engine::Unshare, None, None));
+        assert_eq!(made(&["systemd-nspawn", "-M", "m1"], "/"), (Engine::Nspawn, None, name("m1")));
+    }
+
+    #[test]
+    fn the_cgroup_tells() {
+        let by = |path: String| made(&["sh"], &path);
+        let id = || Some(ID.to_owned());
+        let name = |name: &str| Some(name.to_owned());
+        assert_eq!(by(format!("/system.slice/docker-{ID}.scope")), (Engine::Docker, id(), None));
+        assert_eq!(by(format!("/docker/{ID}")), (Engine::Docker, id(), None));
+        assert_eq!(by(format!("/machine.slice/libpod-{ID}.scope/container")), (Engine::Podman, id(), None));
+        let pod = format!("/kubepods.slice/kubepods-burstable.slice/cri-containerd-{ID}.scope");
+        assert_eq!(by(pod), (Engine::Kubernetes, id(), None));
+        assert_eq!(by("/lxc.payload.web/init.scope".into()), (Engine::Lxc, None, name("web")));
+        let flatpak = "/user.slice/app.slice/app-flatpak-org.gimp.GIMP-4711.scope";
+        assert_eq!(by(flatpak.into()), (Engine::Flatpak, None, name("org.gimp.GIMP")));
+        assert_eq!(made(&["bwrap"], flatpak), (Engine::Flatpak, None, name("org.gimp.GIMP")));
+        assert_eq!(by("/system.slice/chrony.service".into()), (Engine::Systemd, None, name("chrony")));
+        assert_eq!(by(format!("/user.slice/{ID}")), (Engine::Unknown, None, None));
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Questions to a namespace's descriptor, as `/proc/PID/ns/*` opens it (`ioctl_nsfs(2)`). None of them enters it.
+
+use linux_raw_sys::ioctl::{NS_GET_OWNER_UID, NS_GET_PARENT, NS_GET_USERNS};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::io;
+use syscalls::{Sysno, syscall};
+
+use crate::errno;
+
+/// The user namespace that owns `namespace` (`NS_GET_USERNS`, Linux 4.9); close-on-exec.
+///
+/// # Errors
+/// `EPERM` if it is not the caller's or one below.
+pub fn owning_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    related(namespace, NS_GET_USERNS)
+}
+
+/// The namespace that the pid or user namespace `namespace` was made in (`NS_GET_PARENT`, Linux 4.9); close-on-exec.
+///
+/// # Errors
+/// `EPERM` if it is not the caller's or one below; `EINVAL` for a kind that does not nest.
+pub fn parent_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    related(namespace, NS_GET_PARENT)
+}
+
+fn related(namespace: BorrowedFd<'_>, request: u32) -> io::Result<OwnedFd> {
+    // SAFETY: these requests take no argument and make a new descriptor.
+    let fd = unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), request) }.map_err(errno)?;
+    // SAFETY: the kernel has made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The user that made the user namespace `namespace`, as the caller's user namespace numbers users
+/// (`NS_GET_OWNER_UID`, Linux 4.11).
+///
+/// # Errors
+/// `EINVAL` for any other kind of namespace.
+pub fn owner_of_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut uid = 0u32;
+    // SAFETY: the kernel writes one uid_t, and `uid` outlives the call.
+    unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid) }
+        .map_err(errno)?;
+    Ok(uid)
+}
+
+/// The 64-bit id of the mount namespace `namespace`, as [`crate::statmount`] takes it (`NS_GET_MNTNS_ID`, Linux 6.11).
+///
+/// # Errors
+/// `EINVAL` for any other kind of namespace; `ENOTTY` before Linux 6.11.
+pub fn mount_namespace_id(namespace: BorrowedFd<'_>) -> io::Result<u64> {
+    const NS_GET_MNTNS_ID: u32 = 0x8008_b705; // _IOR(NSIO, 0x5, __u64): the headers of linux-raw-sys lack it
+    let mut id = 0u64;
+    // SAFETY: the kernel writes one u64, and `id` outlives the call.
+    unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), NS_GET_MNTNS_ID, &raw mut id) }.map_err(errno)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, open, statx};
+    use rustix::io::Errno;
+    use std::os::fd::AsFd;
+
+    fn own(kind: &str) -> OwnedFd {
+        open(std::format!("/proc/self/ns/{kind}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_is_owned_by_a_user_namespace_that_a_user_has_made() {
+        let user = owning_user_namespace(own("uts").as_fd());
+        match user {
+            Ok(user) => {
+                assert_eq!(fstat(&user).unwrap().st_ino, fstat(own("user")).unwrap().st_ino);
+                owner_of_user_namespace(user.as_fd()).unwrap();
+            }
+            // Of the user namespace around a container nothing is told to those inside.
+            Err(errno) => assert_eq!(errno, Errno::PERM),
+        }
+        assert_eq!(owner_of_user_namespace(own("uts").as_fd()), Err(Errno::INVAL));
+        assert_eq!(parent_namespace(own("uts").as_fd()).unwrap_err(), Errno::INVAL);
+    }
+
+    #[test]
+    fn a_mount_is_found_by_its_unique_id() {
+        const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+        let root = statx(CWD, "/proc", AtFlags::empty(), MNT_ID_UNIQUE).unwrap();
+        let (Ok(namespace), true) =
+            (mount_namespace_id(own("mnt").as_fd()), root.stx_mask & MNT_ID_UNIQUE.bits() != 0)
+        else {
+            return; // this kernel is older than 6.11
+        };
+        let mut buffer = [0; 4096];
+        let status = crate::statmount(root.stx_mnt_id, namespace, &mut buffer).unwrap();
+        assert_eq!((status.fs_type, status.point, status.root), (&b"proc"[..], &b"/proc"[..], &b"/"[..]));
+        assert_eq!(status.device, (root.stx_dev_major, root.stx_dev_minor));
+        assert_eq!(crate::statmount(root.stx_mnt_id, namespace, &mut [0; 16]), Err(Errno::OVERFLOW));
+    }
+}
