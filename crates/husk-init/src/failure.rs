@@ -10,6 +10,7 @@ use crate::Call;
 pub(crate) const LOG: usize = 200;
 const HEADER: usize = 9;
 const TERMINAL: u8 = b'T';
+const PAUSED: u8 = b'P';
 const FAILURE: u8 = b'F';
 
 /// A step that failed.
@@ -59,6 +60,8 @@ impl Failure {
 pub enum Message {
     /// The master side of the container's terminal comes with it.
     Terminal,
+    /// The child waits to be let go on.
+    Paused,
     /// A step failed. For a failed exec, a descriptor of the container's root comes with it, and the child stays until
     /// the parent closes the link, so that the parent can look into that root for the reason.
     Failure(Failure),
@@ -70,9 +73,12 @@ impl Message {
 
     /// Writes the message into `buffer` and returns its length.
     pub fn encode(&self, buffer: &mut [u8; Self::MAX]) -> usize {
-        let Self::Failure(failure) = self else {
-            buffer[0] = TERMINAL;
-            return 1;
+        let failure = match self {
+            Self::Failure(failure) => failure,
+            Self::Terminal | Self::Paused => {
+                buffer[0] = if *self == Self::Terminal { TERMINAL } else { PAUSED };
+                return 1;
+            }
         };
         buffer[0] = FAILURE;
         buffer[1..3].copy_from_slice(&failure.step.to_ne_bytes());
@@ -88,6 +94,7 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [TERMINAL] => Some(Self::Terminal),
+            [PAUSED] => Some(Self::Paused),
             [FAILURE, s0, s1, call, candidate, e0, e1, e2, e3, ref log @ ..] => {
                 let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
                 let errno = (1..4096).contains(&errno).then(|| Errno::from_raw_os_error(errno))?;
@@ -108,7 +115,7 @@ mod tests {
     fn messages_survive_the_link() {
         let mut failure = Failure::new(513, Call::Write, Errno::PERM).with_log(&[b'x'; 300]);
         failure.candidate = 3;
-        for message in [Message::Terminal, Message::Failure(failure)] {
+        for message in [Message::Terminal, Message::Paused, Message::Failure(failure)] {
             let mut buffer = [0; Message::MAX];
             let length = message.encode(&mut buffer);
             assert_eq!(Message::decode(&buffer[..length]), Some(message));

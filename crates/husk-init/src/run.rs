@@ -3,9 +3,10 @@
 
 use core::convert::Infallible;
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
     MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, mount_setattr, set_signal_mask, unshare,
+    getcwd, interface_up, mount_setattr, now, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -41,6 +42,8 @@ pub struct Program<'a> {
     pub link: BorrowedFd<'a>,
     /// The parent's end: as long as the child holds it too, the link does not end with the parent.
     pub parent_link: BorrowedFd<'a>,
+    /// Where to write down, for each step, when it was done (nanoseconds of `husk_sys::now`), if anybody wants to know.
+    pub times: Option<&'a [AtomicU64]>,
 }
 
 /// What the steps that are done have left for those that follow.
@@ -147,6 +150,9 @@ fn go_on(mut world: World<'_>, first: usize) -> Infallible {
             let _ = terminal::send(world.link(), Message::Failure(failure), None);
             exit(OWN_FAILURE);
         }
+        if let Some(time) = world.program.times.and_then(|times| times.get(number)) {
+            time.store(now(), Ordering::Relaxed);
+        }
     }
     exit(OWN_FAILURE)
 }
@@ -214,6 +220,10 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::NoNewPrivileges => set_no_new_privs(true).at(Call::Prctl),
         Step::Verify(ref privileges) => identity::verify(privileges),
         Step::ResetSignals => reset_signals(),
+        Step::Pause => {
+            terminal::send(world.link(), Message::Paused, None).at(Call::Sendmsg)?;
+            await_parent(world)
+        }
         Step::CloseDescriptors => close_range(3).at(Call::CloseRange),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),

@@ -185,6 +185,8 @@ pub enum Step<'a> {
     ResetSignals,
     /// Let no descriptor but the three standard ones pass the exec.
     CloseDescriptors,
+    /// Tell the parent, and wait until it lets this process go on: for somebody who wants to look round.
+    Pause,
     /// Become the command.
     Exec(Exec<'a>),
 }

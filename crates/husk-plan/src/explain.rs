@@ -3,34 +3,54 @@
 
 use std::ffi::CStr;
 use std::fmt;
+use std::time::Duration;
 
 use husk_init::{Filesystem, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep};
+use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::shell;
 
-/// A plan in words, stage by stage.
+/// A plan in words, stage by stage, each step with its line in the shell.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation<'p> {
     /// The plan.
     pub plan: &'p Plan<'p>,
     /// Whether to set stages and origins apart by a terminal's escape sequences.
     pub colour: bool,
+    /// What each step cost, if it was carried out.
+    pub costs: Option<&'p [Duration]>,
 }
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bold, dim, off) = if self.colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let mut stage = None;
-        for (number, step) in self.plan.steps.iter().enumerate() {
+        let lines = shell::lines(self.plan);
+        let actings = actings(self.plan);
+        let mut acting = String::new();
+        for (index, step) in self.plan.steps.iter().enumerate() {
             if stage != Some(step.stage) {
                 let gap = if stage.is_some() { "\n" } else { "" };
                 writeln!(f, "{gap}{bold}{}{off}", step.stage.name())?;
                 stage = Some(step.stage);
             }
-            let (number, actor, sentence) = (number + 1, actor(step.actor()), sentence(&step.action));
-            writeln!(f, "{number:4}  {actor:9}  {sentence}  {dim}[{}]{off}", step.origin)?;
+            if acting != actings[index] {
+                acting.clone_from(&actings[index]);
+                writeln!(f, "      {dim}as {acting}{off}")?;
+            }
+            let (number, actor, sentence) = (index + 1, actor(step.actor()), sentence(&step.action));
+            let cost = self.costs.and_then(|costs| costs.get(index)).map_or(String::new(), cost);
+            writeln!(f, "{number:4}  {actor:9}  {cost}{sentence}  {dim}[{}]{off}", step.origin)?;
+            writeln!(f, "                 {dim}{}{off}", shell_line(&lines[index]))?;
+        }
+        if let Some(costs) = self.costs {
+            writeln!(
+                f,
+                "\nHusk's steps and the container's run side by side, so the sum says little; {WAITS}"
+            )?;
+            writeln!(f, "the slowest: {}", slowest(self.plan, costs))?;
         }
         for note in &self.plan.notes {
             writeln!(f, "\nnote: {}", note.what)?;
@@ -39,6 +59,173 @@ impl fmt::Display for Explanation<'_> {
             }
         }
         Ok(())
+    }
+}
+
+const WAITS: &str = "waiting counts where it is done.";
+
+/// The steps that cost most, three at most.
+fn slowest(plan: &Plan<'_>, costs: &[Duration]) -> String {
+    let mut order: Vec<usize> = (0..costs.len().min(plan.steps.len())).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(costs[*index]));
+    let named = |index: &usize| format!("{} ({})", index + 1, cost(&costs[*index]).trim());
+    list(&order.iter().take(3).map(named).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn cost(cost: &Duration) -> String {
+    format!("{:>7.1} µs  ", cost.as_secs_f64() * 1e6)
+}
+
+/// A line in the shell: its grade, what to type, and what to know.
+fn shell_line(line: &shell::Line) -> String {
+    let sign = line.grade.sign();
+    match (line.code.is_empty(), line.remark.is_empty()) {
+        (true, _) => format!("{sign} {}", line.remark),
+        (false, true) => format!("{sign} {}", line.code),
+        (false, false) => format!("{sign} {}  # {}", line.code, line.remark),
+    }
+}
+
+/// A plan as a table in Markdown.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'p> {
+    /// The plan.
+    pub plan: &'p Plan<'p>,
+    /// What each step cost, if it was carried out.
+    pub costs: Option<&'p [Duration]>,
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (title, rule) = if self.costs.is_some() { (" cost |", " ---: |") } else { ("", "") };
+        writeln!(f, "# {}\n", in_cell(&self.plan.name))?;
+        writeln!(f, "| | stage | who | what | from | in the shell |{title}")?;
+        writeln!(f, "| ---: | --- | --- | --- | --- | --- |{rule}")?;
+        for (index, (step, line)) in self.plan.steps.iter().zip(shell::lines(self.plan)).enumerate() {
+            let [sentence, origin, remark] = [describe(step), step.origin.to_string(), line.remark.clone()];
+            let code =
+                if line.code.is_empty() { String::new() } else { format!(" {}", code_cell(&line.code)) };
+            let remark = if remark.is_empty() { remark } else { format!(" {}", in_cell(&remark)) };
+            write!(
+                f,
+                "| {} | {} | {} | {} | {} | {}{code}{remark} |",
+                index + 1,
+                step.stage.name(),
+                actor(step.actor()),
+                in_cell(&sentence),
+                in_cell(&origin),
+                line.grade.sign()
+            )?;
+            match self.costs.and_then(|costs| costs.get(index)) {
+                Some(duration) => writeln!(f, " {} |", cost(duration).trim())?,
+                None => writeln!(f)?,
+            }
+        }
+        self.plan.notes.iter().try_for_each(|note| writeln!(f, "\nNote: {}", in_cell(&note.what)))
+    }
+}
+
+/// Text within a cell: what Markdown would take for its own is escaped, line breaks are made visible.
+fn in_cell(text: &str) -> String {
+    text.chars().fold(String::new(), |mut cell, c| {
+        match c {
+            '|' | '\\' | '`' | '*' | '_' | '<' | '[' => cell.extend(['\\', c]),
+            c if c.is_control() => cell.extend(c.escape_default()),
+            c => cell.push(c),
+        }
+        cell
+    })
+}
+
+/// Code within a cell, between more backticks than it has in a row.
+fn code_cell(code: &str) -> String {
+    let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let space = if longest > 0 { " " } else { "" };
+    format!("{fence}{space}{}{space}{fence}", code.replace('|', "\\|"))
+}
+
+/// Who does each step: which process, which ids, in which namespaces, before which files.
+pub fn actings(plan: &Plan<'_>) -> Vec<String> {
+    let mut acting = Acting::default();
+    plan.steps.iter().map(|step| acting.next(&step.action)).collect()
+}
+
+/// Who does the next step.
+#[derive(Default)]
+struct Acting {
+    namespaces: Vec<&'static str>,
+    joined: Vec<&'static str>,
+    pid: bool,
+    mapped: bool,
+    pivoted: bool,
+    ids: Option<(u32, u32)>,
+}
+
+impl Acting {
+    fn next(&mut self, action: &Action<'_>) -> String {
+        let now = match action {
+            Action::Host(_) if self.joined.is_empty() => "husk, on the host".to_owned(),
+            Action::Host(_) => format!("husk, in the {} namespaces that it entered", list(&self.joined)),
+            Action::Child(_) => self.child(),
+        };
+        match action {
+            Action::Host(HostStep::Join { kind, .. }) => self.joined.push(namespace(*kind)),
+            Action::Host(HostStep::Clone { namespaces }) => {
+                self.namespaces = new_namespaces(*namespaces);
+                self.pid = namespaces.contains(UnshareFlags::NEWPID);
+                self.mapped = !namespaces.contains(UnshareFlags::NEWUSER);
+            }
+            Action::Child(Step::AwaitParent) => self.mapped = true,
+            Action::Child(Step::PivotRoot | Step::Chroot | Step::CurrentRoot) => self.pivoted = true,
+            Action::Child(Step::Gid(gid)) => self.ids = Some((self.ids.map_or(0, |ids| ids.0), *gid)),
+            Action::Child(Step::Uid(uid)) => self.ids = Some((*uid, self.ids.map_or(0, |ids| ids.1))),
+            _ => {}
+        }
+        now
+    }
+
+    fn child(&self) -> String {
+        let process = if self.pid { "PID 1" } else { "the first process" };
+        let who = match (self.mapped, self.ids) {
+            (false, _) => "nobody yet, since no id is mapped,".to_owned(),
+            (true, Some((uid, gid))) if (uid, gid) != (0, 0) => format!("user {uid}, group {gid},"),
+            (true, _) => "root".to_owned(),
+        };
+        let files = if self.pivoted { "the container's files" } else { "the host's files" };
+        match self.namespaces.as_slice() {
+            [] => format!("{process}, {who} before {files}"),
+            some => format!("{process}, {who} in new {} namespaces, before {files}", list(some)),
+        }
+    }
+}
+
+/// What has become true when `stage` of `plan` is over.
+pub fn is_true_after(plan: &Plan<'_>, stage: Stage) -> String {
+    let namespaces = plan.steps.iter().find_map(|step| match step.action {
+        Action::Host(HostStep::Clone { namespaces }) => Some(new_namespaces(namespaces)),
+        _ => None,
+    });
+    match stage {
+        Stage::Prepare => "husk has got hold of what it needs; there is no container yet".to_owned(),
+        Stage::Namespaces => {
+            let own = namespaces.filter(|own| !own.is_empty());
+            let own = own.map_or("no namespaces of its own".to_owned(), |own| format!("new {} namespaces", list(&own)));
+            format!("the container's first process is there, in {own}; it still sees the host's files")
+        }
+        Stage::Root => {
+            "the container's root stands, on top of the host's root, where no path leads yet; /proc and /dev are missing"
+                .to_owned()
+        }
+        Stage::Mounts => {
+            "everything is mounted in the container's root; the process itself still sees the host's files".to_owned()
+        }
+        Stage::Pivot => "the container's root is the root; the host's files are out of reach".to_owned(),
+        Stage::Identity => "the process has the command's user, groups, limits and working directory".to_owned(),
+        Stage::Confine => {
+            "the process has the command's capabilities and can gain none; what comes next is the command".to_owned()
+        }
+        Stage::Exec => "the command runs".to_owned(),
     }
 }
 
@@ -231,6 +418,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::ResetSignals => "give signals their default meaning, and block none".to_owned(),
         Step::CloseDescriptors => "let no open file but standard input, output and error pass on".to_owned(),
+        Step::Pause => "wait until somebody who looks round says go on".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))

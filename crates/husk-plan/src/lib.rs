@@ -12,6 +12,7 @@ mod error;
 pub mod explain;
 mod host;
 mod plan;
+pub mod shell;
 pub mod strace;
 pub mod survey;
 mod user_namespace;

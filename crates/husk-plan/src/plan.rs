@@ -31,6 +31,28 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// The same plan with a pause after each stage but the last. Who looks round in a pause must be able to follow the
+    /// process's links in /proc, so the step that forbids that is left out.
+    #[must_use]
+    pub fn with_pauses(mut self) -> Self {
+        self.steps.retain(|step| !matches!(step.action, Action::Child(Step::BeOpaque)));
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Exec) {
+            let of_stage = |step: &PlannedStep<'_>| step.stage == stage && step.actor() == Actor::Container;
+            if let Some(last) = self.steps.iter().rposition(of_stage) {
+                let origin = Origin::Argument("husk step".to_owned());
+                let pause = PlannedStep { stage, action: Action::Child(Step::Pause), origin };
+                self.steps.insert(last + 1, pause);
+            }
+        }
+        self
+    }
+
+    /// The stages after which the child pauses, in order.
+    pub fn pauses(&self) -> impl Iterator<Item = Stage> {
+        let pauses = self.steps.iter().filter(|step| matches!(step.action, Action::Child(Step::Pause)));
+        pauses.map(|step| step.stage)
+    }
+
     /// The child's program, and for each of its steps the number of the planned one.
     pub fn program(&self) -> (Vec<Step<'a>>, Vec<usize>) {
         // Room for all at once: what is touched before the clone is copied by it.

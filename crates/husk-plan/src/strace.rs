@@ -93,6 +93,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
     match step {
         Step::DieWithParent => vec!["prctl(PR_SET_PDEATHSIG, SIGKILL)".to_owned()],
         Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0)".to_owned()],
+        Step::Pause => {
+            ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0)"].map(str::to_owned).to_vec()
+        }
         Step::TimeNamespace { offsets } => {
             let length = offsets.to_bytes().len();
             vec![

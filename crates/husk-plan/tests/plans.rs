@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use husk_plan::explain::Explanation;
+use husk_plan::shell::Script;
 use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
 use husk_spec::{
     BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given, IdMapping,
@@ -130,7 +131,7 @@ fn helpers() -> MapHelpers {
 fn explained(config: &Config, host: &Host) -> String {
     let arena = Arena::new();
     let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
-    Explanation { plan: &plan, colour: false }.to_string()
+    Explanation { plan: &plan, colour: false, costs: None }.to_string()
 }
 
 #[test]
@@ -212,6 +213,21 @@ fn groups_that_nobody_may_set_keep_no_one_out() {
     assert!(!alone.contains("supplementary groups"), "{alone}");
     let root = explained(&config, &Host { accounts, ..roots_host() });
     assert!(root.contains("set the supplementary groups to 4 "), "{root}");
+}
+
+/// The script for a user with subordinate ids, in whose root a volume and a pivot have to be.
+#[test]
+fn as_a_script() {
+    let range = vec![(100_000, 65_536)];
+    let host = Host {
+        subordinate_uids: range.clone(),
+        subordinate_gids: range,
+        map_helpers: Some(helpers()),
+        ..host()
+    };
+    let arena = Arena::new();
+    let plan = plan(&config(), &host, &arena).unwrap_or_else(|error| panic!("{error}"));
+    insta::assert_snapshot!(Script { plan: &plan, uid: 1000 }.to_string());
 }
 
 #[test]

@@ -14,19 +14,26 @@ mod hint;
 mod id_map;
 pub mod ldcache;
 mod link;
+mod pause;
 pub mod record;
 pub mod rootfs;
 pub mod shebang;
 mod start;
+mod stopwatch;
 mod supervise;
 mod terminal;
 pub mod why;
 pub mod why_exec;
 
 pub use error::{Error, StepError};
+pub use pause::{Next, Pause, take_foreground};
+
+use std::time::Duration;
 
 use husk_plan::Plan;
 use husk_spec::Terminal;
+use pause::Pauses;
+use stopwatch::Stopwatch;
 
 /// How a container's first process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +64,46 @@ impl End {
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
 pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<End, Error> {
+    attend(plan, terminal, &Stopwatch::default(), None)
+}
+
+/// As [`run`], and says what each step of the plan has cost.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_timed(plan: &Plan<'_>, terminal: &Terminal) -> Result<(End, Vec<Duration>), Error> {
+    let stopwatch = Stopwatch::started(plan.steps.len()).map_err(Error::Supervise)?;
+    let end = attend(plan, terminal, &stopwatch, None)?;
+    Ok((end, stopwatch.costs(plan)))
+}
+
+/// As [`run`], for a plan with pauses: at each of them `ask` says how to go on. `None` if it says to stop.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_stepwise(
+    plan: &Plan<'_>,
+    terminal: &Terminal,
+    ask: &mut dyn FnMut(Pause) -> Next,
+) -> Result<Option<End>, Error> {
+    let mut stopped = false;
+    let ask = |pause| {
+        let next = ask(pause);
+        stopped |= next == Next::Stop;
+        next
+    };
+    let end = attend(plan, terminal, &Stopwatch::default(), Some(Pauses::of(plan, ask)))?;
+    Ok((!stopped).then_some(end))
+}
+
+fn attend(
+    plan: &Plan<'_>,
+    terminal: &Terminal,
+    stopwatch: &Stopwatch,
+    pauses: Option<Pauses<'_>>,
+) -> Result<End, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
-    let container = start::start(plan, &terminal)?;
-    supervise::stay(plan, container, terminal, &signals)
+    let container = start::start(plan, &terminal, stopwatch)?;
+    supervise::stay(plan, container, terminal, &signals, stopwatch, pauses)
 }

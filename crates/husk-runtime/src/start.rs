@@ -21,6 +21,7 @@ use crate::claim::{self, Claimed};
 use crate::error::Error;
 use crate::id_map;
 use crate::link::{Heard, Link};
+use crate::stopwatch::Stopwatch;
 use crate::supervise;
 use crate::terminal::HostTerminal;
 
@@ -89,7 +90,11 @@ struct Acquired {
 }
 
 /// Carries out husk's half of `plan`.
-pub(crate) fn start(plan: &Plan<'_>, terminal: &HostTerminal) -> Result<Container, Error> {
+pub(crate) fn start(
+    plan: &Plan<'_>,
+    terminal: &HostTerminal,
+    stopwatch: &Stopwatch,
+) -> Result<Container, Error> {
     let mut acquired = Acquired::default();
     let mut container: Option<Container> = None;
     for (index, planned) in plan.steps.iter().enumerate() {
@@ -98,8 +103,8 @@ pub(crate) fn start(plan: &Plan<'_>, terminal: &HostTerminal) -> Result<Containe
         match container.as_mut() {
             None => match step {
                 HostStep::Clone { namespaces } => {
-                    let (cloned, link) =
-                        clone(plan, *namespaces, &acquired).map_err(|(call, errno)| failed(call, errno))?;
+                    let (cloned, link) = clone(plan, *namespaces, &acquired, stopwatch)
+                        .map_err(|(call, errno)| failed(call, errno))?;
                     container = Some(Container::new(cloned, link, acquired.ids.take()));
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -107,6 +112,7 @@ pub(crate) fn start(plan: &Plan<'_>, terminal: &HostTerminal) -> Result<Containe
             Some(container) => attend(plan, index, step, container, &acquired, terminal)
                 .map_err(|error| last_word(plan, container).unwrap_or(error))?,
         }
+        stopwatch.done(index);
     }
     container.ok_or(Error::Supervise(Errno::INVAL))
 }
@@ -171,14 +177,16 @@ fn clone(
     plan: &Plan<'_>,
     namespaces: UnshareFlags,
     acquired: &Acquired,
+    stopwatch: &Stopwatch,
 ) -> Result<(Cloned, Link), (Call, Errno)> {
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
-    let (steps, _) = plan.program();
+    let (steps, numbers) = plan.program();
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
         link: childs_link.as_fd(),
         parent_link: link.as_fd(),
+        times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
     let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || husk_init::run(&program)).map_err(|errno| (Call::Clone3, errno))?;

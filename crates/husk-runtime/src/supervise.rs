@@ -15,7 +15,9 @@ use rustix::stdio::stdin;
 use crate::End;
 use crate::error::Error;
 use crate::link::Heard;
+use crate::pause::{Next, Pauses};
 use crate::start::Container;
+use crate::stopwatch::Stopwatch;
 use crate::terminal::{HostTerminal, Relay};
 use crate::why_exec::{self, ExecProblem};
 
@@ -87,18 +89,23 @@ struct Attended<'p> {
     init: bool,
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
+    stopwatch: &'p Stopwatch,
+    pauses: Option<Pauses<'p>>,
 }
 
 /// Stays with `container` until it ends; returns how it did.
-pub(crate) fn stay(
-    plan: &Plan<'_>,
+pub(crate) fn stay<'p>(
+    plan: &'p Plan<'p>,
     container: Container,
     host: HostTerminal,
     signals: &Signals,
+    stopwatch: &'p Stopwatch,
+    pauses: Option<Pauses<'p>>,
 ) -> Result<End, Error> {
     let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
     let init = plan.steps.iter().any(is_init);
-    let mut attended = Attended { plan, container, host: Some(host), relay: None, init, ended_by: None };
+    let mut attended =
+        Attended { plan, container, host: Some(host), relay: None, init, ended_by: None, stopwatch, pauses };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -119,7 +126,7 @@ impl Attended<'_> {
     fn attend(&mut self, signals: &Signals) -> Result<bool, Error> {
         let events = self.wait(signals.fd.as_fd()).map_err(Error::Supervise)?;
         if events.link {
-            self.listen()?;
+            self.listen(signals)?;
             return Ok(false); // whatever else happened, the link's word comes first
         }
         if events.signals {
@@ -184,7 +191,7 @@ impl Attended<'_> {
     }
 
     /// Hears what the child has to say.
-    fn listen(&mut self) -> Result<(), Error> {
+    fn listen(&mut self, signals: &Signals) -> Result<(), Error> {
         let Some(link) = &self.container.link else { return Ok(()) };
         match link.hear().map_err(Error::Supervise)? {
             Heard::Terminal(master) => {
@@ -192,8 +199,11 @@ impl Attended<'_> {
                     self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
                 }
             }
+            Heard::Paused => return self.pause(signals),
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {
+                // The exec cannot say itself when it is done.
+                self.stopwatch.done(self.plan.steps.len() - 1);
                 self.container.link = None;
                 if let Some(relay) = &mut self.relay {
                     relay.begin().map_err(Error::Supervise)?;
@@ -201,6 +211,25 @@ impl Attended<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Asks how to go on. Meanwhile husk takes signals as any program does: Ctrl-C ends it, and the container with it.
+    fn pause(&mut self, signals: &Signals) -> Result<(), Error> {
+        let pid = self.container.pid.as_raw_nonzero().get();
+        let Some(pauses) = &mut self.pauses else { return Err(Error::Supervise(Errno::BADMSG)) };
+        let taken = set_signal_mask(signals.before).map_err(Error::Supervise)?;
+        let next = pauses.ask(pid);
+        set_signal_mask(taken).map_err(Error::Supervise)?;
+        match (next, &self.container.link) {
+            (Next::GoOn, Some(link)) => match link.release() {
+                Ok(()) | Err(Errno::PIPE) => Ok(()),
+                Err(errno) => Err(Error::Supervise(errno)),
+            },
+            _ => {
+                self.relay = None;
+                pidfd_send_signal(&self.container.pidfd, Signal::KILL).map_err(Error::Supervise)
+            }
+        }
     }
 
     fn pass_signals(&mut self, signals: &Signals) -> Result<(), Error> {

@@ -69,6 +69,25 @@ impl MountFlags {
         self.clear = (self.clear - set) | clear;
     }
 
+    /// The words by which `mount(8)` sets and clears the same: `nosuid`, `exec`.
+    pub fn options(self) -> Vec<&'static str> {
+        let synonyms = ["readonly", "atime"];
+        let kept = TABLE.iter().filter(|(word, effect)| {
+            !synonyms.contains(word)
+                && match effect {
+                    Effect::Set(attr) => self.set.contains(*attr),
+                    Effect::Clear(attr) => self.clear.contains(*attr) && !self.set.contains(*attr),
+                    Effect::Atime(attr) if attr.is_empty() => {
+                        self.clear.contains(Attr::MOUNT_ATTR__ATIME)
+                            && !self.set.intersects(Attr::MOUNT_ATTR__ATIME)
+                    }
+                    Effect::Atime(attr) => self.set.contains(*attr),
+                    _ => false,
+                }
+        });
+        kept.map(|(word, _)| *word).collect()
+    }
+
     /// The words of the table for what is set: `ro nosuid`.
     pub fn words(self) -> Vec<&'static str> {
         TABLE
@@ -153,6 +172,15 @@ mod tests {
     #[test]
     fn an_access_time_clears_the_others() {
         assert_eq!(parse("noatime").flags.clear, Attr::MOUNT_ATTR__ATIME);
+    }
+
+    #[test]
+    fn the_words_for_mount_set_and_clear_the_same() {
+        for words in ["ro,nosuid", "rw,suid,exec,nodev", "noatime,dev", "relatime", "ro"] {
+            let flags = parse(words).flags;
+            assert_eq!(parse(&flags.options().join(",")).flags, flags, "{words}");
+        }
+        assert_eq!(MountFlags::NONE.options(), Vec::<&str>::new());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod exec;
 mod mount;
 mod namespace;
 mod net;
+mod shared;
 mod signal;
 mod trial;
 
@@ -24,6 +25,7 @@ pub use exec::{
 pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
 pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
 pub use net::interface_up;
+pub use shared::{SharedNumbers, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
     set_signal_mask, signalfd, wait_signal,

@@ -8,6 +8,7 @@
 mod caller;
 mod cli;
 mod commands;
+mod explanation;
 mod failure;
 mod json;
 mod lower;
@@ -43,7 +44,8 @@ fn main() -> ExitCode {
     match cli::parse(&line) {
         Ok(cli::Request::Print(text)) => output::text(&text),
         Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
-        Ok(cli::Request::ExplainRun(run)) => finish(commands::run::explain(&run)),
+        Ok(cli::Request::ExplainRun(explain)) => finish(commands::run::explain(&explain)),
+        Ok(cli::Request::StepRun(step)) => finish(commands::step::run(&step)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
         Ok(cli::Request::See(see)) => finish(commands::see::see(&see)),
         Ok(cli::Request::Diff(diff)) => finish(commands::diff::diff(&diff)),

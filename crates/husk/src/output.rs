@@ -5,12 +5,16 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::StyledStr;
-use husk_plan::explain::Explanation;
+use husk_plan::explain::{Explanation, Table};
+use husk_plan::shell::Script;
 use husk_plan::{Plan, in_words};
 use husk_runtime::why::Story;
 
+use crate::cli::Format;
+use crate::explanation;
 use crate::failure::{COMMAND_FAILED, Failure};
 
 /// Prints what was asked for, such as a help text, on standard output.
@@ -100,16 +104,38 @@ pub(crate) fn note(note: &str) {
     let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());
 }
 
-/// Prints a plan: on standard output if that is what was asked for, on standard error if the command's own output follows.
-pub(crate) fn plan(plan: &Plan<'_>, asked_for: bool) {
-    let colour = if asked_for { colour(&io::stdout()) } else { colour(&io::stderr()) };
-    let text = Explanation { plan, colour }.to_string();
-    // As with `text`: a reader that has gone is no failure, and nothing hangs on the rest.
-    let _ = if asked_for {
-        io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
-    } else {
-        io::stderr().write_all(text.as_bytes())
-    };
+/// Says at a stop what is true now, on standard error, since the command's output is on the other.
+pub(crate) fn stop(stage: &str, is_true: &str, pid: i32) {
+    let (bold, off) = if colour(&io::stderr()) { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let text = format!("{bold}{stage}{off}: {is_true}  [process {pid}]\n");
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Asks a question on the same line as the answer.
+pub(crate) fn question(question: &str) {
+    let _ = io::stderr().write_all(question.as_bytes());
+}
+
+/// Shows a command that husk runs as a person could.
+pub(crate) fn typed(line: &str) {
+    let _ = io::stderr().write_all(format!("$ {line}\n").as_bytes());
+}
+
+/// Prints a plan on standard error, before the output of the command itself.
+pub(crate) fn plan(plan: &Plan<'_>) {
+    let text = Explanation { plan, colour: colour(&io::stderr()), costs: None }.to_string();
+    // Nothing hangs on it.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Prints a plan that was asked for on standard output, with what its steps cost if they were carried out.
+pub(crate) fn explanation(plan: &Plan<'_>, format: Format, uid: u32, costs: Option<&[Duration]>) -> ExitCode {
+    text(&StyledStr::from(match format {
+        Format::Text => Explanation { plan, colour: colour(&io::stdout()), costs }.to_string(),
+        Format::Json => explanation::json(plan, costs),
+        Format::Sh => Script { plan, uid }.to_string(),
+        Format::Md => Table { plan, costs }.to_string(),
+    }))
 }
 
 /// The escape sequences of a terminal, all empty where nobody sees colours.

@@ -2,10 +2,12 @@
 //! What can be typed. Words stay words here: what they mean is [`crate::lower`]'s.
 
 mod doctor;
+mod explain;
 mod refusal;
 mod rootfs;
 mod run;
 mod see;
+mod step;
 #[cfg(test)]
 mod tests;
 mod why;
@@ -17,19 +19,22 @@ use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use doctor::Doctor;
+pub(crate) use explain::{ExplainRun, Format};
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 pub(crate) use see::{Diff, See};
+pub(crate) use step::StepRun;
 pub(crate) use why::Why;
 
 use crate::failure::{COMMAND_FAILED, DIFF_FAILED, Failure, RUN_FAILED};
+use explain::ExplainLine;
 use run::RunLine;
+use step::StepLine;
 use why::WhyLine;
 
 const ABOUT: &str = "\
-husk runs a command in a container: an ordinary Linux process that sees a root
-file system, processes, users, a host name and a network of its own. There is
-no daemon, no image and nothing to set up; root is not needed.";
+husk runs a command in a container: a Linux process that sees files, processes,
+users, a host name and a network of its own. It needs no daemon and no root.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +69,8 @@ enum Command {
     Run(RunLine),
     /// Show each step that a command would take, and take none
     Explain(Explain),
+    /// Run a command stage by stage, with a look round at each stop
+    Step(Step),
     /// Build a root file system
     Rootfs(Rootfs),
     /// Show the containers on this machine, whoever made them
@@ -87,7 +94,21 @@ struct Explain {
 enum Explained {
     /// Show what `husk run` with these arguments would do; needs no privilege
     #[command(override_usage = run::EXPLAIN_USAGE)]
-    Run(RunLine),
+    Run(ExplainLine),
+}
+
+#[derive(Debug, Args)]
+struct Step {
+    #[command(subcommand)]
+    command: Stepped,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+enum Stepped {
+    /// Do what `husk run` with these arguments does, and stop after each stage
+    #[command(override_usage = run::STEP_USAGE)]
+    Run(StepLine),
 }
 
 #[derive(Debug, Args)]
@@ -110,7 +131,9 @@ pub(crate) enum Request {
     /// `husk run`.
     Run(Run),
     /// `husk explain run`.
-    ExplainRun(Run),
+    ExplainRun(ExplainRun),
+    /// `husk step run`.
+    StepRun(StepRun),
     /// `husk rootfs new`.
     RootfsNew(RootfsNew),
     /// `husk see`.
@@ -147,7 +170,8 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     };
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
-        Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)),
+        Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)?),
+        Command::Step(Step { command: Stepped::Run(run) }) => Request::StepRun(run.split(line)?),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
         Command::See(see) => Request::See(see),
         Command::Diff(diff) => Request::Diff(diff),

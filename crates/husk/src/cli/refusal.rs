@@ -121,6 +121,7 @@ fn command_of(line: &[OsString]) -> String {
     let known: &[&str] = match words().next() {
         Some("run") => &["run"],
         Some("explain") => &["explain", "run"],
+        Some("step") => &["step", "run"],
         Some("rootfs") => &["rootfs", "new"],
         Some("see") => &["see"],
         Some("diff") => &["diff"],

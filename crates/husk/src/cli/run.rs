@@ -14,7 +14,10 @@ pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COM
 pub(super) const WHY_USAGE: &str = "husk why run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
        husk why run [OPTIONS] -- [COMMAND [ARG...]]";
 
-const AFTER: &str = "\
+pub(super) const STEP_USAGE: &str = "husk step run [--until STAGE] [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk step run [--until STAGE] [OPTIONS] -- [COMMAND [ARG...]]";
+
+pub(super) const AFTER: &str = "\
 The first word after the options is always ROOTFS, a directory; all that follow
 are the command's, also those that look like options. With no ROOTFS, or `--` in
 its place, a default root is used and its writes are thrown away. The default
@@ -81,6 +84,9 @@ pub(crate) struct RunOptions {
     /// Print the plan, then run
     #[arg(long, help_heading = "Container")]
     pub(crate) explain: bool,
+    /// Print a bash script that makes the same container by hand, and run nothing
+    #[arg(long, help_heading = "Container")]
+    pub(crate) as_shell: bool,
     /// Print no notes
     #[arg(long, short, help_heading = "Container")]
     pub(crate) quiet: bool,

@@ -12,7 +12,9 @@ fn words(line: &[&str]) -> Vec<OsString> {
 
 fn run(line: &[&str]) -> Run {
     match parse(&words(line)) {
-        Ok(Request::Run(run) | Request::ExplainRun(run)) => run,
+        Ok(Request::Run(run)) => run,
+        Ok(Request::ExplainRun(explain)) => explain.run,
+        Ok(Request::StepRun(step)) => step.run,
         other => panic!("{line:?}: {other:?}"),
     }
 }
@@ -93,10 +95,12 @@ fn of_an_option_that_has_one_value_the_last_counts() {
 }
 
 #[test]
-fn explain_takes_the_arguments_of_run() {
+fn explain_and_step_take_the_arguments_of_run() {
     let line = ["run", "--tmpfs", "/x", "-v", ".:/y", "root", "ls"];
-    let explained: Vec<_> = std::iter::once("explain").chain(line).collect();
-    assert_eq!(run(&explained), run(&line));
+    for verb in ["explain", "step"] {
+        let other: Vec<_> = std::iter::once(verb).chain(line).collect();
+        assert_eq!(run(&other), run(&line), "{verb}");
+    }
 }
 
 #[test]
@@ -156,6 +160,8 @@ fn the_help_of_every_command() {
         &["run"][..],
         &["explain"],
         &["explain", "run"],
+        &["step"],
+        &["step", "run"],
         &["rootfs"],
         &["rootfs", "new"],
         &["see"],
@@ -188,7 +194,11 @@ fn refusals() {
         &["run", "-p", "80:80"],
         &["run", "-d"],
         &["explain", "run", "--nope"],
+        &["explain", "run", "--format", "xml"],
+        &["explain", "run", "--format", "sh", "--timing"],
         &["explain", "rnu"],
+        &["step", "run", "--until", "lunch"],
+        &["step", "run", "--as-shell"],
         &["rnu"],
         &["--nope"],
         &["rootfs", "new"],

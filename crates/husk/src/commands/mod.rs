@@ -6,4 +6,5 @@ pub(crate) mod doctor;
 pub(crate) mod rootfs;
 pub(crate) mod run;
 pub(crate) mod see;
+pub(crate) mod step;
 pub(crate) mod why;

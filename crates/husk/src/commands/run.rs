@@ -4,46 +4,35 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use husk_plan::{Arena, Host};
+use husk_plan::{Arena, Host, Plan};
 use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_spec::Config;
 
 use crate::caller::Caller;
-use crate::cli::Run;
+use crate::cli::{ExplainRun, Format, Run};
 use crate::commands::why::Teller;
 use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
 use crate::lower::{Lowered, lower};
 use crate::output;
 
-/// What to do with a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Run it.
-    Run,
-    /// Print the plan, then run it.
-    ExplainAndRun,
-    /// Print the plan alone.
-    Explain,
-    /// Run it, and tell at length how it ended.
-    Why,
-}
-
-/// Runs a container; the exit status is its command's.
+/// Runs a container, or prints the script that would; the exit status is that of the container's command.
 ///
 /// # Errors
 /// Whatever keeps the command from running.
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
-    let mode = if run.options.explain { Mode::ExplainAndRun } else { Mode::Run };
-    start(run, &configure(run)?, mode)
-}
-
-/// Prints the plan of a container and runs nothing.
-///
-/// # Errors
-/// Whatever keeps the plan from being made.
-pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
-    let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
-    configure(run).and_then(|config| start(run, &config, Mode::Explain)).map_err(as_explain)
+    let config = configure(run)?;
+    let teller = Teller::new(&config.name, false);
+    with_plan(run, &config, Root::Built, &teller, |plan, host| {
+        if run.options.as_shell {
+            return Ok(output::explanation(plan, Format::Sh, host.uid, None));
+        }
+        if run.options.explain {
+            output::plan(plan);
+        } else if !run.options.quiet {
+            note(plan);
+        }
+        start(plan, &config, &teller)
+    })
 }
 
 /// Runs a container as [`run`] does, and tells how it ended.
@@ -51,10 +40,64 @@ pub(crate) fn explain(run: &Run) -> Result<ExitCode, Failure> {
 /// # Errors
 /// What keeps the container from being planned at all; all else is told.
 pub(crate) fn why(run: &Run) -> Result<ExitCode, Failure> {
-    start(run, &configure(run)?, Mode::Why)
+    let config = configure(run)?;
+    let teller = Teller::new(&config.name, true);
+    with_plan(run, &config, Root::Built, &teller, |plan, _| {
+        if !run.options.quiet {
+            note(plan);
+        }
+        start(plan, &config, &teller)
+    })
 }
 
-fn configure(run: &Run) -> Result<Config, Failure> {
+fn note(plan: &Plan<'_>) {
+    plan.notes.iter().for_each(|note| output::note(&note.what));
+}
+
+fn start(plan: &Plan<'_>, config: &Config, teller: &Teller<'_>) -> Result<ExitCode, Failure> {
+    match husk_runtime::run(plan, &config.process.terminal) {
+        Ok(end) => Ok(teller.ended(end)),
+        Err(error) => teller.cannot_start(plan, &error),
+    }
+}
+
+/// Prints the plan of a container; runs it only if it is to be timed.
+///
+/// # Errors
+/// Whatever keeps the plan from being made, or from being timed.
+pub(crate) fn explain(explain: &ExplainRun) -> Result<ExitCode, Failure> {
+    let run = &explain.run;
+    let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
+    let root = if explain.timing { Root::Built } else { Root::AsItIs };
+    let explained = configure(run).and_then(|config| {
+        let teller = Teller::new(&config.name, false);
+        with_plan(run, &config, root, &teller, |plan, host| {
+            if !explain.timing {
+                return Ok(output::explanation(plan, explain.format, host.uid, None));
+            }
+            match husk_runtime::run_timed(plan, &config.process.terminal) {
+                Ok((_, costs)) => Ok(output::explanation(plan, explain.format, host.uid, Some(&costs))),
+                Err(error) => teller.cannot_start(plan, &error),
+            }
+        })
+    });
+    explained.map_err(as_explain)
+}
+
+/// What to do about a default root that is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    /// Build it.
+    Built,
+    /// Plan as if it were there.
+    AsItIs,
+}
+
+/// Lowers the words of `husk run`.
+///
+/// # Errors
+/// Words that make no sense.
+pub(super) fn configure(run: &Run) -> Result<Config, Failure> {
     // Only where it is needed: who names a root needs no home.
     let default_root = match &run.rootfs {
         Some(_) => PathBuf::new(),
@@ -68,32 +111,26 @@ fn configure(run: &Run) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn start(run: &Run, config: &Config, mode: Mode) -> Result<ExitCode, Failure> {
+/// Plans `config` and hands the plan on.
+pub(super) fn with_plan(
+    run: &Run,
+    config: &Config,
+    root: Root,
+    teller: &Teller<'_>,
+    then: impl FnOnce(&Plan<'_>, &Host) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
     let uses_default_root = run.rootfs.is_none() && config.root.is_some();
-    if uses_default_root && mode != Mode::Explain {
+    if uses_default_root && root == Root::Built {
         build_default_root(run.options.quiet)?;
     }
     let is_built = config.root.as_ref().is_none_or(|root| root.path.value.exists());
     let host =
         if uses_default_root && !is_built { Host::probe_before_root(config) } else { Host::probe(config) };
     let arena = Arena::new();
-    let teller = Teller::new(&config.name, mode == Mode::Why);
-    let plan = match host.and_then(|host| husk_plan::plan(config, &host, &arena)) {
-        Ok(plan) => plan,
-        Err(error) => return teller.cannot_plan(&error),
-    };
-    if matches!(mode, Mode::Explain | Mode::ExplainAndRun) {
-        output::plan(&plan, mode == Mode::Explain);
-    }
-    if mode == Mode::Explain {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if matches!(mode, Mode::Run | Mode::Why) && !run.options.quiet {
-        plan.notes.iter().for_each(|note| output::note(&note.what));
-    }
-    match husk_runtime::run(&plan, &config.process.terminal) {
-        Ok(end) => Ok(teller.ended(end)),
-        Err(error) => teller.cannot_start(&plan, &error),
+    let planned = host.and_then(|host| Ok((husk_plan::plan(config, &host, &arena)?, host)));
+    match planned {
+        Ok((plan, host)) => then(&plan, &host),
+        Err(error) => teller.cannot_plan(&error),
     }
 }
 

@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What each step is in the shell: util-linux 2.38, coreutils 9.1 and bash 5.2, as Debian 12 has them.
+
+use std::ffi::CStr;
+
+use husk_init::{Exec, Filesystem, Privileges, Propagation, Source, Step};
+use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
+use rustix::mount::MountAttrFlags;
+use rustix::thread::{CapabilitySet, UnshareFlags};
+
+use super::Grade;
+use super::quote::{quote, quote_all};
+use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, Stage};
+
+/// Where in the script a line stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nowhere: there is nothing to type.
+    Nowhere,
+    /// Before the namespaces, in a mount namespace that only keeps what is prepared out of the host's sight.
+    Outside,
+    /// An option of nsenter.
+    Nsenter,
+    /// An option of unshare.
+    Unshare,
+    /// Beside the new user namespace, on the host.
+    Maps,
+    /// In the new namespaces.
+    Inside,
+    /// The word `setsid` before the command.
+    Setsid,
+    /// An option of env before the command.
+    Env,
+    /// An option of prlimit before the command.
+    Prlimit,
+    /// An option of setpriv before the command.
+    Setpriv,
+    /// Beside the first process, when that has given up its rights.
+    Roots,
+    /// In the first process, as long as it has the host's root.
+    Descriptors,
+    /// In the first process, at its end.
+    Finish,
+}
+
+/// A step in the shell, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) place: Place,
+    pub(super) code: String,
+    pub(super) grade: Grade,
+    pub(super) remark: String,
+    pub(super) differs: Option<&'static str>,
+    /// The line in full, where `code` calls a function of the script.
+    in_full: Option<String>,
+}
+
+impl Piece {
+    fn new(place: Place, code: impl Into<String>) -> Self {
+        let (code, remark) = (code.into(), String::new());
+        Self { place, code, grade: Grade::Same, remark, differs: None, in_full: None }
+    }
+
+    /// Done without a word of its own.
+    fn done(remark: &str) -> Self {
+        Self { remark: remark.to_owned(), ..Self::new(Place::Nowhere, "") }
+    }
+
+    fn impossible(key: &'static str, why: impl Into<String>) -> Self {
+        let piece = Self::new(Place::Nowhere, "");
+        Self { grade: Grade::Impossible, remark: why.into(), differs: Some(key), ..piece }
+    }
+
+    fn weaker(self, key: &'static str, how: impl Into<String>) -> Self {
+        Self { grade: Grade::Weaker, remark: how.into(), differs: Some(key), ..self }
+    }
+
+    fn in_full(self, line: String) -> Self {
+        Self { in_full: Some(line), ..self }
+    }
+
+    /// What a person would type.
+    pub(super) fn shown(&self) -> String {
+        let code = &self.code;
+        match (&self.in_full, self.place) {
+            (Some(line), _) => line.clone(),
+            (None, Place::Nsenter) => format!("nsenter {code} …"),
+            (None, Place::Unshare) => format!("unshare {code} …"),
+            (None, Place::Env) => format!("env {code} …"),
+            (None, Place::Prlimit) => format!("prlimit {code} …"),
+            (None, Place::Setpriv) => format!("setpriv {code} …"),
+            (None, Place::Setsid) => format!("{code} …"),
+            (None, _) => code.replace('\n', "; "),
+        }
+    }
+}
+
+/// How the command comes to its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry<'a> {
+    /// By `pivot_root(8)`, which a process beside it runs.
+    Pivot,
+    /// By `chroot(1)`, the last program of the host's.
+    Chroot,
+    /// By `nsenter(1)` into a mount namespace, the last program of the host's.
+    Mount(&'a CStr),
+}
+
+impl Entry<'_> {
+    /// The capabilities that the last program of the host's needs, and the command then has too.
+    fn needs(self) -> CapabilitySet {
+        match self {
+            Self::Pivot => CapabilitySet::empty(),
+            Self::Chroot => CapabilitySet::SYS_CHROOT,
+            Self::Mount(_) => CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_ADMIN,
+        }
+    }
+}
+
+/// What the translation of one step has to know of the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    pub(super) entry: Entry<'a>,
+    pub(super) maps: Option<IdMaps<'a>>,
+    pub(super) joins_user: bool,
+    /// Whether groups are set on the way into the namespaces.
+    pub(super) sets_groups: bool,
+    pub(super) terminal: bool,
+    pub(super) init: bool,
+    pub(super) privileges: Option<Privileges>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn of(plan: &Plan<'a>) -> Self {
+        let mut context = Self {
+            entry: Entry::Pivot,
+            maps: None,
+            joins_user: false,
+            sets_groups: false,
+            terminal: false,
+            init: false,
+            privileges: None,
+        };
+        for step in &plan.steps {
+            match step.action {
+                Action::Host(HostStep::Join { kind: NamespaceKind::Mount, path }) => {
+                    context.entry = Entry::Mount(path);
+                }
+                Action::Host(HostStep::Join { kind: NamespaceKind::User, .. }) => context.joins_user = true,
+                Action::Host(HostStep::MapIds(maps)) => context.maps = Some(maps),
+                Action::Child(Step::Groups(_)) => context.sets_groups |= step.stage == Stage::Namespaces,
+                Action::Child(Step::Chroot) => context.entry = Entry::Chroot,
+                Action::Child(Step::OpenTerminal { .. }) => context.terminal = true,
+                Action::Child(Step::BecomeInit) => context.init = true,
+                Action::Child(Step::Verify(privileges)) => context.privileges = Some(privileges),
+                _ => {}
+            }
+        }
+        context
+    }
+
+    /// Whether unshare itself can write the id maps: the caller's own ids become root's, and no others.
+    pub(super) fn maps_root_alone(&self) -> bool {
+        let alone = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: 1, .. }]);
+        matches!(self.maps, Some(IdMaps::Written { uids, gids, deny_setgroups: true }) if alone(uids) && alone(gids))
+    }
+
+    /// Whether the maps are written from beside.
+    pub(super) fn maps_by_hand(&self) -> bool {
+        self.maps.is_some() && !self.maps_root_alone()
+    }
+}
+
+/// The steps of `plan` in the shell.
+pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
+    let context = Context::of(plan);
+    plan.steps
+        .iter()
+        .map(|step| match &step.action {
+            Action::Host(host) => host_piece(&context, host),
+            Action::Child(child) => child_piece(&context, step.stage, child),
+        })
+        .collect()
+}
+
+fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
+    match step {
+        HostStep::ClaimIds(claim) => unclaimed(claim),
+        HostStep::Join { kind: NamespaceKind::Mount, path } => {
+            Piece::done("the last program before the command does it")
+                .in_full(format!("nsenter --mount={} …", text(path)))
+        }
+        HostStep::Join { kind: NamespaceKind::User, path } if !context.sets_groups => {
+            Piece::new(Place::Nsenter, format!("--user={} --preserve-credentials", text(path)))
+        }
+        HostStep::Join { kind, path } => {
+            Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
+        }
+        HostStep::PrepareTree { number, source, recursive } => prepare(*number, source, *recursive),
+        HostStep::Clone { namespaces } => match options(*namespaces) {
+            none if none.is_empty() => Piece::done("the command of nsenter is that process"),
+            some => Piece::new(Place::Unshare, some.join(" ")),
+        },
+        HostStep::MapIds(maps) => map_ids(context, maps),
+        HostStep::OwnPipes { uid, gid } => own_pipes(*uid, *gid),
+        HostStep::MapTree { .. } => Piece::impossible(
+            "idmapped",
+            "idmapped mounts need util-linux 2.39 (mount -o X-mount.idmap): the files show the owners that they have \
+             on the host",
+        ),
+        HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
+        HostStep::Release => Piece::new(Place::Maps, "echo go"),
+        HostStep::Guard => Piece::impossible(
+            "guard",
+            "a script that is killed takes only processes along that have not changed their user, and leaves an empty \
+             directory in /tmp",
+        ),
+    }
+}
+
+fn unclaimed(claim: &Claim<'_>) -> Piece {
+    Piece::impossible(
+        "id-map",
+        format!(
+            "without idmapped mounts the files would belong to nobody, so the container's ids 0 to {} are the host's \
+             own: its root has root's files, though not root's capabilities",
+            claim.count - 1
+        ),
+    )
+}
+
+fn prepare(number: usize, source: &CStr, recursive: bool) -> Piece {
+    let bind = bind_option(recursive);
+    let (source, tree) = (text(source), format!("\"$work\"/tree{number}"));
+    let mount = format!("mount {bind} {source} {tree}");
+    Piece::new(Place::Outside, format!("place {source} {tree}\n{mount}")).in_full(mount)
+}
+
+fn map_ids(context: &Context<'_>, maps: &IdMaps<'_>) -> Piece {
+    match maps {
+        IdMaps::Claimed { count } => {
+            let map = format!("0 0 {count}");
+            Piece::new(Place::Maps, write_maps(&map, &map, false))
+                .weaker("id-map", "the ids inside are mapped to the same ids outside")
+        }
+        IdMaps::Written { .. } if context.maps_root_alone() => Piece::new(Place::Unshare, "--map-root-user"),
+        IdMaps::Written { uids, gids, deny_setgroups } => {
+            let text = |map: &[IdMapping]| map.iter().map(map_line).collect::<Vec<_>>().join(r"\n");
+            Piece::new(Place::Maps, write_maps(&text(uids), &text(gids), *deny_setgroups))
+        }
+        IdMaps::ByHelpers { uids, gids, helpers } => {
+            let line = |helper: &CStr, map: &[IdMapping]| {
+                let ranges: Vec<_> = map.iter().map(map_line).collect();
+                format!("{} \"$pid\" {}", text(helper), ranges.join(" "))
+            };
+            Piece::new(Place::Maps, format!("{}\n{}", line(helpers[0], uids), line(helpers[1], gids)))
+        }
+    }
+}
+
+fn map_line(map: &IdMapping) -> String {
+    format!("{} {} {}", map.inside, map.outside, map.count)
+}
+
+fn write_maps(uids: &str, gids: &str, deny_setgroups: bool) -> String {
+    let deny = if deny_setgroups { "echo deny >/proc/$pid/setgroups\n" } else { "" };
+    format!("{deny}printf '{uids}\\n' >/proc/$pid/uid_map\nprintf '{gids}\\n' >/proc/$pid/gid_map")
+}
+
+fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
+    match step {
+        Step::Pause => Piece::done("a script does not wait"),
+        Step::DieWithParent if stage == Stage::Confine => Piece::new(Place::Setpriv, "--pdeathsig KILL"),
+        Step::DieWithParent => Piece::new(Place::Unshare, "--kill-child"),
+        Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),
+        Step::AwaitParent => Piece::done("the inside part waits for a line from the outside part")
+            .in_full("read -r _ <&3".to_owned()),
+        Step::TimeNamespace { offsets } => time_namespace(&offsets.to_string_lossy()),
+        Step::BeOpaque => Piece::impossible(
+            "traceable",
+            "no program sets PR_SET_DUMPABLE: until the command runs, /proc/1/exe is the host's bash",
+        ),
+        Step::LoopbackUp => Piece::new(Place::Inside, "ip link set lo up"),
+        Step::Hostname(name) => Piece::new(Place::Inside, format!("hostname {}", text(name))),
+        Step::Propagation(propagation) => {
+            Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
+        }
+        Step::OpenProc => Piece::done("the host's /proc is in sight until the root changes"),
+        Step::Sysctl { path, value } => {
+            let file = format!("/proc/sys/{}", path.to_string_lossy());
+            Piece::new(Place::Inside, format!("printf %s {} >{}", text(value), quote(file.as_bytes())))
+        }
+        Step::Groups(_) | Step::Gid(_) | Step::Uid(_) if stage == Stage::Namespaces => taken_ids(context),
+        step if stage <= Stage::Mounts => tree_piece(step),
+        step => process_piece(context, step),
+    }
+}
+
+fn taken_ids(context: &Context<'_>) -> Piece {
+    if context.joins_user {
+        Piece::done("nsenter does")
+    } else {
+        Piece::done("the caller's own id is 0 inside")
+    }
+}
+
+/// util-linux 2.38 takes whole seconds.
+fn time_namespace(offsets: &str) -> Piece {
+    let mut options = vec!["--time".to_owned()];
+    let mut rounded = false;
+    for line in offsets.lines() {
+        let mut words = line.split(' ');
+        if let (Some(clock), Some(seconds)) = (words.next(), words.next()) {
+            options.push(format!("--{clock}={seconds}"));
+            rounded |= words.next().is_some_and(|nanoseconds| nanoseconds != "0");
+        }
+    }
+    let piece = Piece::new(Place::Unshare, options.join(" "));
+    if rounded { piece.weaker("clocks", "unshare takes whole seconds") } else { piece }
+}
+
+/// The steps that make the container's file tree.
+fn tree_piece(step: &Step<'_>) -> Piece {
+    let inside = |code: String| Piece::new(Place::Inside, code);
+    match step {
+        Step::Umask(mask) => inside(format!("umask {mask:03o}")),
+        Step::Scratch { filesystem, mode } => inside(format!(
+            "{}\nmkdir \"$work\"/scratch/{{lower,upper,work}}\nchmod {mode:04o} \"$work\"/scratch/upper",
+            mount(filesystem, "\"$work\"/scratch")
+        )),
+        Step::Lower(source) => inside(format!("mount --rbind {} \"$work\"/scratch/lower", tree(source))),
+        Step::Overlay(filesystem) => {
+            inside(format!("cd \"$work\"/scratch\n{}\ncd /", mount(filesystem, "\"$root\"")))
+        }
+        Step::DetachScratch => inside("umount -l \"$work\"/scratch".to_owned()),
+        Step::OverlayRoot => Piece::done("it is mounted there already").weaker("hostile-paths", HOSTILE),
+        Step::Root { source, recursive } => {
+            inside(format!("mount {} {} \"$root\"", bind_option(*recursive), tree(source)))
+                .weaker("hostile-paths", HOSTILE)
+        }
+        Step::CurrentRoot => Piece::done("the command finds it when it gets there"),
+        Step::MakeDirectory { path, mode } => inside(format!("mkdir -p -m {mode:o} {}", below(path))),
+        Step::MakeFile { path } if *path == c"/dev/console" => no_terminal(),
+        Step::MakeFile { path } => inside(format!("[ -e {0} ] || : >{0}", below(path))),
+        Step::Symlink { path, to } => inside(format!("ln -sT {} {}", text(to), below(path))),
+        Step::MakeNode { path, mode, device } => make_node(path, *mode, *device),
+        Step::Mount { filesystem, target } => {
+            let piece = inside(mount(filesystem, &below(target)));
+            if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
+                return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
+            }
+            piece
+        }
+        Step::Bind { source: Source::Terminal, .. } | Step::OpenTerminal { .. } => no_terminal(),
+        Step::Bind { source, target, recursive, set, clear } => {
+            bind(source, target, *recursive, MountFlags { set: *set, clear: *clear })
+        }
+        Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
+            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
+            below(path)
+        )),
+        Step::ReadOnly { path } => inside(format!("read_only {}", below(path)))
+            .in_full(format!("mount --rbind {0} {0}; mount -o remount,bind,ro {0}", below(path))),
+        _ => Piece::impossible("unknown", "husk has no words for it"),
+    }
+}
+
+/// 3 and 4 lead to what changes the root, and are closed after that.
+const CLOSE_DESCRIPTORS: &str =
+    "for fd in /proc/self/fd/*; do fd=${fd##*/}; if ((fd > 4)); then exec {fd}>&-; fi; done";
+
+const HOSTILE: &str = "from here on, paths in the root are looked up as the host sees them: a symbolic link in it can lead \
+                       out";
+
+/// What covers a directory that is hidden.
+pub(super) const EMPTY: &str = "mount -t tmpfs -o nosuid,nodev,noexec,size=0,nr_inodes=1 masked";
+
+fn no_terminal() -> Piece {
+    Piece::impossible(
+        "terminal",
+        "no program makes a terminal in the container's /dev/pts: the command has the caller's, and can type into it",
+    )
+}
+
+fn make_node(path: &CStr, mode: u32, device: u64) -> Piece {
+    let kind = if mode & 0o170_000 == 0o060_000 { 'b' } else { 'c' };
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let line = format!("mknod -m {:o} {} {kind} {major} {minor}", mode & 0o7777, below(path));
+    Piece::new(Place::Inside, line)
+}
+
+fn bind(source: &Source<'_>, target: &CStr, recursive: bool, flags: MountFlags) -> Piece {
+    // What was prepared has no more below it than it should.
+    let all = recursive || matches!(source, Source::Prepared(_));
+    let target = below(target);
+    let mount = format!("mount {} {} {target}", bind_option(all), tree(source));
+    let words = flags.options().join(",");
+    if words.is_empty() {
+        return Piece::new(Place::Inside, mount);
+    }
+    let remount = format!("mount -o remount,bind,{words} {target}");
+    if !recursive {
+        return Piece::new(Place::Inside, format!("{mount}\n{remount}"));
+    }
+    Piece::new(Place::Inside, format!("{mount}\nattributes {words} {target}"))
+        .in_full(format!("{mount}; {remount} (and each mount below it)"))
+}
+
+/// The steps that make the process what it is.
+fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
+    match step {
+        Step::RootAttributes(set) => {
+            let words = MountFlags::set(*set).options().join(",");
+            Piece::new(Place::Inside, format!("mount -o remount,bind,{words} \"$root\""))
+        }
+        Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
+        Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
+        Step::Chroot => Piece::done("the last program before the command does it")
+            .in_full("chroot \"$root\" …".to_owned()),
+        Step::BecomeInit => Piece::done("bash stays as PID 1")
+            .weaker("init", "bash stays as PID 1: it reaps, but forwards no signals, and is the host's file"),
+        Step::NewSession if context.terminal => Piece::impossible(
+            "session",
+            "with the caller's terminal and a session of its own, the command would have no job control",
+        ),
+        Step::NewSession => Piece::new(Place::Setsid, "setsid"),
+        Step::ControllingTerminal | Step::TerminalStdio { .. } => no_terminal(),
+        Step::OwnPipes { uid, gid } => own_pipes(*uid, *gid),
+        Step::Rlimit { resource, soft, hard } => {
+            let value = |limit: &Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+            let name = Resource::all().nth(*resource as usize).map_or("?", Resource::name);
+            Piece::new(Place::Prlimit, format!("--{name}={}:{}", value(soft), value(hard)))
+        }
+        Step::WorkingDirectory(path) => working_directory(context, path),
+        Step::BoundingSet(set) => bounding_set(context, *set),
+        Step::KeepCapabilities => Piece::done("setpriv does"),
+        Step::Groups(_) | Step::Gid(_) | Step::Uid(_) => identity(context, step),
+        Step::Capabilities(_) => Piece::new(Place::Setpriv, "--inh-caps=-all --ambient-caps=-all"),
+        Step::NoNewPrivileges => Piece::new(Place::Setpriv, "--no-new-privs"),
+        Step::Verify(_) => {
+            Piece::done("").weaker("verify", "setpriv says whether each call worked; nothing is read back")
+        }
+        Step::Umask(mask) => Piece::new(Place::Finish, format!("umask {mask:03o}")),
+        Step::ResetSignals => Piece::new(Place::Env, "--default-signal")
+            .weaker(
+            "signals",
+            "what the caller blocks stays blocked; and 32 and 33, which the C library keeps for itself, stay ignored if they \
+             were",
+        ),
+        Step::CloseDescriptors => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::Exec(exec) => execute(context, exec),
+        _ => Piece::impossible("unknown", "husk has no words for it"),
+    }
+}
+
+fn own_pipes(uid: u32, gid: u32) -> Piece {
+    // Without a redirection, whatever chown has to say: it would change the owner of what its output is redirected to.
+    let fd = "/proc/self/fd/$fd";
+    let line = format!("for fd in 0 1 2; do if [ -p {fd} ]; then chown -f {uid}:{gid} {fd} || :; fi; done");
+    Piece::new(Place::Inside, line).weaker("named-pipes", "a pipe that has a name changes its owner as well")
+}
+
+fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
+    match context.entry {
+        Entry::Pivot => {
+            let piece = Piece::new(Place::Finish, format!("cd -- {}", text(path)));
+            match context.privileges {
+                Some(privileges) if privileges.uid != 0 && path != c"/" => {
+                    piece.weaker("working-directory", "done as the command's user, who must be let in")
+                }
+                _ => piece,
+            }
+        }
+        Entry::Chroot if path == c"/" => Piece::done("chroot does"),
+        Entry::Chroot => {
+            Piece::impossible("working-directory", "chroot(1) changes to / and executes the command there")
+        }
+        Entry::Mount(_) => Piece::done("nsenter does").in_full(format!("nsenter --wdns={} …", text(path))),
+    }
+}
+
+fn bounding_set(context: &Context<'_>, set: CapabilitySet) -> Piece {
+    let kept = set | context.entry.needs();
+    let names = Capabilities::from_bits(kept.bits()).iter().map(|c| {
+        let name = c.name().to_ascii_lowercase();
+        format!(",+{}", name.trim_start_matches("cap_"))
+    });
+    let piece = Piece::new(Place::Setpriv, format!("--bounding-set=-all{}", names.collect::<String>()));
+    if kept == set {
+        return piece;
+    }
+    let extra = Capabilities::from_bits((kept - set).bits());
+    piece.weaker(
+        "capabilities",
+        format!("keeps {extra} as well, which the last program of the host's needs to let the command in"),
+    )
+}
+
+/// Who is root nowhere else may not chroot: then the last program changes the ids.
+fn identity(context: &Context<'_>, step: &Step<'_>) -> Piece {
+    let changes_user = context.privileges.is_some_and(|privileges| privileges.uid != 0);
+    if context.entry != Entry::Pivot && changes_user {
+        return Piece::done("the last program before the command does it");
+    }
+    let option = match step {
+        Step::Groups([]) => "--clear-groups".to_owned(),
+        Step::Groups(groups) => {
+            let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+            format!("--groups={}", groups.join(","))
+        }
+        Step::Gid(gid) => format!("--regid={gid}"),
+        Step::Uid(uid) => format!("--reuid={uid}"),
+        _ => String::new(),
+    };
+    Piece::new(Place::Setpriv, option)
+}
+
+fn execute(context: &Context<'_>, exec: &Exec<'_>) -> Piece {
+    let words = quote_all(exec.arguments.iter().map(CStr::to_bytes));
+    let piece = Piece::new(Place::Finish, words.clone()).in_full(format!("env -i … {words}"));
+    let lost: Vec<_> = exec.environment.iter().filter_map(lost_variable).collect();
+    match (context.entry, lost.is_empty()) {
+        (_, false) => piece.weaker("environment", format!("bash keeps {} for itself", lost.join(", "))),
+        (Entry::Pivot, true) => piece,
+        (_, true) => piece.weaker(
+            "last-program",
+            "the command's variables are there already when the last program of the host's runs",
+        ),
+    }
+}
+
+/// The name of a variable that bash gives a meaning or a value of its own.
+fn lost_variable(variable: &CStr) -> Option<String> {
+    let (name, _) = split(variable);
+    let name = String::from_utf8_lossy(name).into_owned();
+    let own = [
+        "DIRSTACK",
+        "EPOCHREALTIME",
+        "EPOCHSECONDS",
+        "EUID",
+        "FUNCNAME",
+        "GROUPS",
+        "HISTCMD",
+        "LINENO",
+        "PIPESTATUS",
+        "PPID",
+        "RANDOM",
+        "SECONDS",
+        "SHELLOPTS",
+        "SHLVL",
+        "SRANDOM",
+        "UID",
+        "_",
+    ];
+    (own.contains(&name.as_str()) || name.starts_with("BASH")).then_some(name)
+}
+
+/// The variables that bash can export, as `NAME=VALUE` words, and those whose names only env can give.
+pub(super) fn environment(exec: &Exec<'_>) -> (Vec<String>, Vec<String>) {
+    let is_name = |name: &[u8]| {
+        name.first().is_some_and(|first| !first.is_ascii_digit())
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    let kept = exec.environment.iter().filter(|variable| lost_variable(variable).is_none());
+    let (named, odd): (Vec<&CStr>, Vec<&CStr>) = kept.partition(|variable| is_name(split(variable).0));
+    let assignment = |variable: &CStr| {
+        let (name, value) = split(variable);
+        format!("{}={}", String::from_utf8_lossy(name), quote(value))
+    };
+    (
+        named.into_iter().map(assignment).collect(),
+        odd.into_iter().map(|variable| quote(variable.to_bytes())).collect(),
+    )
+}
+
+fn split(variable: &CStr) -> (&[u8], &[u8]) {
+    let bytes = variable.to_bytes();
+    let end = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
+    (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())
+}
+
+fn mount(filesystem: &Filesystem<'_>, target: &str) -> String {
+    let option = |option: &husk_init::FsOption<'_>| match option.value {
+        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
+        None => option.key.to_bytes().to_vec(),
+    };
+    let attributes = MountFlags::set(filesystem.attributes).options();
+    let words: Vec<Vec<u8>> = attributes
+        .into_iter()
+        .map(|word| word.as_bytes().to_vec())
+        .chain(filesystem.options.iter().map(option))
+        .collect();
+    let with =
+        if words.is_empty() { String::new() } else { format!(" -o {}", quote(&words.join(&b","[..]))) };
+    format!("mount -t {}{with} {} {target}", text(filesystem.kind), text(filesystem.source))
+}
+
+fn tree(source: &Source<'_>) -> String {
+    match source {
+        Source::Host(path) => text(path),
+        Source::Prepared(number) => format!("\"$work\"/tree{number}"),
+        Source::Terminal => "\"$(tty)\"".to_owned(),
+    }
+}
+
+/// A path in the container's root.
+fn below(path: &CStr) -> String {
+    let bytes = path.to_bytes();
+    let slash = if bytes.starts_with(b"/") { "" } else { "/" };
+    format!("\"$root\"{slash}{}", quote(bytes))
+}
+
+fn text(string: &CStr) -> String {
+    quote(string.to_bytes())
+}
+
+fn bind_option(recursive: bool) -> &'static str {
+    if recursive { "--rbind" } else { "--bind" }
+}
+
+fn propagation_word(propagation: Propagation) -> &'static str {
+    match propagation {
+        Propagation::Shared => "shared",
+        Propagation::Slave => "slave",
+        Propagation::Private => "private",
+        Propagation::Unbindable => "unbindable",
+    }
+}
+
+fn long_option(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Mount => "mount",
+        kind => kind.file_name(),
+    }
+}
+
+fn options(namespaces: UnshareFlags) -> Vec<String> {
+    CLONE_FLAGS
+        .into_iter()
+        .filter(|(_, flag)| namespaces.contains(*flag))
+        .map(|(kind, _)| format!("--{}", long_option(kind)))
+        .collect()
+}
