@@ -9,7 +9,6 @@ mod caller;
 mod cli;
 mod commands;
 mod failure;
-mod json;
 mod lower;
 mod names;
 mod output;
