@@ -241,3 +241,17 @@ fn a_husk_that_others_may_write() {
     let output = doctor(0o777);
     assert!(row(&output, "husk").contains("others than root and you may write"), "{output}");
 }
+
+#[test]
+fn a_name_on_the_host_moves_no_cursor() {
+    let place = Place::new();
+    let caller = &place.callers()[0];
+    for words in [&["doctor", "default-root"][..], &["doctor", "default-root", "--json"]] {
+        let command =
+            caller.husk(words).env("XDG_DATA_HOME", "/a\u{1b}[2J\u{202e}").env("CLICOLOR_FORCE", "1");
+        let output = command.run();
+        assert!(output.stdout.contains("\\u"), "{output}");
+        assert!(!output.stdout.contains(['\u{202e}']) && !output.stdout.contains("[2J\u{1b}"), "{output}");
+        assert!(!output.stdout.contains("\u{1b}[2J"), "{output}");
+    }
+}

@@ -10,7 +10,6 @@ mod cli;
 mod commands;
 mod explanation;
 mod failure;
-mod json;
 mod lower;
 mod names;
 mod output;

@@ -5,11 +5,13 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use husk_runtime::doctor::{Facts, Finding, Group, State, asked, can_run};
+use husk_see::is_invisible;
+use serde_json::{Value, json};
 
 use crate::cli::Doctor;
 use crate::failure::{COMMAND_FAILED, Failure};
-use crate::json::Json;
 use crate::output::{self, Paint};
+use crate::view::json::printed;
 
 /// The version of the JSON's shape: another number, another shape.
 const SHAPE: i64 = 1;
@@ -24,7 +26,7 @@ pub(crate) fn doctor(doctor: &Doctor) -> Result<ExitCode, Failure> {
     let fine = can_run(&findings)
         && (doctor.features.is_empty() || shown.iter().all(|finding| finding.state != State::Missing));
     let printed = match doctor.json {
-        true => output::line(&json(&findings, &shown, doctor, fine).to_string()),
+        true => output::line(printed(&json(&findings, &shown, doctor, fine)).trim_end()),
         false => output::paint(|paint| text(&findings, &shown, paint)),
     };
     Ok(if fine || printed != ExitCode::SUCCESS { printed } else { ExitCode::from(COMMAND_FAILED) })
@@ -81,32 +83,45 @@ fn row(text: &mut String, finding: &Finding, width: usize, paint: Paint) {
         State::Missing => paint.red,
     };
     let Finding { id, found, cost, cure, .. } = finding;
+    let (id, found) = (harmless(id), harmless(found));
     let _ = writeln!(text, "  {colour}{:7}{}  {id:width$}  {found}", finding.state.name(), paint.off);
     for (name, line) in [("cost", cost), ("cure", cure)] {
         if let Some(line) = line {
+            let line = harmless(line);
             let _ = writeln!(text, "{:11}{}{name}:{} {line}", "", paint.dim, paint.off);
         }
     }
 }
 
-fn json(findings: &[Finding], shown: &[&Finding], doctor: &Doctor, fine: bool) -> Json {
+/// Names of paths and cgroups are chosen by others: nothing in them may move the cursor or turn the line round.
+fn harmless(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        match is_invisible(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+        shown
+    })
+}
+
+fn json(findings: &[Finding], shown: &[&Finding], doctor: &Doctor, fine: bool) -> Value {
     let finding = |finding: &&Finding| {
-        Json::Object(vec![
-            ("id", Json::text(&finding.id)),
-            ("group", Json::text(finding.group.name())),
-            ("state", Json::text(finding.state.name())),
-            ("needed", Json::Bool(finding.needed)),
-            ("found", Json::text(&finding.found)),
-            ("cost", Json::maybe(finding.cost.as_ref())),
-            ("cure", Json::maybe(finding.cure.as_ref())),
-        ])
+        json!({
+            "id": finding.id,
+            "group": finding.group.name(),
+            "state": finding.state.name(),
+            "needed": finding.needed,
+            "found": finding.found,
+            "cost": finding.cost,
+            "cure": finding.cure,
+        })
     };
-    Json::Object(vec![
-        ("version", Json::Number(SHAPE)),
-        ("husk", Json::text(env!("CARGO_PKG_VERSION"))),
-        ("can_run", Json::Bool(can_run(findings))),
-        ("asked", Json::List(doctor.features.iter().map(Json::text).collect())),
-        ("fine", Json::Bool(fine)),
-        ("findings", Json::List(shown.iter().map(finding).collect())),
-    ])
+    json!({
+        "version": SHAPE,
+        "husk": env!("CARGO_PKG_VERSION"),
+        "can_run": can_run(findings),
+        "asked": doctor.features,
+        "fine": fine,
+        "findings": shown.iter().map(finding).collect::<Vec<_>>(),
+    })
 }

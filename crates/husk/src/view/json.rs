@@ -45,7 +45,7 @@ pub(crate) fn differences(a: &str, b: &str, all: &[Difference]) -> String {
 
 /// With every character escaped that a terminal could obey or hide: serde_json escapes those below U+0020 alone. Outside of
 /// strings there is none.
-fn printed(value: &Value) -> String {
+pub(crate) fn printed(value: &Value) -> String {
     let plain = format!("{value:#}\n");
     let mut printed = String::with_capacity(plain.len());
     for c in plain.chars() {
