@@ -38,8 +38,8 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.make_root()?;
     compiler.mount()?;
     compiler.enter_root()?;
-    compiler.become_user()?;
-    compiler.execute()?;
+    let account = compiler.become_user()?;
+    compiler.execute(&account)?;
     let clone = compiler.clone_step();
     let Compiler { before, after, child, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();

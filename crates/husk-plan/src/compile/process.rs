@@ -48,11 +48,13 @@ fn resource(name: ResourceName) -> Resource {
 
 impl<'a> Compiler<'a, '_> {
     /// The session and the identity.
-    pub(super) fn become_user(&mut self) -> Result<(), PlanError> {
+    pub(super) fn become_user(&mut self) -> Result<Account, PlanError> {
         let process = &self.config.process;
         let account = accounts::find(&process.user, &self.host.accounts.passwd, &self.host.accounts.group)?;
         self.check_ids(&account)?;
         if let Some(init) = &process.init {
+            // What follows is the command's; PID 1 has changed its ids, and so lost the signal, for the last time.
+            self.child(Stage::Identity, Step::DieWithParent, &init.origin);
             self.child(Stage::Identity, Step::BecomeInit, &init.origin);
         }
         self.take_terminal();
@@ -76,7 +78,7 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::Uid(account.uid), origin);
         }
         self.confine(&account, set);
-        Ok(())
+        Ok(account)
     }
 
     fn confine(&mut self, account: &Account, bounding: CapabilitySet) {
@@ -164,14 +166,13 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// The last of it.
-    pub(super) fn execute(&mut self) -> Result<(), PlanError> {
+    pub(super) fn execute(&mut self, account: &Account) -> Result<(), PlanError> {
         let process = &self.config.process;
         let umask = process.umask.unwrap_or(UMASK);
         self.child(Stage::Exec, Step::Umask(umask), &Origin::Default("umask"));
         self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
         self.child(Stage::Exec, Step::CloseDescriptors, &Origin::Default("nothing of the host's stays open"));
-        let account = accounts::find(&process.user, &self.host.accounts.passwd, &self.host.accounts.group)?;
-        let environment = self.environment(&account)?;
+        let environment = self.environment(account)?;
         let arguments = self.strings(&process.args.value)?;
         let exec = Exec {
             candidates: self.candidates()?,
