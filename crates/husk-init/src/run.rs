@@ -314,9 +314,8 @@ fn change_directory(path: &CStr) -> Result<(), Fault> {
     }
 }
 
-/// Rust ignores SIGPIPE, and the parent blocked what it reads from a descriptor; a command expects neither.
-/// An ignored signal stays ignored across `execve(2)`: SIGPIPE by Rust's runtime, the others by whoever started husk, such as
-/// `nohup`, or a shell that runs it in the background.
+/// A command expects no signal blocked, and none ignored. The parent blocked what it reads from a descriptor; Rust's runtime
+/// ignores SIGPIPE, and whoever started husk may have ignored others, as `nohup` does: that survives `execve(2)`.
 fn reset_signals() -> Result<(), Fault> {
     default_dispositions().at(Call::RtSigaction)?;
     set_signal_mask(SignalSet::EMPTY).map(drop).at(Call::RtSigprocmask)

@@ -139,6 +139,12 @@ fn of_root() {
     insta::assert_snapshot!(explained(&config(), &roots_host()));
 }
 
+/// The host of a user with subordinate ids and the helpers to map them.
+fn host_with_ranges() -> Host {
+    let range = vec![(100_000, 65_536)];
+    Host { subordinate_uids: range.clone(), subordinate_gids: range, map_helpers: Some(helpers()), ..host() }
+}
+
 #[test]
 fn of_a_user_alone() {
     insta::assert_snapshot!(explained(&config(), &host()));
@@ -146,13 +152,7 @@ fn of_a_user_alone() {
 
 #[test]
 fn of_a_user_with_subordinate_ids() {
-    let range = vec![(100_000, 65_536)];
-    let host = Host {
-        subordinate_uids: range.clone(),
-        subordinate_gids: range,
-        map_helpers: Some(helpers()),
-        ..host()
-    };
+    let host = host_with_ranges();
     let mut config = config();
     config.process.user = Given::argument(User::Named("1000:100".to_owned()), "--user");
     insta::assert_snapshot!(explained(&config, &host));
@@ -218,13 +218,7 @@ fn groups_that_nobody_may_set_keep_no_one_out() {
 /// The script for a user with subordinate ids, in whose root a volume and a pivot have to be.
 #[test]
 fn as_a_script() {
-    let range = vec![(100_000, 65_536)];
-    let host = Host {
-        subordinate_uids: range.clone(),
-        subordinate_gids: range,
-        map_helpers: Some(helpers()),
-        ..host()
-    };
+    let host = host_with_ranges();
     let arena = Arena::new();
     let plan = plan(&config(), &host, &arena).unwrap_or_else(|error| panic!("{error}"));
     insta::assert_snapshot!(Script { plan: &plan, uid: 1000 }.to_string());

@@ -192,4 +192,11 @@ mod tests {
         };
         assert_eq!(root(Some(&disk)), "ext4 /dev/sdb1 /x\\n");
     }
+
+    /// husk-see may not depend on husk-spec, so each has a table; this is where both can be seen.
+    #[test]
+    fn what_is_seen_and_what_is_asked_have_the_same_names() {
+        let asked: Vec<String> = husk_spec::Capability::all().map(|one| format!("{one:?}")).collect();
+        assert_eq!(husk_see::CapabilitySet::ALL.names(), asked);
+    }
 }
