@@ -9,6 +9,7 @@
 mod capability;
 mod config;
 mod mount_option;
+pub mod oci;
 mod origin;
 mod rlimit;
 
