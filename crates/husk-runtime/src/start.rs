@@ -4,7 +4,7 @@
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
 use husk_spec::{IdMapping, NamespaceKind};
-use husk_sys::{Clone, Cloned, MountChange, Propagation, clone3, mount_setattr};
+use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, open};
@@ -126,17 +126,14 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
-        HostStep::PrepareTree { source, recursive, .. } => {
+        HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             flags.set(OpenTreeFlags::AT_RECURSIVE, *recursive);
             let tree = open_tree(CWD, *source, flags).map_err(|errno| failed(Call::OpenTree, errno))?;
             // The copy of a shared mount is shared too: what is mounted below it would travel between host and container, and
             // pivot_root(2) refuses such a root.
-            let private = MountChange {
-                propagation: Some(Propagation::Private),
-                recursive: *recursive,
-                ..MountChange::NONE
-            };
+            let private =
+                MountChange { propagation: Some(*propagation), recursive: *recursive, ..MountChange::NONE };
             mount_setattr(tree.as_fd(), c"", &private).map_err(|errno| failed(Call::MountSetattr, errno))?;
             acquired.trees.push(tree);
         }
@@ -184,6 +181,8 @@ fn clone(
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
+        states: &[],
+        start: None,
         link: childs_link.as_fd(),
         parent_link: link.as_fd(),
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
