@@ -173,7 +173,10 @@ fn go_on(mut world: World<'_>, first: usize) -> Infallible {
         if let Err(fault) = result {
             let failure = Failure::new(number as u16, fault.call, fault.errno);
             let failure = failure.with_log(&world.log.0[..world.log.1]);
-            let _ = terminal::send(world.link(), Message::Failure(failure), None);
+            match step {
+                Step::FindCommand(_) => tell_with_root(&world, failure),
+                _ => drop(terminal::send(world.link(), Message::Failure(failure), None)),
+            }
             exit(OWN_FAILURE);
         }
         if let Some(time) = world.program.times.and_then(|times| times.get(number)) {
@@ -407,9 +410,13 @@ fn become_command(world: &World<'_>, number: usize, exec: &Exec<'_>) -> i32 {
             break;
         }
     }
+    tell_with_root(world, failure);
+    OWN_FAILURE
+}
+
+/// Tells a failure whose reason is in the root, which is there for the other side to look at as long as this process is.
+fn tell_with_root(world: &World<'_>, failure: Failure) {
     let root = open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
     let _ = terminal::send(world.link(), Message::Failure(failure), root.as_ref());
-    // The parent looks into the root for the reason, which is there as long as this process is.
     let _ = recv(world.link(), &mut [0], RecvFlags::empty());
-    OWN_FAILURE
 }
