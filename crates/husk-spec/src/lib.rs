@@ -19,6 +19,6 @@ pub use config::{
     Namespace, NamespaceKind, Namespaces, Process, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets,
     User, UserNamespace, Writes,
 };
-pub use mount_option::{MountFlags, MountOptions, UnknownMountOption};
+pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use origin::{Given, Origin};
 pub use rlimit::{Resource, Rlimit, UnknownResource};
