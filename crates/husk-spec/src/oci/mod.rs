@@ -4,16 +4,20 @@
 //! Fields of other platforms and unknown properties are ignored, as the specification asks for. A `null` stands for an
 //! absent value, as engines written in Go produce it.
 
+mod id;
 mod linux;
+mod lower;
 mod process;
 mod resources;
 mod seccomp;
 mod state;
 
+pub use id::{ContainerId, InvalidContainerId};
 pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
     Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
 };
+pub use lower::Lowering;
 pub use process::{
     Capabilities, ConsoleSize, ExecCpuAffinity, IoClass, IoPriority, Process, Rlimit, Scheduler,
     SchedulerFlag, SchedulerPolicy, User,
