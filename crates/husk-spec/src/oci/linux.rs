@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Resources, Seccomp, is_false, or_default};
+use super::{Resources, Seccomp, is_false, non_empty, or_default, word};
 
 /// What only Linux has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Linux {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub net_devices: BTreeMap<String, NetDevice>,
     /// The cgroup: a path, or `slice:prefix:name` with the systemd driver.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub cgroups_path: Option<String>,
     /// What the cgroup limits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub struct Linux {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
     /// How mounts travel between the root and the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "word", skip_serializing_if = "Option::is_none")]
     pub rootfs_propagation: Option<RootfsPropagation>,
     /// Paths that are hidden.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +54,7 @@ pub struct Linux {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub readonly_paths: Vec<String>,
     /// The SELinux label of mounts.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
     /// The execution domain.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ pub struct Namespace {
     #[serde(rename = "type")]
     pub kind: NamespaceKind,
     /// A file that stands for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
@@ -156,7 +156,7 @@ pub enum DeviceKind {
 #[serde(default)]
 pub struct NetDevice {
     /// Its name inside; unchanged if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
@@ -237,16 +237,16 @@ pub enum MemoryPolicyFlag {
 #[serde(rename_all = "camelCase", default)]
 pub struct IntelRdt {
     /// The class of service; the container's id if absent.
-    #[serde(rename = "closID", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "closID", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub clos_id: Option<String>,
     /// Lines of the group's `schemata`, written as they are, after the two below.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub schemata: Vec<String>,
     /// `L3:0=7f0;1=1f`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub l3_cache_schema: Option<String>,
     /// `MB:0=20;1=70`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mem_bw_schema: Option<String>,
     /// Whether a monitoring group is made for the container.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]

@@ -6,6 +6,7 @@
 
 mod linux;
 mod process;
+mod read;
 mod resources;
 mod seccomp;
 mod state;
@@ -18,6 +19,7 @@ pub use process::{
     Capabilities, ConsoleSize, ExecCpuAffinity, IoClass, IoPriority, Process, Rlimit, Scheduler,
     SchedulerFlag, SchedulerPolicy, User,
 };
+pub use read::{MAX_BYTES, ReadError};
 pub use resources::{
     BlockIo, Cpu, DeviceRule, DeviceRuleKind, HugepageLimit, Memory, Network, NetworkPriority, Pids, Rdma,
     Resources, ThrottleDevice, WeightDevice,
@@ -27,6 +29,7 @@ pub use state::{State, Status};
 
 use std::collections::BTreeMap;
 
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The version of the specification that husk implements.
@@ -48,10 +51,10 @@ pub struct Spec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
     /// The host name inside.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// The NIS domain name inside.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub domainname: Option<String>,
     /// Programs to run at points of the container's life.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,10 +85,10 @@ pub struct Mount {
     /// Where, inside. A relative path is taken from `/`.
     pub destination: String,
     /// The type of the file system.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// A device name, or the file or directory of a bind mount, relative to the bundle.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Options of `mount(8)` and of the file system.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -146,6 +149,21 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Takes the empty string and `null` for nothing, as a program in Go cannot tell them from an absent string.
+pub(crate) fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+/// Takes the empty string and `null` for nothing, also where one of a few words is expected.
+pub(crate) fn word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let text = non_empty(deserializer)?;
+    text.map(|text| T::deserialize(text.into_deserializer())).transpose()
 }
 
 pub(crate) fn is_false(value: &bool) -> bool {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{is_false, or_default};
+use super::{is_false, non_empty, or_default};
 
 /// What runs in a container; also the whole of an `exec --process` file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,13 +36,13 @@ pub struct Process {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub no_new_privileges: bool,
     /// The AppArmor profile.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub apparmor_profile: Option<String>,
     /// How readily the kernel kills it when memory is short, −1000 to 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
     /// The SELinux label.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub selinux_label: Option<String>,
     /// The I/O priority.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,9 +190,9 @@ pub enum SchedulerFlag {
 #[serde(default)]
 pub struct ExecCpuAffinity {
     /// Before it joins the container's cgroup.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub initial: Option<String>,
     /// After it.
-    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "final", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
 }
