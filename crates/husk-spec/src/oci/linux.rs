@@ -90,6 +90,37 @@ pub enum NamespaceKind {
     Uts,
 }
 
+impl NamespaceKind {
+    /// Its name in the specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cgroup => "cgroup",
+            Self::Ipc => "ipc",
+            Self::Mount => "mount",
+            Self::Network => "network",
+            Self::Pid => "pid",
+            Self::Time => "time",
+            Self::User => "user",
+            Self::Uts => "uts",
+        }
+    }
+}
+
+impl From<crate::NamespaceKind> for NamespaceKind {
+    fn from(kind: crate::NamespaceKind) -> Self {
+        match kind {
+            crate::NamespaceKind::User => Self::User,
+            crate::NamespaceKind::Mount => Self::Mount,
+            crate::NamespaceKind::Pid => Self::Pid,
+            crate::NamespaceKind::Network => Self::Network,
+            crate::NamespaceKind::Ipc => Self::Ipc,
+            crate::NamespaceKind::Uts => Self::Uts,
+            crate::NamespaceKind::Cgroup => Self::Cgroup,
+            crate::NamespaceKind::Time => Self::Time,
+        }
+    }
+}
+
 /// A line of an id map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMapping {

@@ -10,6 +10,7 @@ mod read;
 mod resources;
 mod seccomp;
 mod state;
+mod validate;
 
 pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
@@ -26,6 +27,7 @@ pub use resources::{
 };
 pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
 pub use state::{State, Status};
+pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
 use std::collections::BTreeMap;
 
@@ -99,6 +101,14 @@ pub struct Mount {
     /// Group ids of an idmapped mount.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
+}
+
+impl Mount {
+    /// Whether it shows a part of the host's files: by an option, or, as crun takes it, by the type alone.
+    pub fn is_bind(&self) -> bool {
+        self.options.iter().any(|word| word == "bind" || word == "rbind")
+            || self.kind.as_deref() == Some("bind")
+    }
 }
 
 /// Programs to run at points of a container's life.

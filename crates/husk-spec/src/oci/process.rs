@@ -98,6 +98,30 @@ pub struct Capabilities {
     pub ambient: Vec<String>,
 }
 
+impl Capabilities {
+    /// The five sets with their names.
+    pub fn sets(&self) -> [(&'static str, &[String]); 5] {
+        [
+            ("bounding", &self.bounding),
+            ("effective", &self.effective),
+            ("inheritable", &self.inheritable),
+            ("permitted", &self.permitted),
+            ("ambient", &self.ambient),
+        ]
+    }
+
+    /// The capability with exactly this name, `CAP_KILL`: what runc would leave out, `kill`, is not granted either.
+    pub fn known(name: &str) -> Option<crate::Capability> {
+        let capability: crate::Capability = name.parse().ok()?;
+        (capability.name() == name).then_some(capability)
+    }
+
+    /// Those of `names` that are known.
+    pub fn known_of(names: &[String]) -> crate::Capabilities {
+        names.iter().filter_map(|name| Self::known(name)).collect()
+    }
+}
+
 /// A limit of `setrlimit(2)`; `u64::MAX` is unlimited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
