@@ -11,36 +11,30 @@ use super::{Resources, Seccomp, is_false, non_empty, or_default, word};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Linux {
-    /// Namespaces; the runtime's own where a kind is not listed.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub namespaces: Vec<Namespace>,
     /// User ids of a new user namespace.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub uid_mappings: Vec<IdMapping>,
     /// Group ids of a new user namespace.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
-    /// Clocks of a new time namespace: `monotonic` and `boottime`.
+    /// Kernel parameters of the container's namespaces.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub time_offsets: BTreeMap<String, TimeOffset>,
+    pub sysctl: BTreeMap<String, String>,
+    /// What the cgroup limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The cgroup: a path, or `slice:prefix:name` with the systemd driver.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub cgroups_path: Option<String>,
+    /// Namespaces; the runtime's own where a kind is not listed.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Namespace>,
     /// Device nodes beside the default ones.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// Network devices to move in, by their names outside.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub net_devices: BTreeMap<String, NetDevice>,
-    /// The cgroup: a path, or `slice:prefix:name` with the systemd driver.
-    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
-    pub cgroups_path: Option<String>,
-    /// What the cgroup limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-    /// Intel's resource director.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub intel_rdt: Option<IntelRdt>,
-    /// Kernel parameters of the container's namespaces.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub sysctl: BTreeMap<String, String>,
     /// The filter of system calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
@@ -56,12 +50,18 @@ pub struct Linux {
     /// The SELinux label of mounts.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
+    /// Intel's resource director.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
     /// The execution domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
     /// The NUMA memory policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_policy: Option<MemoryPolicy>,
+    /// Clocks of a new time namespace: `monotonic` and `boottime`.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
 }
 
 /// A namespace: a new one without a path, an existing one with it.

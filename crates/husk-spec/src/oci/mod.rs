@@ -4,6 +4,9 @@
 //! Fields of other platforms and unknown properties are ignored, as the specification asks for. A `null` stands for an
 //! absent value, as engines written in Go produce it.
 
+mod container_id;
+mod example;
+mod features;
 mod linux;
 mod process;
 mod read;
@@ -12,6 +15,12 @@ mod seccomp;
 mod state;
 mod validate;
 
+pub use container_id::{ContainerId, InvalidContainerId};
+pub use example::{example, rootless};
+pub use features::{
+    CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
+    MountExtensions, SeccompFeatures,
+};
 pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
     Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
@@ -43,30 +52,30 @@ pub const VERSION: &str = "1.3.0";
 pub struct Spec {
     /// The version of the specification that the configuration follows.
     pub oci_version: String,
-    /// The root file system.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub root: Option<Root>,
-    /// Mounts after the root, in order.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub mounts: Vec<Mount>,
     /// What runs. It is required by `start`, not by `create`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+    /// The root file system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
     /// The host name inside.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// The NIS domain name inside.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub domainname: Option<String>,
+    /// Mounts after the root, in order.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
     /// Programs to run at points of the container's life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hooks: Option<Hooks>,
-    /// What only Linux has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub linux: Option<Linux>,
     /// Words of whoever made the configuration.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// What only Linux has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linux: Option<Linux>,
 }
 
 /// The root file system.

@@ -128,10 +128,10 @@ pub struct Rlimit {
     /// `RLIMIT_NOFILE`.
     #[serde(rename = "type")]
     pub kind: crate::Resource,
-    /// The limit that counts.
-    pub soft: u64,
     /// How far it may be raised.
     pub hard: u64,
+    /// The limit that counts.
+    pub soft: u64,
 }
 
 /// An I/O priority (`ioprio_set(2)`).
