@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configurations that engines made, and one with every field: what is read is what is written.
+#![forbid(unsafe_code)]
 
 use husk_spec::oci::{ReadError, Spec};
 use proptest::prelude::*;

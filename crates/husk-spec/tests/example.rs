@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `spec` writes what `runc spec` writes, but for what is listed here.
+#![forbid(unsafe_code)]
 
 use husk_spec::oci::{Spec, example, rootless};
 use serde::Serialize;
