@@ -271,7 +271,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
         Step::AwaitStart => start::await_start(world),
-        Step::CloseDescriptors => close_range(3).at(Call::CloseRange),
+        Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),
     }

@@ -209,8 +209,11 @@ pub enum Step<'a> {
     Verify(Privileges),
     /// Give signals that husk or Rust changed their default disposition, and block none.
     ResetSignals,
-    /// Let no descriptor but the three standard ones pass the exec.
-    CloseDescriptors,
+    /// Let no descriptor from this number on pass the exec.
+    CloseDescriptors {
+        /// The first that does not: 3, after the standard ones.
+        first: u32,
+    },
     /// Tell the parent, and wait until it lets this process go on: for somebody who wants to look round.
     Pause,
     /// Tell the parent that everything is mounted, and wait until it has run its hooks.

@@ -445,7 +445,10 @@ fn child_sentence(step: &Step<'_>) -> String {
             "read ids and capabilities back, and go no further if they are not these".to_owned()
         }
         Step::ResetSignals => "give signals their default meaning, and block none".to_owned(),
-        Step::CloseDescriptors => "let no open file but standard input, output and error pass on".to_owned(),
+        Step::CloseDescriptors { first: 3 } => {
+            "let no open file but standard input, output and error pass on".to_owned()
+        }
+        Step::CloseDescriptors { first } => format!("let no open file from number {first} on pass on"),
         Step::Pause => "wait until somebody who looks round says go on".to_owned(),
         Step::AwaitHooks => "wait until husk has run its hooks".to_owned(),
         Step::Hook(hook) => format!(

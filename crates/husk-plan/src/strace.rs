@@ -319,7 +319,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 "rt_sigprocmask(SIG_SETMASK, [], NULL, 8)".to_owned(),
             ]
         }
-        Step::CloseDescriptors => vec!["close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)".to_owned()],
+        Step::CloseDescriptors { first } => {
+            vec![format!("close_range({first}, 4294967295, CLOSE_RANGE_CLOEXEC)")]
+        }
         Step::Exec(exec) => execs(exec),
     }
 }

@@ -254,6 +254,19 @@ pub enum Mount {
     Filesystem(FilesystemMount),
     /// A part of the host's file tree.
     Bind(BindMount),
+    /// The container's cgroups.
+    Cgroup(CgroupMount),
+}
+
+/// The container's cgroups, as a file tree: one of version 2, or one for each hierarchy of version 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupMount {
+    /// Where, in the container. Absolute.
+    pub target: PathBuf,
+    /// Attributes of the mounts.
+    pub flags: MountFlags,
+    /// How mounts travel between it and its peers; as the kernel has it if `None`.
+    pub propagation: Option<(Propagation, Recursive)>,
 }
 
 /// A new instance of a file system.
@@ -360,6 +373,8 @@ pub struct Process {
     pub environment: Vec<Given<Environment>>,
     /// The working directory inside; the user's home or `/` if `None`.
     pub working_directory: Option<Given<PathBuf>>,
+    /// Whether the working directory is made where there is none.
+    pub make_working_directory: bool,
     /// Who it runs as.
     pub user: Given<User>,
     /// File mode creation mask, unchanged if `None`.
@@ -374,6 +389,8 @@ pub struct Process {
     pub oom_score_adj: Option<Given<i32>>,
     /// The name of the session keyring that it gets; the caller's stays if `None`.
     pub keyring: Option<Given<String>>,
+    /// How many descriptors after the three standard ones are passed on.
+    pub preserved_descriptors: u32,
     /// Whether husk's small PID 1 stands before the command.
     pub init: Option<Given<()>>,
     /// Its terminal.

@@ -30,7 +30,7 @@ pub use net::interface_up;
 pub use shared::{SharedNumbers, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
-    set_signal_mask, signalfd, wait_signal,
+    set_signal_mask, signal_of_number, signalfd, wait_signal,
 };
 pub use trial::{Trial, errno_name, landlock_abi};
 

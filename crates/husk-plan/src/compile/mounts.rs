@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use husk_init::{Attributes, Filesystem, FsOption, Source, Step};
 use husk_spec::{
-    BindMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node, Origin,
-    Propagation, Sysctl,
+    BindMount, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node,
+    Origin, Propagation, Sysctl,
 };
 use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
@@ -25,10 +25,12 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 match &mount.value {
                     Mount::Filesystem(new) => self.mount_filesystem(new, &mount.origin, &mut mounted)?,
                     Mount::Bind(bind) => self.mount_bind(bind, &mount.origin, &mut mounted)?,
+                    Mount::Cgroup(cgroup) => self.mount_cgroup(cgroup, &mount.origin, &mut mounted)?,
                 }
             }
             self.make_devices()?;
             self.make_links()?;
+            self.make_working_directory()?;
         }
         self.write_sysctls()?;
         self.open_terminal()?;
@@ -103,6 +105,24 @@ impl<'a, 'c> Compiler<'a, 'c> {
         let propagation = new.propagation.map(|(to, recursive)| (travel(to), recursive));
         self.child(Stage::Mounts, Step::Mount { filesystem, target, propagation }, origin);
         Ok(())
+    }
+
+    fn mount_cgroup(
+        &mut self,
+        cgroup: &CgroupMount,
+        origin: &Origin,
+        mounted: &mut Vec<PathBuf>,
+    ) -> Result<(), PlanError> {
+        let new = FilesystemMount {
+            kind: "tmpfs".to_owned(),
+            source: Some("cgroup".to_owned()),
+            target: cgroup.target.clone(),
+            options: Vec::new(),
+            flags: cgroup.flags,
+            propagation: cgroup.propagation,
+            copy_up: false,
+        };
+        self.mount_filesystem(&new, origin, mounted)
     }
 
     fn has_gid_text(&self, gid: Option<&str>) -> bool {
@@ -236,6 +256,19 @@ impl<'a, 'c> Compiler<'a, 'c> {
     /// Whether a new node can be made: a device by root of the machine alone, a FIFO by anybody.
     fn can_make(&self, node: &Node) -> bool {
         self.user.is_host() || FileType::from_raw_mode(node.mode) == FileType::Fifo
+    }
+
+    fn make_working_directory(&mut self) -> Result<(), PlanError> {
+        let process = &self.config.process;
+        let Some(given) = process.working_directory.as_ref().filter(|_| process.make_working_directory)
+        else {
+            return Ok(());
+        };
+        if given.value != Path::new("/") {
+            let path = self.arena.cstr(&given.value)?;
+            self.child(Stage::Mounts, Step::MakeDirectory { path, mode: 0o755 }, &given.origin);
+        }
+        Ok(())
     }
 
     fn make_links(&mut self) -> Result<(), PlanError> {

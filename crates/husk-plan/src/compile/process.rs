@@ -193,7 +193,11 @@ impl<'a> Compiler<'a, '_> {
         let umask = process.umask.unwrap_or(UMASK);
         self.child(Stage::Exec, Step::Umask(umask), &Origin::Default("umask"));
         self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
-        self.child(Stage::Exec, Step::CloseDescriptors, &Origin::Default("nothing of the host's stays open"));
+        self.child(
+            Stage::Exec,
+            Step::CloseDescriptors { first: 3 + process.preserved_descriptors },
+            &Origin::Default("nothing of the host's stays open"),
+        );
         self.child(Stage::Exec, Step::Exec(exec), &process.args.origin);
         self.attend_to_start();
         Ok(())

@@ -499,7 +499,8 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
             "what the caller blocks stays blocked; and 32 and 33, which the C library keeps for itself, stay ignored if they \
              were",
         ),
-        Step::CloseDescriptors => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::CloseDescriptors { first: 3 } => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::CloseDescriptors { .. } => Piece::impossible("descriptors", "the command has none but the standard ones"),
         Step::Exec(exec) => execute(context, exec),
         _ => Piece::impossible("unknown", "husk has no words for it"),
     }

@@ -4,10 +4,11 @@
 //! Fields of other platforms and unknown properties are ignored, as the specification asks for. A `null` stands for an
 //! absent value, as engines written in Go produce it.
 
-mod container_id;
 mod example;
 mod features;
+mod id;
 mod linux;
+mod lower;
 mod process;
 mod read;
 mod resources;
@@ -15,16 +16,17 @@ mod seccomp;
 mod state;
 mod validate;
 
-pub use container_id::{ContainerId, InvalidContainerId};
 pub use example::{example, rootless};
 pub use features::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures,
 };
+pub use id::{ContainerId, InvalidContainerId};
 pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
     Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
 };
+pub use lower::Lowering;
 pub use process::{
     Capabilities, ConsoleSize, ExecCpuAffinity, IoClass, IoPriority, Process, Rlimit, Scheduler,
     SchedulerFlag, SchedulerPolicy, User,
@@ -115,8 +117,8 @@ pub struct Mount {
 impl Mount {
     /// Whether it shows a part of the host's files: by an option, or, as crun takes it, by the type alone.
     pub fn is_bind(&self) -> bool {
-        self.options.iter().any(|word| word == "bind" || word == "rbind")
-            || self.kind.as_deref() == Some("bind")
+        let means_bind = |word: &str| matches!(word, "bind" | "rbind");
+        self.options.iter().any(|word| means_bind(word)) || self.kind.as_deref().is_some_and(means_bind)
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn lower(
         args: args(run)?,
         environment: environment::lower(options, caller, hostname, &terminal)?,
         working_directory: working_directory(options)?,
+        make_working_directory: false,
         user: match &options.user {
             Some(text) => {
                 Given::argument(user::parse(text).map_err(|problem| problem.of("--user", text))?, "--user")
@@ -37,6 +38,7 @@ pub(super) fn lower(
         rlimits: privileges::rlimits(options)?,
         oom_score_adj: None,
         keyring: None,
+        preserved_descriptors: 0,
         init: options.init.then(|| Given::argument((), "--init")),
         terminal,
     })
