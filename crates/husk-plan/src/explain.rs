@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The words: what each step of a plan does, and why, for a person.
 
+mod seen;
+
 use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use husk_init::{Filesystem, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, ReadBack, Stage};
+use crate::seen::Seen;
 use crate::shell;
 
 /// A plan in words, stage by stage, each step with its line in the shell.
@@ -25,6 +28,9 @@ pub struct Explanation<'p> {
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.steps.is_empty() {
+            writeln!(f, "{NOTHING}")?;
+        }
         let (bold, dim, off) = if self.colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let mut stage = None;
         let lines = shell::lines(self.plan);
@@ -40,7 +46,8 @@ impl fmt::Display for Explanation<'_> {
                 acting.clone_from(&actings[index]);
                 writeln!(f, "      {dim}as {acting}{off}")?;
             }
-            let (number, actor, sentence) = (index + 1, actor(step.actor()), sentence(&step.action));
+            let (number, actor) = (index + 1, actor_of(self.plan, step.actor()));
+            let sentence = sentence(&step.action);
             let cost = self.costs.and_then(|costs| costs.get(index)).map_or(String::new(), cost);
             writeln!(f, "{number:4}  {actor:9}  {cost}{sentence}  {dim}[{}]{off}", step.origin)?;
             writeln!(f, "                 {dim}{}{off}", shell_line(&lines[index]))?;
@@ -61,6 +68,9 @@ impl fmt::Display for Explanation<'_> {
         Ok(())
     }
 }
+
+/// What there is to say of a process for which nothing was done.
+pub const NOTHING: &str = "nothing: it sees what the host sees";
 
 const WAITS: &str = "waiting counts where it is done.";
 
@@ -99,6 +109,9 @@ impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (title, rule) = if self.costs.is_some() { (" cost |", " ---: |") } else { ("", "") };
         writeln!(f, "# {}\n", in_cell(&self.plan.name))?;
+        if self.plan.steps.is_empty() {
+            return writeln!(f, "{NOTHING}");
+        }
         writeln!(f, "| | stage | who | what | from | in the shell |{title}")?;
         writeln!(f, "| ---: | --- | --- | --- | --- | --- |{rule}")?;
         for (index, (step, line)) in self.plan.steps.iter().zip(shell::lines(self.plan)).enumerate() {
@@ -111,7 +124,7 @@ impl fmt::Display for Table<'_> {
                 "| {} | {} | {} | {} | {} | {}{code}{remark} |",
                 index + 1,
                 step.stage.name(),
-                actor(step.actor()),
+                actor_of(self.plan, step.actor()),
                 in_cell(&sentence),
                 in_cell(&origin),
                 line.grade.sign()
@@ -147,13 +160,14 @@ fn code_cell(code: &str) -> String {
 
 /// Who does each step: which process, which ids, in which namespaces, before which files.
 pub fn actings(plan: &Plan<'_>) -> Vec<String> {
-    let mut acting = Acting::default();
+    let mut acting = Acting { mapped: true, read_back: plan.read_back.clone(), ..Acting::default() };
     plan.steps.iter().map(|step| acting.next(&step.action)).collect()
 }
 
 /// Who does the next step.
 #[derive(Default)]
 struct Acting {
+    read_back: Option<ReadBack>,
     namespaces: Vec<&'static str>,
     joined: Vec<&'static str>,
     pid: bool,
@@ -164,12 +178,16 @@ struct Acting {
 
 impl Acting {
     fn next(&mut self, action: &Action<'_>) -> String {
-        let now = match action {
-            Action::Host(_) if self.joined.is_empty() => "husk, on the host".to_owned(),
-            Action::Host(_) => format!("husk, in the {} namespaces that it entered", list(&self.joined)),
-            Action::Child(_) => self.child(),
+        let by_child = match action {
+            Action::Host(_) => false,
+            Action::Child(_) => true,
+            Action::Seen(seen) => seen.actor() == Actor::Container,
         };
+        let now = if by_child { self.child() } else { self.outside() };
         match action {
+            Action::Seen(Seen::ForeignMaps { .. }) => self.mapped = true,
+            Action::Host(HostStep::MapIds(_)) if self.read_back.is_some() => self.mapped = true,
+            Action::Seen(Seen::ChangeRoot { .. }) => self.pivoted = true,
             Action::Host(HostStep::Join { kind, .. }) => self.joined.push(namespace(*kind)),
             Action::Host(HostStep::Clone { namespaces }) => {
                 self.namespaces = new_namespaces(*namespaces);
@@ -185,8 +203,23 @@ impl Acting {
         now
     }
 
+    fn outside(&self) -> String {
+        let who = match &self.read_back {
+            None => "husk",
+            Some(read_back) => read_back.maker.as_deref().unwrap_or("whoever made it"),
+        };
+        match self.joined.as_slice() {
+            [] => format!("{who}, on the host"),
+            joined => format!("{who}, in the {} namespaces that it entered", list(joined)),
+        }
+    }
+
     fn child(&self) -> String {
-        let process = if self.pid { "PID 1" } else { "the first process" };
+        let process = match &self.read_back {
+            Some(read_back) if !read_back.is_first => "this process, or one that it comes from",
+            _ if self.pid => "PID 1",
+            _ => "the first process",
+        };
         let who = match (self.mapped, self.ids) {
             (false, _) => "nobody yet, since no id is mapped,".to_owned(),
             (true, Some((uid, gid))) if (uid, gid) != (0, 0) => format!("user {uid}, group {gid},"),
@@ -237,6 +270,14 @@ pub fn actor(actor: Actor) -> &'static str {
     }
 }
 
+/// The name of an actor in `plan`: what was read back was made by whoever, not by husk.
+pub fn actor_of(plan: &Plan<'_>, who: Actor) -> &'static str {
+    match who {
+        Actor::Husk if plan.read_back.is_some() => "maker",
+        who => actor(who),
+    }
+}
+
 /// What `step` does, as a sentence in the imperative, without a full stop.
 pub fn describe(step: &PlannedStep<'_>) -> String {
     sentence(&step.action)
@@ -246,6 +287,7 @@ fn sentence(action: &Action<'_>) -> String {
     match action {
         Action::Host(step) => host_sentence(step),
         Action::Child(step) => child_sentence(step),
+        Action::Seen(step) => seen::sentence(step),
     }
 }
 
@@ -318,7 +360,7 @@ fn ranges(map: &[IdMapping]) -> String {
 fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
-        Step::AwaitParent => "wait until husk has written the id maps".to_owned(),
+        Step::AwaitParent => "wait until the id maps are written".to_owned(),
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",
@@ -497,5 +539,18 @@ fn list(words: &[&str]) -> String {
 }
 
 fn text(string: &CStr) -> String {
-    string.to_string_lossy().into_owned()
+    visible(&string.to_string_lossy())
+}
+
+/// `text` with everything escaped that is not plainly to be seen: it may be a stranger's, and try to move the cursor or to
+/// turn the line round.
+pub(crate) fn visible(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ';
+    text.chars().fold(String::new(), |mut shown, c| {
+        match is_plain(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
+        }
+        shown
+    })
 }
