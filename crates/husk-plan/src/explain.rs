@@ -29,7 +29,7 @@ pub struct Explanation<'p> {
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.plan.steps.is_empty() {
-            writeln!(f, "{NOTHING}")?;
+            writeln!(f, "{}", nothing(self.plan))?;
         }
         let (bold, dim, off) = if self.colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let mut stage = None;
@@ -69,8 +69,13 @@ impl fmt::Display for Explanation<'_> {
     }
 }
 
-/// What there is to say of a process for which nothing was done.
-pub const NOTHING: &str = "nothing: it sees what the host sees";
+/// What there is to say of a plan without steps.
+pub(crate) fn nothing(plan: &Plan<'_>) -> &'static str {
+    match &plan.read_back {
+        Some(read_back) if !read_back.is_seen => "unknown: you may not look at what it sees",
+        _ => "nothing: it sees what the host sees",
+    }
+}
 
 const WAITS: &str = "waiting counts where it is done.";
 
@@ -110,7 +115,7 @@ impl fmt::Display for Table<'_> {
         let (title, rule) = if self.costs.is_some() { (" cost |", " ---: |") } else { ("", "") };
         writeln!(f, "# {}\n", in_cell(&self.plan.name))?;
         if self.plan.steps.is_empty() {
-            return writeln!(f, "{NOTHING}");
+            return writeln!(f, "{}", nothing(self.plan));
         }
         writeln!(f, "| | stage | who | what | from | in the shell |{title}")?;
         writeln!(f, "| ---: | --- | --- | --- | --- | --- |{rule}")?;
@@ -185,7 +190,14 @@ impl Acting {
         };
         let now = if by_child { self.child() } else { self.outside() };
         match action {
-            Action::Seen(Seen::ForeignMaps { .. }) => self.mapped = true,
+            Action::Seen(Seen::ForeignMaps { uids, gids }) => {
+                self.mapped = true;
+                if let ([uid], [gid]) = (uids, gids)
+                    && (uid.count, gid.count) == (1, 1)
+                {
+                    self.ids = Some((uid.inside, gid.inside));
+                }
+            }
             Action::Host(HostStep::MapIds(_)) if self.read_back.is_some() => self.mapped = true,
             Action::Seen(Seen::ChangeRoot { .. }) => self.pivoted = true,
             Action::Host(HostStep::Join { kind, .. }) => self.joined.push(namespace(*kind)),
@@ -215,6 +227,9 @@ impl Acting {
     }
 
     fn child(&self) -> String {
+        if self.read_back.as_ref().is_some_and(|read_back| !read_back.is_seen) {
+            return "this process, or one that it comes from, somewhere where you may not look".to_owned();
+        }
         let process = match &self.read_back {
             Some(read_back) if !read_back.is_first => "this process, or one that it comes from",
             _ if self.pid => "PID 1",
@@ -440,6 +455,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::WorkingDirectory(path) => {
             format!("change to {}, and check that it is inside the root", text(path))
         }
+        Step::BoundingSet(set) if set.is_empty() => "drop every capability from the bounding set".to_owned(),
         Step::BoundingSet(set) => {
             format!("drop every capability but {} from the bounding set", capabilities(*set))
         }

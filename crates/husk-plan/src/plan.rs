@@ -44,6 +44,8 @@ pub struct ReadBack {
     pub maker: Option<String>,
     /// Whether it is the first process of its pid namespace; another one has got much from those that it comes from.
     pub is_first: bool,
+    /// Whether its namespaces could be looked at.
+    pub is_seen: bool,
 }
 
 impl<'a> Plan<'a> {

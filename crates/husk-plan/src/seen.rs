@@ -55,6 +55,10 @@ pub enum Seen<'a> {
         /// Where.
         target: &'a CStr,
     },
+    /// Links, device nodes and other files in file systems that began empty.
+    Files,
+    /// Kernel parameters of namespaces of its own, which only those inside can read.
+    Parameters,
     /// Other attributes than the same mount has on the host.
     Attributes {
         /// Which mount.
@@ -91,10 +95,10 @@ pub enum Seen<'a> {
     Label(&'a CStr),
     /// A place among the cgroups.
     Cgroup {
-        /// The controllers of a hierarchy of version 1; empty for version 2.
-        controllers: &'a CStr,
-        /// The path below its top.
+        /// The path below the top of the hierarchy.
         path: &'a CStr,
+        /// Its directories on the host: version 1 has one in each hierarchy.
+        directories: &'a [&'a CStr],
         /// What that lets it have, in words; may be empty.
         limits: &'a CStr,
     },

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What husk-see reads, in the terms of the planner: an observed process, compared with the host and with husk's own caller.
+//! What husk-see reads, in the terms of the planner: an observed process, compared with the host and with husk's caller.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -17,20 +17,12 @@ use husk_spec::{Capabilities, IdMapping, NamespaceKind, Resource, Rlimit};
 
 use crate::view::words;
 
-/// Those with which a process is compared.
-pub(crate) struct Others<'d> {
-    /// The host's first process.
-    pub(crate) host: &'d Details,
-    /// husk itself, and so whoever called it.
-    pub(crate) own: &'d Details,
-}
-
-/// What is to be seen of a process.
+/// What is to be seen of a process, compared with `own`: husk's process, and so whoever called it.
 pub(crate) fn observe(
     machine: &Machine,
     container: Option<usize>,
     details: &Details,
-    others: &Others<'_>,
+    own: &Details,
 ) -> Observed {
     let container = container.map(|index| &machine.containers[index]);
     let has_own_ids = details.namespaces[Kind::User].is_some()
@@ -59,8 +51,9 @@ pub(crate) fn observe(
         root: details.root.as_ref().and_then(root),
         mounts: mounts.collect(),
         host_mounts: machine.host_mounts().iter().map(mount).collect(),
-        process: process(details, others, &ids, has_own_ids),
+        process: process(machine, details, own, &ids, has_own_ids),
         unreadable: unreadable(details),
+        is_reader_root: machine.is_root(),
         ids,
     }
 }
@@ -136,8 +129,13 @@ fn mount(mount: &Mount) -> ObservedMount {
     }
 }
 
-fn process(details: &Details, others: &Others<'_>, ids: &ObservedIds, has_own_ids: bool) -> ObservedProcess {
-    let Others { host, own } = others;
+fn process(
+    machine: &Machine,
+    details: &Details,
+    own: &Details,
+    ids: &ObservedIds,
+    has_own_ids: bool,
+) -> ObservedProcess {
     let status = &details.status;
     let translated = |map: &Option<IdMap>, id: u32| match map {
         Some(map) if has_own_ids => map.inside(id),
@@ -146,7 +144,7 @@ fn process(details: &Details, others: &Others<'_>, ids: &ObservedIds, has_own_id
     let group = |id: u32| translated(&details.gid_map, id);
     let seccomp = match status.seccomp {
         Some(Seccomp::Strict) => ObservedSeccomp::Strict,
-        Some(Seccomp::Filter) if host.status.seccomp != status.seccomp => {
+        Some(Seccomp::Filter) if own.status.seccomp != status.seccomp => {
             ObservedSeccomp::Filters(status.seccomp_filters)
         }
         _ => ObservedSeccomp::Off,
@@ -160,11 +158,11 @@ fn process(details: &Details, others: &Others<'_>, ids: &ObservedIds, has_own_id
         leads_session: status.leads_session,
         rlimits: rlimits(&details.resource_limits, &own.resource_limits),
         directory: details.directory.as_ref().map(|directory| inside_root(directory, details.root.as_ref())),
-        capabilities: capabilities(details, host, has_own_ids),
-        no_new_privileges: status.no_new_privs == Some(true) && host.status.no_new_privs != Some(true),
+        capabilities: capabilities(details, own, has_own_ids),
+        no_new_privileges: status.no_new_privs == Some(true) && own.status.no_new_privs != Some(true),
         seccomp,
-        label: details.label.as_ref().filter(|label| host.label.as_ref() != Some(*label)).map(os),
-        cgroups: cgroups(details, own),
+        label: details.label.as_ref().filter(|label| own.label.as_ref() != Some(*label)).map(os),
+        cgroups: cgroups(machine, details, own),
         oom_score: details.oom_score.filter(|score| Some(*score) != own.oom_score),
         arguments: arguments(details),
         environment: details
@@ -195,17 +193,17 @@ fn inside_root(directory: &Text, root: Option<&Root>) -> PathBuf {
     }
 }
 
-fn capabilities(details: &Details, host: &Details, has_own_ids: bool) -> Option<ObservedCapabilities> {
+fn capabilities(details: &Details, own: &Details, has_own_ids: bool) -> Option<ObservedCapabilities> {
     let sets = details.status.capabilities?;
     let set = |set: CapabilitySet| Capabilities::from_bits(set.0);
-    let hosts = host.status.capabilities.map_or(CapabilitySet::ALL, |sets| sets.bounding);
+    let callers = own.status.capabilities.map_or(CapabilitySet::ALL, |sets| sets.bounding);
     Some(ObservedCapabilities {
         effective: set(sets.effective),
         permitted: set(sets.permitted),
         inheritable: set(sets.inheritable),
         bounding: set(sets.bounding),
         ambient: set(sets.ambient),
-        first_bounding: set(if has_own_ids { CapabilitySet::ALL } else { hosts }),
+        first_bounding: set(if has_own_ids { CapabilitySet::ALL } else { callers }),
     })
 }
 
@@ -223,14 +221,43 @@ fn rlimits(its: &[ResourceLimit], others: &[ResourceLimit]) -> Vec<Rlimit> {
     Resource::all().zip(its).filter_map(limit).collect()
 }
 
-fn cgroups(details: &Details, own: &Details) -> Vec<ObservedCgroup> {
-    let others = details.cgroups.iter().filter(|cgroup| !own.cgroups.contains(cgroup));
-    let observed = |cgroup: &Cgroup| ObservedCgroup {
-        controllers: os(&cgroup.controllers),
-        path: os(&cgroup.path),
-        limits: limits(cgroup, &details.limits),
+/// Its cgroups, as far as the caller is in others; those of several hierarchies with the same path as one.
+fn cgroups(machine: &Machine, details: &Details, own: &Details) -> Vec<ObservedCgroup> {
+    let mut all: Vec<ObservedCgroup> = Vec::new();
+    for cgroup in details.cgroups.iter().filter(|cgroup| !own.cgroups.contains(cgroup)) {
+        let directory = cgroup_directory(machine, cgroup);
+        let limits = limits(cgroup, &details.limits);
+        match all.iter_mut().find(|known| known.path == os(&cgroup.path)) {
+            Some(known) => {
+                known.directories.extend(directory);
+                let is_new = !limits.is_empty() && !known.limits.contains(&limits);
+                let comma = if is_new && !known.limits.is_empty() { ", " } else { "" };
+                known.limits += &format!("{comma}{}", if is_new { limits } else { String::new() });
+            }
+            None => all.push(ObservedCgroup {
+                path: os(&cgroup.path),
+                directories: directory.into_iter().collect(),
+                limits,
+            }),
+        }
+    }
+    all
+}
+
+/// Where the host has the directory of a cgroup.
+fn cgroup_directory(machine: &Machine, cgroup: &Cgroup) -> Option<PathBuf> {
+    let controllers = cgroup.controllers.unicode();
+    let is_of = |mount: &&Mount| match cgroup.is_v2() {
+        true => mount.fs_type.is("cgroup2"),
+        false => {
+            let options = mount.fs_options.unicode();
+            mount.fs_type.is("cgroup")
+                && controllers.split(',').all(|one| options.split(',').any(|word| word == one))
+        }
     };
-    others.map(observed).collect()
+    let mount = machine.host_mounts().iter().find(is_of)?;
+    let rest = path(&cgroup.path).strip_prefix(path(&mount.root)).ok()?.to_owned();
+    Some(path(&mount.point).join(rest))
 }
 
 /// The limits of a cgroup that has the controllers for them.
@@ -242,18 +269,19 @@ fn limits(cgroup: &Cgroup, limits: &Limits) -> String {
         ("pids", "processes", words::limit(limits.processes, |count| count.to_string())),
         ("cpu", "CPU", words::limit(limits.cpu, words::cpus)),
     ];
-    let told = all
-        .into_iter()
-        .filter(|(controller, _, limit)| has(controller) && limit != "no limit" && limit != words::UNKNOWN);
+    let is_limit = |limit: &str| limit != "no limit" && limit != words::UNKNOWN;
+    let told = all.into_iter().filter(|(controller, _, limit)| has(controller) && is_limit(limit));
     told.map(|(_, what, limit)| format!("{what} at most {limit}")).collect::<Vec<_>>().join(", ")
 }
 
 fn unreadable(details: &Details) -> Vec<String> {
+    // A process in a changed root sees only the mounts below that, and may see none.
+    let is_chroot = details.root.as_ref().is_some_and(Root::is_chroot);
     let at = |file: &str| format!("/proc/{}/{file}", details.pid);
     let files = [
         ("ns/*", details.namespaces.is_unknown()),
         ("root", details.root.as_ref().is_none_or(|root| root.path.is_none())),
-        ("mountinfo", details.mounts.is_none()),
+        ("mountinfo", details.mounts.is_none() && !is_chroot),
         ("cwd", details.directory.is_none()),
         ("environ", details.environment.is_none()),
     ];

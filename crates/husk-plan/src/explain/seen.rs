@@ -35,6 +35,11 @@ pub(super) fn sentence(seen: &Seen<'_>) -> String {
             text(kind),
             text(target)
         ),
+        Seen::Files => "perhaps make links, device nodes and files in the new file systems: the kernel shows mounts alone"
+            .to_owned(),
+        Seen::Parameters => {
+            "perhaps set kernel parameters of the new namespaces, which only those inside can read".to_owned()
+        }
         Seen::Attributes { target, set, clear } => {
             let options = MountFlags { set: *set, clear: *clear }.options().join(", ");
             format!("change the mount at {} to {options}", text(target))
@@ -56,14 +61,9 @@ pub(super) fn sentence(seen: &Seen<'_>) -> String {
             format!("filter system calls by {filters} (seccomp), of which the kernel does not show the rules")
         }
         Seen::Label(label) => format!("take the label {} of the host's security module", text(label)),
-        Seen::Cgroup { controllers, path, limits } => {
-            let of = if controllers.is_empty() {
-                String::new()
-            } else {
-                format!(" of the hierarchy {}", text(controllers))
-            };
+        Seen::Cgroup { path, limits, .. } => {
             let limits = if limits.is_empty() { String::new() } else { format!(": {}", text(limits)) };
-            format!("put it into the cgroup {}{of}{limits}", text(path))
+            format!("put it into the cgroup {}{limits}", text(path))
         }
         Seen::OomScore(score) => {
             let how = if *score > 0 { "sooner" } else { "later" };

@@ -46,6 +46,7 @@ pub fn read_back<'a>(observed: &Observed, arena: &'a Arena) -> Result<Plan<'a>, 
         pid: observed.pid,
         maker: observed.maker.clone(),
         is_first: observed.pids.last() == Some(&1) || observed.is_first,
+        is_seen: !observed.namespaces.is_empty(),
     });
     Ok(Plan { name: observed.name.clone(), steps, notes, read_back })
 }
@@ -97,6 +98,6 @@ impl<'a> Reader<'a, '_> {
         }
         let what =
             format!("you may not read {}: what they would show is missing here", unreadable.join(", "));
-        self.note(what, Some("ask again as root"));
+        self.note(what, (!self.observed.is_reader_root).then_some("ask again as root"));
     }
 }

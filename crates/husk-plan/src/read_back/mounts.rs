@@ -84,7 +84,8 @@ impl<'a> Reader<'a, '_> {
                     self.child(Stage::Pivot, Step::RootAttributes(set), origin);
                 }
             }
-            None if top.root.as_os_str() == "/" && !has_lost_layers(top) => {
+            // A directory of a tmpfs of its own was made in it, so it is as good as that.
+            None if (top.root.as_os_str() == "/" || top.kind == "tmpfs") && !has_lost_layers(top) => {
                 let filesystem = self.filesystem(top)?;
                 self.child(Stage::Root, Step::Mount { filesystem, target: c"/" }, origin);
             }
@@ -122,6 +123,11 @@ impl<'a> Reader<'a, '_> {
             let mount = rest.remove(index);
             told.push(mount.id);
             self.mount(&mount, root, keeps_hosts)?;
+        }
+        let is_new = |mount: &ObservedMount| mount.kind == "tmpfs" && !self.is_hosts_device(mount.device);
+        if self.observed.mounts.iter().any(is_new) {
+            let origin = self.shown_by("mountinfo: a tmpfs of its own");
+            self.seen(Stage::Mounts, Seen::Files, origin);
         }
         let lost = self.observed.host_mounts.iter().filter(|hosts| {
             let is_same = |mount: &ObservedMount| mount.device == hosts.device && mount.root == hosts.root;
@@ -187,6 +193,11 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
+    /// Whether the host has that file system mounted too.
+    fn is_hosts_device(&self, device: (u32, u32)) -> bool {
+        self.observed.host_mounts.iter().any(|hosts| hosts.device == device)
+    }
+
     fn kind(&self, mount: &ObservedMount, root: &ObservedRoot, copied: bool) -> Kind {
         let outside = root.path.join(mount.point.strip_prefix("/").unwrap_or(&mount.point));
         let is_copy = |hosts: &ObservedMount| {
@@ -196,9 +207,10 @@ impl<'a> Reader<'a, '_> {
             return Kind::Copied;
         }
         let is_of_kernel = mount.point.starts_with("/proc") || mount.point.starts_with("/sys");
-        let is_null = mount.kind == "devtmpfs" && mount.root.as_os_str() == "/null";
+        let is_of_dev = ["devtmpfs", "tmpfs"].contains(&mount.kind.as_str());
+        let is_null = is_of_dev && mount.root.as_os_str() == "/null";
         let is_read_only = flags(&mount.options).contains(MountAttrFlags::MOUNT_ATTR_RDONLY);
-        let is_hosts = self.observed.host_mounts.iter().any(|hosts| hosts.device == mount.device);
+        let is_hosts = self.is_hosts_device(mount.device);
         let is_below = mount.point.components().count() > 2;
         if is_of_kernel && is_below && (is_null || mount.kind == "tmpfs" && is_read_only && !is_hosts) {
             return Kind::Mask;
@@ -211,7 +223,8 @@ impl<'a> Reader<'a, '_> {
             };
         }
         // The directory of a cgroup file system is where its cgroup namespace begins.
-        if mount.kind.starts_with("cgroup") || !is_hosts && mount.root.as_os_str() == "/" {
+        let is_cgroup = mount.kind.starts_with("cgroup") && self.is_own(NamespaceKind::Cgroup);
+        if is_cgroup || !is_hosts && mount.root.as_os_str() == "/" {
             return Kind::New;
         }
         self.on_host(mount).map_or(Kind::Lost, Kind::Bind)
@@ -228,15 +241,18 @@ impl<'a> Reader<'a, '_> {
     /// Where in the container the same file or directory is, if its file system is mounted there besides, but not on the
     /// host.
     fn inner_source(&self, mount: &ObservedMount) -> Option<PathBuf> {
-        let is_hosts = self.observed.host_mounts.iter().any(|hosts| hosts.device == mount.device);
+        let is_hosts = self.is_hosts_device(mount.device);
         let all = &self.observed.mounts;
         let is_parent = |other: &ObservedMount| other.id == mount.parent;
-        let tops = all.iter().filter(|other| {
-            let is_older = other.id != mount.id && (is_parent(other) || other.id < mount.id);
-            other.device == mount.device && is_older && (!is_hosts || is_parent(other))
+        let own = all.iter().position(|other| other.id == mount.id).unwrap_or(all.len());
+        // Of two mounts of the same directory the one that is listed first was first; ids are used again.
+        let tops = all.iter().enumerate().filter(|(index, other)| {
+            let is_first = is_parent(other) || other.root != mount.root || *index < own;
+            other.device == mount.device && *index != own && is_first && (!is_hosts || is_parent(other))
         });
+        let tops = tops.map(|(_, other)| other);
         let beneath = tops.filter_map(|top| Some((top, mount.root.strip_prefix(&top.root).ok()?)));
-        let (top, rest) = beneath.max_by_key(|(top, _)| (is_parent(top), top.root.as_os_str().len()))?;
+        let (top, rest) = beneath.min_by_key(|(top, _)| (!is_parent(top), top.root.as_os_str().len()))?;
         let source = if rest.as_os_str().is_empty() { top.point.clone() } else { top.point.join(rest) };
         // Of the host's files, only what is mounted on itself is told by the container's own path.
         (!is_hosts || source == mount.point).then_some(source)
@@ -339,7 +355,7 @@ impl<'a> Reader<'a, '_> {
             return None;
         }
         let map: &[IdMapping] = match key {
-            _ if !self.is_own(NamespaceKind::User) => &[],
+            _ if self.is_hosts(NamespaceKind::User) => &[],
             b"uid" => &self.observed.ids.uids,
             b"gid" => &self.observed.ids.gids,
             _ => &[],
@@ -348,7 +364,9 @@ impl<'a> Reader<'a, '_> {
         match number.filter(|_| !map.is_empty()) {
             Some(outside) => {
                 let inside = inside(map, outside)?;
-                (inside != 0).then(|| (key, Some(inside.to_string().into())))
+                // A new file system is its maker's, who is root inside or has but one id.
+                (inside != 0 && map != [IdMapping { inside, outside, count: 1 }])
+                    .then(|| (key, Some(inside.to_string().into())))
             }
             None => Some((key, value.map(|value| OsString::from_vec(value.to_vec())))),
         }

@@ -118,6 +118,11 @@ impl<'a> Reader<'a, '_> {
             let origin = self.shown_by("timens_offsets");
             self.child(Stage::Namespaces, Step::TimeNamespace { offsets }, origin);
         }
+        let with_parameters = [NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
+        if with_parameters.into_iter().any(|kind| self.is_own(kind)) {
+            let origin = self.shown_by("ns/{net,ipc,uts}");
+            self.seen(Stage::Mounts, Seen::Parameters, origin);
+        }
         if self.is_own(NamespaceKind::Mount) {
             self.propagation();
         }

@@ -39,6 +39,8 @@ pub struct Observed {
     pub process: ObservedProcess,
     /// Files in `/proc` that the reader may not read.
     pub unreadable: Vec<String>,
+    /// Whether the reader is root, and so may read whatever can be read.
+    pub is_reader_root: bool,
 }
 
 /// Whose a namespace is.
@@ -127,11 +129,11 @@ pub struct ObservedProcess {
     pub directory: Option<PathBuf>,
     /// Its capabilities.
     pub capabilities: Option<ObservedCapabilities>,
-    /// `no_new_privs`, which the host's first process has not.
+    /// `no_new_privs`, unless the caller has it too.
     pub no_new_privileges: bool,
     /// How its system calls are filtered.
     pub seccomp: ObservedSeccomp,
-    /// The label of a security module, if it differs from the host's.
+    /// The label of a security module, if it differs from the caller's.
     pub label: Option<OsString>,
     /// Its cgroups, as far as they differ from the caller's.
     pub cgroups: Vec<ObservedCgroup>,
@@ -156,7 +158,7 @@ pub struct ObservedCapabilities {
     pub bounding: Capabilities,
     /// What it passes on to every program.
     pub ambient: Capabilities,
-    /// The bounding set that it began with: all in a user namespace of its own, else the host's.
+    /// The bounding set that it began with: all in a user namespace that is not the host's, else the caller's.
     pub first_bounding: Capabilities,
 }
 
@@ -175,10 +177,10 @@ pub enum ObservedSeccomp {
 /// A place among the cgroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedCgroup {
-    /// The controllers of a hierarchy of version 1; empty for version 2.
-    pub controllers: OsString,
-    /// The path below its top.
+    /// The path below the top of the hierarchy.
     pub path: OsString,
+    /// Its directories on the host: version 1 has one in each hierarchy.
+    pub directories: Vec<PathBuf>,
     /// What that lets it have, in words.
     pub limits: String,
 }

@@ -15,6 +15,7 @@ use crate::seen::Seen;
 
 impl Reader<'_, '_> {
     pub(super) fn process(&mut self) -> Result<(), PlanError> {
+        // What may not be looked at is not told as if it were the host's.
         let is_on_host = self.is_on_host();
         if !is_on_host {
             self.place()?;
@@ -26,22 +27,19 @@ impl Reader<'_, '_> {
         }
         self.confine(is_on_host)?;
         let is_told = !(self.before.is_empty() && self.after.is_empty() && self.child.is_empty());
-        if is_told || !is_on_host {
+        if is_told && !self.observed.namespaces.is_empty() || !is_on_host {
             self.execute()?;
-            self.note(
-                "of files, the kernel shows mounts alone: what was written into file systems, such as links and device nodes \
-                 in /dev, is not here; nor are the kernel parameters of its namespaces",
-                None,
-            );
         }
         Ok(())
     }
 
     fn place(&mut self) -> Result<(), PlanError> {
         for cgroup in &self.observed.process.cgroups {
+            let directories = cgroup.directories.iter().map(|directory| self.arena.cstr(directory));
+            let directories: Vec<&CStr> = directories.collect::<Result<_, _>>()?;
             let seen = Seen::Cgroup {
-                controllers: self.arena.cstr(&cgroup.controllers)?,
                 path: self.arena.cstr(&cgroup.path)?,
+                directories: self.arena.slice(&directories),
                 limits: self.arena.cstr(&cgroup.limits)?,
             };
             let origin = self.shown_by("cgroup");

@@ -87,7 +87,7 @@ attributes() {
 impl fmt::Display for Script<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.plan.steps.is_empty() {
-            return writeln!(f, "#!/bin/bash\n# {}", explain::NOTHING);
+            return writeln!(f, "#!/bin/bash\n# {}", explain::nothing(self.plan));
         }
         let script = Parts::of(self.plan);
         let functions = script.functions();

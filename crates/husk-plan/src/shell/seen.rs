@@ -29,6 +29,7 @@ pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
                 "echo {} >&2; exit 125",
                 super::quote(format!("the root cannot be made again: {why}").as_bytes())
             ),
+            in_full: Some(String::new()),
             ..Piece::impossible("root", *why)
         },
         Seen::InnerBind { source, target, set } => {
@@ -42,6 +43,13 @@ pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
         }
         Seen::LostMount { .. } => {
             Piece::impossible("mount", "there is no path on the host by which to name it")
+        }
+        Seen::Files => Piece::impossible(
+            "files",
+            "what is in the new file systems does not show, and is missing in the script's",
+        ),
+        Seen::Parameters => {
+            Piece::impossible("kernel-parameters", "they do not show, and the script sets none")
         }
         Seen::Attributes { target, set, clear } => {
             let options = MountFlags { set: *set, clear: *clear }.options().join(",");
@@ -74,16 +82,20 @@ pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
         ),
         Seen::Label(label) => Piece::impossible("label", "a script keeps the label of its caller")
             .in_full(format!("aa-exec -p {} …, or runcon", text(label))),
-        Seen::Cgroup { controllers, path, .. } => {
-            let directory =
-                format!("/sys/fs/cgroup/{}{}", controllers.to_string_lossy(), path.to_string_lossy());
-            let directory = directory.replace("//", "/").replace("name=", "");
+        Seen::Cgroup { directories, .. } => {
+            let files = directories.iter().map(|directory| [directory.to_bytes(), b"/cgroup.procs"].concat());
+            let files: Vec<String> = files.map(|file| super::quote(&file)).collect();
+            let line = match files.as_slice() {
+                [] => String::new(),
+                [one] => format!("echo $$ >{one}"),
+                several => format!("echo $$ | tee {}", several.join(" ")),
+            };
             Piece::done("")
                 .weaker(
                     "cgroup",
                     "the script stays in its caller's cgroup: this one, and its limits, are somebody else's",
                 )
-                .in_full(format!("echo $$ >{}", super::quote(format!("{directory}/cgroup.procs").as_bytes())))
+                .in_full(line)
         }
         Seen::OomScore(score) => Piece::new(Place::Inside, format!("echo {score} >/proc/self/oom_score_adj")),
     }

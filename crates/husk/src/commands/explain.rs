@@ -9,7 +9,7 @@ use husk_plan::read_back::read_back;
 use super::see::{Target, details, find, observe};
 use crate::cli::ExplainRunning;
 use crate::failure::{COMMAND_FAILED, Failure};
-use crate::observe::{self, Others};
+use crate::observe;
 use crate::output;
 
 /// Tells how a running process came to what it sees.
@@ -33,8 +33,7 @@ pub(crate) fn explain(explain: &ExplainRunning) -> Result<ExitCode, Failure> {
     };
     let seen = details(&machine, target.pid)?;
     let own = details(&machine, std::process::id())?;
-    let host = machine.details(machine.host.process).unwrap_or_else(|| own.clone());
-    let observed = observe::observe(&machine, target.container, &seen, &Others { host: &host, own: &own });
+    let observed = observe::observe(&machine, target.container, &seen, &own);
     let arena = Arena::new();
     let plan = read_back(&observed, &arena).map_err(|error| Failure {
         doing: format!("explaining process {}", target.pid),
