@@ -73,6 +73,8 @@ pub enum Seen<'a> {
         /// Where the mount namespace has it.
         path: &'a CStr,
     },
+    /// A working directory, checked by nobody.
+    Directory(&'a CStr),
     /// Sets of capabilities that are not those which an exec leaves.
     Capabilities {
         /// What it may do.

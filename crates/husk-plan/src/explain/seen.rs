@@ -22,7 +22,7 @@ pub(super) fn sentence(seen: &Seen<'_>) -> String {
         }
         Seen::Interface(name) => format!("give it the network interface {}", text(name)),
         Seen::LostRoot { kind, directory, why } => {
-            format!("make the directory {} of a {} the root: {why}", text(directory), text(kind))
+            format!("make the directory {} of the file system {} the root: {why}", text(directory), text(kind))
         }
         Seen::InnerBind { source, target, set } => {
             let with = words(MountFlags::set(*set));
@@ -47,6 +47,7 @@ pub(super) fn sentence(seen: &Seen<'_>) -> String {
         Seen::ChangeRoot { path } => {
             format!("change the root to {}, and leave all else mounted (chroot)", text(path))
         }
+        Seen::Directory(path) => format!("change to {}", text(path)),
         Seen::Capabilities { effective, permitted, inheritable, ambient } => format!(
             "have these capabilities: permitted {permitted}; effective {effective}; inheritable {inheritable}; ambient \
              {ambient}"

@@ -67,7 +67,7 @@ impl Reader<'_, '_> {
         if let Some(directory) = &process.directory {
             let path = self.arena.cstr(directory)?;
             let origin = self.shown_by("cwd");
-            self.child(Stage::Identity, Step::WorkingDirectory(path), origin);
+            self.seen(Stage::Identity, Seen::Directory(path), origin);
         }
         Ok(())
     }

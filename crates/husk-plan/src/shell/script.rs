@@ -14,6 +14,7 @@ use super::quote::quote_all;
 use super::steps::{Context, EMPTY, Entry, Piece, Place, environment, pieces};
 use crate::explain;
 use crate::plan::{Action, Actor, Plan, PlannedStep, ReadBack, Stage};
+use crate::seen::Seen;
 
 /// A plan as a bash script for Debian 12 and later.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +136,7 @@ impl<'a> Parts<'a> {
             match step.action {
                 Action::Child(Step::Exec(exec)) => parts.exec = Some(exec),
                 Action::Child(Step::Groups(groups)) => parts.groups = groups.to_vec(),
-                Action::Child(Step::WorkingDirectory(path)) => {
+                Action::Child(Step::WorkingDirectory(path)) | Action::Seen(Seen::Directory(path)) => {
                     parts.directory = Some(super::quote(path.to_bytes()));
                 }
                 _ => {}

@@ -3,7 +3,7 @@
 
 use husk_spec::{Capabilities, IdMapping, MountFlags};
 
-use super::steps::{Context, Entry, Piece, Place, below, map_line, text, write_maps};
+use super::steps::{Context, Entry, Piece, Place, below, map_line, text, working_directory, write_maps};
 use crate::seen::Seen;
 
 pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
@@ -63,6 +63,7 @@ pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
             _ => Piece::done("the last program before the command does it")
                 .in_full(format!("chroot {} …", text(path))),
         },
+        Seen::Directory(path) => working_directory(context, path),
         Seen::Capabilities { inheritable, ambient, .. } => {
             let of = |set: &Capabilities| {
                 let name = |c: husk_spec::Capability| {

@@ -503,7 +503,7 @@ fn own_pipes(uid: u32, gid: u32) -> Piece {
     Piece::new(Place::Inside, line).weaker("named-pipes", "a pipe that has a name changes its owner as well")
 }
 
-fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
+pub(super) fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
     match context.entry {
         Entry::Pivot | Entry::Stay => {
             let piece = Piece::new(Place::Finish, format!("cd -- {}", text(path)));

@@ -25,10 +25,10 @@ const USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
        husk explain [--format FORMAT] --pid N";
 
 const RUNNING_AFTER: &str = "\
-CONTAINER is a running one, by a name or an id as of `husk see`, whoever made it;
-of its processes, the first is explained. What the kernel shows of a process is
-read back: each step that must have led there says which file in /proc shows it.
-husk enters nothing, and what it may not look at is named.";
+CONTAINER is a running one, by a name or an id of `husk see`, whoever made it;
+its first process is explained. What the kernel shows of a process is read back:
+each step that must have led there says which file in /proc shows it. husk enters
+nothing, and what it may not look at is named.";
 
 /// `husk explain` of a running process, as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,11 +52,15 @@ pub(super) struct Explain {
     #[arg(value_name = "CONTAINER", hide = true, required_unless_present = "pid")]
     container: Option<String>,
     /// Explain this process
-    #[arg(long, value_name = "N", conflicts_with = "container")]
+    #[arg(long, value_name = "N", value_parser = process_id, conflicts_with = "container")]
     pid: Option<u32>,
-    /// text; json: for programs; sh: a script that makes it again; md: a table in Markdown
+    /// text; json: for programs; sh: a script; md: a table in Markdown
     #[arg(long, value_name = "text|json|sh|md", hide_possible_values = true)]
     format: Option<Format>,
+}
+
+fn process_id(word: &str) -> Result<u32, &'static str> {
+    word.parse().ok().filter(|pid| *pid > 0).ok_or("a process id is a number from 1 on")
 }
 
 impl Explain {

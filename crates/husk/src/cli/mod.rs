@@ -67,7 +67,7 @@ enum Command {
     /// Run a command in a container
     #[command(override_usage = run::USAGE)]
     Run(RunLine),
-    /// Show each step that leads to a container: one to come, or a running one
+    /// Show each step to a container, be it planned or running
     Explain(Explain),
     /// Run a command stage by stage, with a look round at each stop
     Step(Step),
