@@ -616,6 +616,8 @@ fn the_script_makes_it_again() {
     if let Some(tool) = tools.iter().find(|tool| !dirs.iter().any(|dir| Path::new(dir).join(tool).exists())) {
         skip!(test, "{tool} is not installed");
     }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/explain.md");
+    let page = fs::read_to_string(page).expect("docs/explain.md");
     for caller in place.callers() {
         let root = caller.root("root");
         let mut cases = vec![
@@ -648,6 +650,9 @@ fn the_script_makes_it_again() {
                 .lines()
                 .filter_map(|line| line.strip_prefix("# differs: ")?.split(':').next())
                 .collect();
+            for key in &declared {
+                assert!(page.contains(&format!("\n| `{key}` ")), "{case}: {key} is not in docs/explain.md");
+            }
             assert!(declared.contains("files") && declared.contains("host-name"), "{case}: {declared:?}");
             assert!(!declared.contains("root"), "{case}: {declared:?}");
             assert_eq!(

@@ -379,7 +379,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",
-                text(offsets).trim().replace('\n', " and ")
+                visible(&offsets.to_string_lossy().trim().replace('\n', " and "))
             )
         }
         Step::BeOpaque => {

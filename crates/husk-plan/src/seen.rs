@@ -55,6 +55,8 @@ pub enum Seen<'a> {
         /// Where.
         target: &'a CStr,
     },
+    /// A terminal of its own at `/dev/console`.
+    Console,
     /// Links, device nodes and other files in file systems that began empty.
     Files,
     /// Kernel parameters of namespaces of its own, which only those inside can read.

@@ -30,11 +30,12 @@ pub(super) fn sentence(seen: &Seen<'_>) -> String {
             format!("bind {} of the container itself to {}{with}", text(source), text(target))
         }
         Seen::LostMount { kind, directory, target } => format!(
-            "mount {} of a {} on {}, which the host has mounted nowhere",
+            "mount {} of the file system {} on {}, which the host has mounted nowhere",
             text(directory),
             text(kind),
             text(target)
         ),
+        Seen::Console => "make a pseudo-terminal in the container's /dev/pts and bind it to /dev/console".to_owned(),
         Seen::Files => "perhaps make links, device nodes and files in the new file systems: the kernel shows mounts alone"
             .to_owned(),
         Seen::Parameters => {

@@ -135,12 +135,9 @@ impl<'a> Reader<'a, '_> {
         });
         let lost = lost.count();
         if keeps_hosts && root.path.as_os_str() == "/" && lost > 0 {
-            self.note(
-                format!(
-                    "{lost} of the host's mounts are missing: unmounted here, or mounted there since; it does not show which"
-                ),
-                None,
-            );
+            let mounts = if lost == 1 { "mount" } else { "mounts" };
+            let why = "unmounted here, or mounted there since; it does not show which";
+            self.note(format!("it lacks {lost} {mounts} of the host's: {why}"), None);
         }
         Ok(())
     }
@@ -167,13 +164,7 @@ impl<'a> Reader<'a, '_> {
                 let filesystem = self.filesystem(mount)?;
                 self.child(Stage::Mounts, Step::Mount { filesystem, target }, origin);
             }
-            Kind::Console => {
-                let (set, clear) = (MountAttrFlags::empty(), MountAttrFlags::empty());
-                let source = Source::Terminal;
-                self.child(Stage::Mounts, Step::OpenTerminal { size: None }, origin.clone());
-                let step = Step::Bind { source, target, recursive: false, set, clear };
-                self.child(Stage::Mounts, step, origin);
-            }
+            Kind::Console => self.seen(Stage::Mounts, Seen::Console, origin),
             Kind::Inner(path) => {
                 let seen = Seen::InnerBind { source: self.arena.cstr(path)?, target, set };
                 self.seen(Stage::Mounts, seen, origin);

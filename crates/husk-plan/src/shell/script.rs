@@ -198,8 +198,8 @@ impl<'a> Parts<'a> {
         text += &comment(
             "",
             "Each step of the plan stands here with its number, what it does and where it comes from. `=` means that \
-             the shell does the same, `≈` something weaker or different, `–` that it has no means for it. In the order of \
-             the numbers, they were planned; the shell has to go about some of them in another order. All that differs:",
+             the shell does the same, `≈` something weaker or different, `–` that it has no means for it. The numbers are \
+             the order of the plan; the shell has to go about some of the steps in another order. All that differs:",
         );
         text += "#\n";
         text += &self.differences();

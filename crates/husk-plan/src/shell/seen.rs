@@ -3,7 +3,9 @@
 
 use husk_spec::{Capabilities, IdMapping, MountFlags};
 
-use super::steps::{Context, Entry, Piece, Place, below, map_line, text, working_directory, write_maps};
+use super::steps::{
+    Context, Entry, Piece, Place, below, map_line, no_terminal, text, working_directory, write_maps,
+};
 use crate::seen::Seen;
 
 pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
@@ -44,6 +46,7 @@ pub(super) fn piece(context: &Context<'_>, seen: &Seen<'_>) -> Piece {
         Seen::LostMount { .. } => {
             Piece::impossible("mount", "there is no path on the host by which to name it")
         }
+        Seen::Console => no_terminal(),
         Seen::Files => Piece::impossible(
             "files",
             "what is in the new file systems does not show, and is missing in the script's",

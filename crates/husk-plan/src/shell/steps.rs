@@ -169,7 +169,9 @@ impl<'a> Context<'a> {
                 Action::Host(HostStep::MapIds(maps)) => context.maps = Some(maps),
                 Action::Child(Step::Groups(_)) => context.sets_groups |= step.stage == Stage::Namespaces,
                 Action::Child(Step::Chroot) => context.entry = Entry::Chroot,
-                Action::Child(Step::OpenTerminal { .. }) => context.terminal = true,
+                Action::Child(Step::OpenTerminal { .. }) | Action::Seen(Seen::Console) => {
+                    context.terminal = true
+                }
                 Action::Child(Step::BecomeInit) => context.init = true,
                 Action::Child(Step::Uid(uid)) if step.stage == Stage::Identity => context.ids.0 = uid,
                 Action::Child(Step::Gid(gid)) if step.stage == Stage::Identity => context.ids.1 = gid,
@@ -418,7 +420,7 @@ const HOSTILE: &str = "from here on, paths in the root are looked up as the host
 /// What covers a directory that is hidden.
 pub(super) const EMPTY: &str = "mount -t tmpfs -o nosuid,nodev,noexec,size=0,nr_inodes=1 masked";
 
-fn no_terminal() -> Piece {
+pub(super) fn no_terminal() -> Piece {
     Piece::impossible(
         "terminal",
         "no program makes a terminal in the container's /dev/pts: the command has the caller's, and can type into it",

@@ -26,9 +26,9 @@ const USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
 
 const RUNNING_AFTER: &str = "\
 CONTAINER is a running one, by a name or an id of `husk see`, whoever made it;
-its first process is explained. What the kernel shows of a process is read back:
-each step that must have led there says which file in /proc shows it. husk enters
-nothing, and what it may not look at is named.";
+its first process is explained. What the kernel shows is read back: each step
+that must have led there says which file in /proc shows it. husk enters nothing,
+and what it may not look at is named.";
 
 /// `husk explain` of a running process, as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
