@@ -5,7 +5,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use husk_init::{Filesystem, FsOption, Source, Step};
+use husk_init::{Attributes, Filesystem, FsOption, Propagation, Source, Step};
 use husk_spec::{IdMapping, MountFlags, MountOptions, NamespaceKind, Origin};
 use rustix::mount::MountAttrFlags;
 
@@ -87,7 +87,7 @@ impl<'a> Reader<'a, '_> {
             // A directory of a tmpfs of its own was made in it, so it is as good as that.
             None if (top.root.as_os_str() == "/" || top.kind == "tmpfs") && !has_lost_layers(top) => {
                 let filesystem = self.filesystem(top)?;
-                self.child(Stage::Root, Step::Mount { filesystem, target: c"/" }, origin);
+                self.child(Stage::Root, Step::Mount { filesystem, target: c"/", propagation: None }, origin);
             }
             None => {
                 let why = match top.kind.as_str() {
@@ -162,7 +162,7 @@ impl<'a> Reader<'a, '_> {
             Kind::ReadOnly => self.child(Stage::Mounts, Step::ReadOnly { path: target }, origin),
             Kind::New => {
                 let filesystem = self.filesystem(mount)?;
-                self.child(Stage::Mounts, Step::Mount { filesystem, target }, origin);
+                self.child(Stage::Mounts, Step::Mount { filesystem, target, propagation: None }, origin);
             }
             Kind::Console => self.seen(Stage::Mounts, Seen::Console, origin),
             Kind::Inner(path) => {
@@ -172,8 +172,11 @@ impl<'a> Reader<'a, '_> {
             Kind::Bind(path) => {
                 let hosts = self.host_mount(&path).map_or(MountAttrFlags::empty(), |m| flags(&m.options));
                 let source = self.tree(&path, mount, &origin)?;
-                let (set, clear) = (set - hosts, hosts - set);
-                let step = Step::Bind { source, target, recursive: false, set, clear };
+                let attributes = Attributes { set: set - hosts, clear: hosts - set };
+                let (recursive_attributes, propagation) = (Attributes::NONE, None);
+                let recursive = false;
+                let step =
+                    Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation };
                 self.child(Stage::Mounts, step, origin);
             }
             Kind::Lost => {
@@ -299,8 +302,9 @@ impl<'a> Reader<'a, '_> {
         }
         let number = self.trees;
         self.trees += 1;
-        let recursive = false;
-        self.before(Stage::Prepare, HostStep::PrepareTree { number, source, recursive }, origin.clone());
+        let (recursive, propagation) = (false, Propagation::Private);
+        let prepare = HostStep::PrepareTree { number, source, recursive, propagation };
+        self.before(Stage::Prepare, prepare, origin.clone());
         let step = HostStep::MapTree { number, user_namespace: None, recursive };
         self.after(crate::plan::Action::Host(step), Origin::Because(format!("{origin}: idmapped")));
         Ok(Source::Prepared(number))

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, OsString};
 
-use husk_init::{Exec, Step};
+use husk_init::{Exec, ProcessCapabilities, Step};
 use husk_spec::{Capabilities, NamespaceKind};
 use rustix::thread::CapabilitySet;
 
@@ -130,7 +130,14 @@ impl Reader<'_, '_> {
                 // On the host, and in a user namespace that dropped nothing, this is what everybody has.
                 if sets.bounding != sets.first_bounding || !is_on_host && process.uid != Some(0) {
                     let set = CapabilitySet::from_bits_retain(after_exec.bits());
-                    self.child(Stage::Confine, Step::Capabilities(set), origin);
+                    let none = CapabilitySet::empty();
+                    let sets = ProcessCapabilities {
+                        effective: set,
+                        permitted: set,
+                        inheritable: none,
+                        ambient: none,
+                    };
+                    self.child(Stage::Confine, Step::Capabilities(sets), origin);
                 }
             } else {
                 let seen = Seen::Capabilities {
