@@ -115,6 +115,11 @@ impl Machine {
         (0..self.containers.len()).filter(|index| is_meant(&self.containers[*index])).collect()
     }
 
+    /// The mounts of the host, or husk's own where those cannot be had.
+    pub fn host_mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
     /// Whether husk runs as root.
     pub fn is_root(&self) -> bool {
         self.own.uid == 0
