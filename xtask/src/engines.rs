@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Real engines, with the runtime under test beside runc: what is needed is installed, then the program `engines` plays.
+
+use crate::process::{cargo, is_root, run as run_command};
+use crate::{Result, setup};
+
+/// The verb; its arguments are those of the program.
+pub(crate) fn run(args: &[String]) -> Result {
+    let asks_only = args.iter().any(|arg| ["--help", "-h", "--list"].contains(&arg.as_str()));
+    if !asks_only && !is_root() {
+        return Err("engines need root: sudo -E cargo xtask engines".into());
+    }
+    if !asks_only {
+        setup::ensure();
+    }
+    let mut program = cargo(&["run", "--quiet", "--package", "husk-engines", "--"]);
+    run_command(program.args(args))
+}
