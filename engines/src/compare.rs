@@ -2,6 +2,7 @@
 //! A case with one runtime beside the same case with another.
 
 use std::fmt::{self, Display};
+use std::time::{Duration, Instant};
 
 use crate::normal::normal;
 use crate::{Case, Outcome, Result, Step, World};
@@ -14,16 +15,19 @@ pub struct Trial {
     left: String,
     /// How often the engine called the runtime, and how.
     calls: String,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Trial {
     /// Plays a case in a world where its engine runs, and clears away what it has made.
     pub fn of(case: &Case, world: &mut World) -> Result<Self> {
+        let begin = Instant::now();
         world.must(": >/tmp/engines/calls")?;
         let outcomes = case.steps.iter().map(|step| world.run(step.typed)).collect::<Result<Vec<_>>>()?;
         let calls = world.must("cat /tmp/engines/calls")?;
         world.run(case.engine.clearing())?;
-        Ok(Self { outcomes, left: world.must("left")?, calls })
+        Ok(Self { outcomes, left: world.must("left")?, calls, took: begin.elapsed() })
     }
 
     /// How the engine called the runtime, a line for each call.
@@ -59,18 +63,27 @@ fn is_as_expected(step: &Step, outcome: &Outcome) -> bool {
     outcome.status == step.exits && outcome.stdout.contains(step.shows)
 }
 
+/// What a machine may forbid, by the words that runc has for it. A reference that fails in any other way makes the case
+/// fail: it is the case that is wrong.
+const FORBIDDEN: &[(&str, &str)] = &[(
+    "unable to apply caps: operation not permitted",
+    "all capabilities are asked for, and this machine's bounding set lacks some",
+)];
+
 /// What the comparison says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// No difference.
     Same,
-    /// The reference does not do here what the case is about: nothing can be compared.
+    /// The machine does not let the reference do what the case is about: nothing can be compared.
     ReferenceCannot {
-        /// What it said.
-        reason: String,
-        /// What the tested one said, if it cannot either.
-        tested: Option<String>,
+        /// What the machine forbids.
+        reason: &'static str,
+        /// Whether it lets the tested one.
+        tested_can: bool,
     },
+    /// The reference does not do what the case is about, and the machine is not known to be the reason.
+    ReferenceFails(String),
     /// A difference, line by line.
     Differs(String),
     /// An engine did it without calling the runtime: the case shows nothing.
@@ -80,7 +93,7 @@ pub enum Verdict {
 impl Verdict {
     /// Whether the run fails by it.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Differs(_) | Self::NotCalled)
+        matches!(self, Self::ReferenceFails(_) | Self::Differs(_) | Self::NotCalled)
     }
 }
 
@@ -88,10 +101,11 @@ impl Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Same => f.write_str("same"),
-            Self::ReferenceCannot { reason, tested: None } => {
-                write!(f, "runc cannot here: {reason}\n  (the tested one can)")
+            Self::ReferenceCannot { reason, tested_can } => {
+                let tested = if *tested_can { "the tested one can" } else { "nor can the tested one" };
+                write!(f, "runc cannot here: {reason}; {tested}")
             }
-            Self::ReferenceCannot { reason, tested: Some(_) } => write!(f, "runc cannot here: {reason}"),
+            Self::ReferenceFails(said) => write!(f, "THE REFERENCE FAILS: {said}"),
             Self::Differs(lines) => write!(f, "DIFFERS\n{lines}"),
             Self::NotCalled => {
                 f.write_str("NOT CALLED: the engine did without the runtime, so the case shows nothing")
@@ -102,8 +116,13 @@ impl Display for Verdict {
 
 /// Compares a case's outcomes.
 pub fn judge(case: &Case, reference: &Trial, tested: &Trial) -> Verdict {
-    if let Some(reason) = reference.failure(case) {
-        return Verdict::ReferenceCannot { reason, tested: tested.failure(case) };
+    if let Some(said) = reference.failure(case) {
+        return match FORBIDDEN.iter().find(|(words, _)| said.contains(words)) {
+            Some((_, reason)) => {
+                Verdict::ReferenceCannot { reason, tested_can: tested.failure(case).is_none() }
+            }
+            None => Verdict::ReferenceFails(said),
+        };
     }
     if reference.calls.is_empty() || tested.calls.is_empty() {
         return Verdict::NotCalled;
@@ -173,7 +192,12 @@ mod tests {
     fn trial(outcomes: [(i32, &str); 2], calls: &str) -> Trial {
         let outcome =
             |(status, stdout): (i32, &str)| Outcome { status, stdout: stdout.into(), stderr: String::new() };
-        Trial { outcomes: outcomes.map(outcome).into(), left: String::new(), calls: calls.into() }
+        Trial {
+            outcomes: outcomes.map(outcome).into(),
+            left: String::new(),
+            calls: calls.into(),
+            took: Duration::ZERO,
+        }
     }
 
     #[test]
@@ -201,17 +225,17 @@ mod tests {
     #[test]
     fn what_the_reference_cannot_do_is_neither_hidden_nor_passed() {
         let good = trial([(0, "1\n"), (3, "")], "create\n");
-        let bad = trial([(1, "no permission\n"), (3, "")], "create\n");
-        let verdict = judge(&CASE, &bad, &good);
-        assert_eq!(
-            verdict,
-            Verdict::ReferenceCannot { reason: "one: exit status 1: no permission".into(), tested: None }
-        );
+        let bad = trial([(1, "runc: unable to apply caps: operation not permitted\n"), (3, "")], "create\n");
+        let Verdict::ReferenceCannot { reason, tested_can } = judge(&CASE, &bad, &good) else {
+            panic!("it cannot")
+        };
+        assert!(reason.contains("bounding set") && tested_can);
         assert!(judge(&CASE, &good, &bad).is_failure());
-        assert!(matches!(
-            judge(&CASE, &trial([(0, "2"), (3, "")], "x"), &good),
-            Verdict::ReferenceCannot { .. }
-        ));
+        let wrong = trial([(0, "2"), (3, "")], "create\n");
+        assert_eq!(
+            judge(&CASE, &wrong, &wrong.clone()),
+            Verdict::ReferenceFails("one: exit status 0: 2".into())
+        );
     }
 
     #[test]

@@ -108,10 +108,10 @@ fn run(asked: &Asked) -> Result<bool> {
     let Totals { same, cannot, failed } = totals;
     let seconds = begin.elapsed().as_secs();
     println!(
-        "\nengines: {same} the same, {} different, {cannot} that runc cannot here; {seconds} s",
+        "\nengines: {same} the same, {} failed, {cannot} that runc cannot here; {seconds} s",
         failed.len()
     );
-    failed.iter().for_each(|name| println!("  different: {name}"));
+    failed.iter().for_each(|name| println!("  failed: {name}"));
     if same + cannot + failed.len() == 0 {
         return Err("no case has such a name".into());
     }
@@ -179,16 +179,15 @@ fn play(
         for case in cases {
             let (reference, tested) = (references.recv()??, tests.recv()??);
             let verdict = judge(case, &reference, &tested);
-            println!("{:<28} {verdict}", case.name);
+            let took = reference.took.max(tested.took).as_secs_f32();
+            println!("{:<40} {took:>4.1} s  {verdict}", case.name);
             if asked.calls {
                 tested.calls().lines().for_each(|call| println!("    runc {call}"));
             }
             match verdict {
                 Verdict::Same => totals.same += 1,
                 Verdict::ReferenceCannot { .. } => totals.cannot += 1,
-                Verdict::Differs(_) | Verdict::NotCalled => {
-                    totals.failed.push(format!("{engine}: {}", case.name))
-                }
+                _ => totals.failed.push(format!("{engine}: {}", case.name)),
             }
         }
         Ok(())

@@ -20,10 +20,14 @@ const CLASSES: &[&str] = &[
 const PASSED_ON: &[&str] =
     &["OCI runtime create failed: ", "OCI runtime exec failed: ", "OCI runtime start failed: "];
 
+/// Lines that an engine prints or not, by chance.
+const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
+
 /// The text with ids, times, and numbers of processes, pipes and namespaces replaced, and with the runtime's own words
 /// reduced to those that others search for.
 pub(crate) fn normal(text: &str) -> String {
-    text.lines().map(|line| times(&ids(&numbers(&runtimes_words(line)))) + "\n").collect()
+    let lines = text.lines().filter(|line| !BY_CHANCE.iter().any(|words| line.contains(words)));
+    lines.map(|line| times(&ids(&numbers(&runtimes_words(line)))) + "\n").collect()
 }
 
 fn runtimes_words(line: &str) -> String {
@@ -60,7 +64,7 @@ fn numbers(line: &str) -> String {
     out + rest
 }
 
-/// Hexadecimal words of 64 or 12 digits.
+/// Hexadecimal words of 64 or 12 digits, and BuildKit's of 25 digits and letters.
 fn ids(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut word = String::new();
@@ -78,8 +82,12 @@ fn ids(line: &str) -> String {
 }
 
 fn is_id(word: &str) -> bool {
-    let is_hexadecimal = word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_hexadecimal && matches!(word.len(), 64 | 12)
+    let of = |is_digit: fn(&u8) -> bool| word.as_bytes().iter().all(is_digit);
+    match word.len() {
+        64 | 12 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+        25 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')),
+        _ => false,
+    }
 }
 
 /// A day and what follows it: `2026-11-23T20:48:37.99Z`, `2026-11-23 20:48:45.9 +0000 UTC`.
