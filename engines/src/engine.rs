@@ -53,7 +53,7 @@ impl Engine {
         root(world)?;
         let starting = match self {
             Self::Docker => DOCKER.replace("$MORE", ""),
-            Self::Remap => DOCKER.replace("$MORE", "--userns-remap=100000:100000"),
+            Self::Remap => DOCKER.replace("$MORE", "--userns-remap=remap"),
             Self::Podman | Self::Buildah => CONTAINERS.replace("$ENGINE", self.name()),
             Self::Containerd => CONTAINERD.into(),
         };
@@ -92,7 +92,7 @@ impl FromStr for Engine {
 
 /// Makes the root file system that all images come from, `/tmp/engines/root`, and its archive beside it.
 fn root(world: &mut World) -> Result {
-    world.must("cd /tmp/engines && mkdir -p root/bin root/etc root/proc root/sys root/dev root/tmp root/root root/data root/home/ana")?;
+    world.must("cd /tmp/engines && mkdir -p root/bin root/etc root/proc root/sys root/dev root/tmp root/root root/run root/data root/home/ana")?;
     world.write_file("root/bin/look", include_str!("../world/image/look"))?;
     world.write_file("root/bin/limit", include_str!("../world/image/limit"))?;
     world.write_file(
@@ -131,6 +131,9 @@ exec /usr/bin/docker-compose "$@"
 END
 chmod 755 /tmp/engines/bin/*
 cd /tmp/engines/docker
+echo remap:x:100000:100000::/:/bin/false >>/etc/passwd
+echo remap:x:100000: >>/etc/group
+echo remap:100000:65536 | tee -a /etc/subuid >>/etc/subgid
 dockerd --data-root=/tmp/engines/docker/data --exec-root=/tmp/engines/docker/exec --pidfile=/tmp/engines/docker/pid \
     -H unix:///tmp/engines/docker/socket --bip=172.30.7.1/24 --iptables=false --ip6tables=false \
     --shutdown-timeout=1 $MORE >log 2>&1 &

@@ -27,7 +27,13 @@ const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
 /// reduced to those that others search for.
 pub(crate) fn normal(text: &str) -> String {
     let lines = text.lines().filter(|line| !BY_CHANCE.iter().any(|words| line.contains(words)));
+    let lines = lines.map(|line| if is_layer(line) { "--> <id>" } else { line });
     lines.map(|line| times(&ids(&numbers(&runtimes_words(line)))) + "\n").collect()
+}
+
+/// Whether buildah says in this line which layer a step has made: the one id of 11 digits.
+fn is_layer(line: &str) -> bool {
+    line.strip_prefix("--> ").is_some_and(|id| id.len() == 11)
 }
 
 fn runtimes_words(line: &str) -> String {
@@ -64,7 +70,7 @@ fn numbers(line: &str) -> String {
     out + rest
 }
 
-/// Hexadecimal words of 64 or 12 digits, and BuildKit's of 25 digits and letters.
+/// Hexadecimal words of 64 or 12 digits, BuildKit's of 25 digits and letters, and buildah's names for what it makes.
 fn ids(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut word = String::new();
@@ -82,6 +88,9 @@ fn ids(line: &str) -> String {
 }
 
 fn is_id(word: &str) -> bool {
+    if let Some(number) = word.strip_prefix("buildah") {
+        return !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
     let of = |is_digit: fn(&u8) -> bool| word.as_bytes().iter().all(is_digit);
     match word.len() {
         64 | 12 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),

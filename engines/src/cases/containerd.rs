@@ -8,7 +8,10 @@ pub(crate) const CASES: Cases = &[
     ("run", &[shows("run --rm one look", "mounts")]),
     ("run: exit status", &[exits(7, "run --rm one sh -c 'exit 7'")]),
     ("run: no such command", &[exits(1, "run --rm one no-such")]),
-    ("run: standard input", &[shows("echo hello | run --rm one cat", "hello")]),
+    (
+        "run: standard input",
+        &[shows("echo hello | run --rm one sh -c 'read line; echo got $line'", "got hello")],
+    ),
     ("terminal", &[shows("terminal 'run --rm -t one sh' 'tty; stty size' 'exit 3'", "status 3")]),
     (
         "life",
@@ -127,7 +130,7 @@ pub(crate) const CASES: Cases = &[
     (
         "a root directory",
         &[shows(
-            "ctr run --rm --runc-binary /tmp/engines/bin/runc --rootfs /tmp/engines/root one look",
+            "ctr run --rm --runc-binary /tmp/engines/bin/runc --rootfs /tmp/engines/root one /bin/sh -c 'PATH=/bin look'",
             "mounts",
         )],
     ),
