@@ -227,9 +227,10 @@ pub(crate) const CASES: Cases = &[
         &[
             does("docker run --name one box sh -c 'for i in 1 2 3; do echo out $i; echo bad $i >&2; done'"),
             shows("docker logs one 2>/dev/null", "out 3"),
-            shows("docker logs --tail 1 one 2>&1", "3"),
+            shows("docker logs one 2>&1 >/dev/null", "bad 3"),
             does("docker run -d --name two box sh -c 'for i in 1 2 3; do echo $i; sleep 0.1; done'"),
             shows("docker logs -f two", "3"),
+            shows("docker logs --tail 1 two", "3"),
         ],
     ),
     (
@@ -264,7 +265,7 @@ pub(crate) const CASES: Cases = &[
     (
         "init",
         &[
-            shows("docker run --rm --init box ps -o pid,args", "docker-init"),
+            shows("docker run --rm --init box ps -o args", "docker-init"),
             does("docker run -d --init --name one box sleep 100"),
             does("docker stop one"),
             shows("docker inspect -f '{{.State.ExitCode}}' one", "143"),
@@ -372,7 +373,7 @@ pub(crate) const CASES: Cases = &[
     (
         "tmpfs",
         &[shows(
-            "docker run --rm --tmpfs /t:size=1m,mode=700,uid=1000,exec --mount type=tmpfs,dst=/u,tmpfs-size=65536,tmpfs-mode=1770 --shm-size 2m box sh -c 'grep -E \" (/t|/u|/dev/shm) \" /proc/self/mountinfo | cut -d\" \" -f5-6,8-; stat -c \"%a %u %n\" /t /u'",
+            "docker run --rm --tmpfs /t:size=1m,mode=700,uid=1000,exec --mount type=tmpfs,dst=/u,tmpfs-size=65536,tmpfs-mode=1770 --shm-size 2m box sh -c 'grep -E \" (/t|/u|/dev/shm) \" /proc/self/mountinfo | cut -d\" \" -f5-6,8- | sort; stat -c \"%a %u %n\" /t /u'",
             "size=1024k",
         )],
     ),
