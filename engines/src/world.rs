@@ -47,6 +47,7 @@ pub struct Outcome {
 /// A machine in small. It ends when this value is dropped, and also when this process is killed: its guard notices.
 #[derive(Debug)]
 pub struct World {
+    name: String,
     guard: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -71,12 +72,17 @@ impl World {
             .map_err(|error| format!("setsid: {error}"))?;
         let commands = guard.stdin.take();
         let answers = BufReader::new(guard.stdout.take().ok_or("standard output is piped")?);
-        let mut world = Self { guard, commands, answers };
-        for (name, text) in PROGRAMS {
-            world.write_file(&format!("bin/{name}"), text)?;
+        let mut world = Self { name, guard, commands, answers };
+        for (program, text) in PROGRAMS {
+            world.write_file(&format!("bin/{program}"), text)?;
         }
         world.must("chmod 755 /tmp/engines/bin/*")?;
         Ok(world)
+    }
+
+    /// The name of its cgroups.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Types a line, or several, into a shell of the world, and waits for the end.

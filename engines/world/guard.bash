@@ -47,6 +47,8 @@ exec 5> >(
         tini -- sh -c "$WORLD" world "$without_unified" "$@"
 )
 world=$!
+# Answers are the world's alone: once it has ended there is nobody to wait for.
+exec >&2
 # In version 2 only the cgroup's children may have processes, and this one is not of the world.
 for directory in "${cgroups[@]}"; do
     [[ -e ${directory%/*}/cgroup.controllers ]] || continue

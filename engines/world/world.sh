@@ -37,7 +37,7 @@ mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 if [ "$unified" = cgroup2fs ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     mkdir /sys/fs/cgroup/world
-    for pid in $(cat /sys/fs/cgroup/cgroup.procs); do echo "$pid" >/sys/fs/cgroup/world/cgroup.procs; done
+    for pid in 1 $$; do echo "$pid" >/sys/fs/cgroup/world/cgroup.procs; done
     # The guard leaves this cgroup at about this time; until then it can have no children with controllers.
     for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
         until echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control; do sleep 0.05; done 2>/dev/null
