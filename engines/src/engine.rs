@@ -38,14 +38,15 @@ impl Engine {
 
     /// Its cases.
     pub fn cases(self) -> Vec<Case> {
-        let steps = match self {
+        let parts = match self {
             Self::Docker => cases::docker::CASES,
-            Self::Remap => cases::remap::CASES,
+            Self::Remap => &[cases::remap::CASES],
             Self::Podman => cases::podman::CASES,
-            Self::Containerd => cases::containerd::CASES,
-            Self::Buildah => cases::buildah::CASES,
+            Self::Containerd => &[cases::containerd::CASES],
+            Self::Buildah => &[cases::buildah::CASES],
         };
-        steps.iter().map(|(name, steps)| Case { name, engine: self, steps }).collect()
+        let cases = parts.iter().flat_map(|part| part.iter());
+        cases.map(|(name, steps)| Case { name, engine: self, steps }).collect()
     }
 
     /// Starts it in a world and gives it the image `box`: busybox, with the programs `look` and `limit`.

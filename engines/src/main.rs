@@ -133,11 +133,11 @@ fn chosen(asked: &Asked, engine: Engine) -> Vec<Case> {
     engine.cases().into_iter().filter(is_asked).collect()
 }
 
-/// husk-oci of the same build, or else of the release.
+/// husk-oci as it is released, or else of the same build as this program.
 fn beside() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let directory = this.parent().ok_or("this program lies in a directory")?;
-    let places = [directory.join("husk-oci"), directory.with_file_name("release").join("husk-oci")];
+    let places = [directory.with_file_name("release").join("husk-oci"), directory.join("husk-oci")];
     let found = places.iter().find(|place| place.is_file()).cloned();
     found.ok_or_else(|| format!("{} is not built; name a runtime with --runtime", places[0].display()).into())
 }

@@ -60,9 +60,9 @@ fn namespaces(container: &Value) -> String {
 
 /// The process that sleeps that long: its id on the host and inside.
 fn process(container: &Value, seconds: u32) -> (u64, u64) {
+    let command = json!(["sleep", seconds.to_string()]);
     let mut processes = container["processes"].as_array().expect("a list").iter();
-    let process =
-        processes.find(|process| process["command"][1] == seconds.to_string()).expect("it is in it");
+    let process = processes.find(|process| process["command"] == command).expect("it is in it");
     let inside = process["pids"].as_array().and_then(|pids| pids.last()).and_then(Value::as_u64);
     (process["pid"].as_u64().expect("a number"), inside.expect("a number"))
 }

@@ -3,6 +3,7 @@
 //! Real engines, with the runtime under test beside runc: what is needed is installed, then the program `engines` plays.
 
 use crate::process::{cargo, is_root, run as run_command};
+use crate::workspace::{members, metadata, string};
 use crate::{Result, setup};
 
 /// The verb; its arguments are those of the program.
@@ -13,7 +14,20 @@ pub(crate) fn run(args: &[String]) -> Result {
     }
     if !asks_only {
         setup::ensure();
+        if !args.iter().any(|arg| arg == "--runtime") {
+            build_runtime()?;
+        }
     }
     let mut program = cargo(&["run", "--quiet", "--package", "husk-engines", "--"]);
     run_command(program.args(args))
+}
+
+/// Builds the runtime that is played with where none is named, if the workspace has it.
+fn build_runtime() -> Result {
+    let metadata = metadata()?;
+    let is_there = members(&metadata, "packages").any(|package| string(package, "name") == "husk-oci");
+    if !is_there {
+        return Err("there is no husk-oci here yet: name a runtime with --runtime".into());
+    }
+    run_command(&mut cargo(&["build", "--release", "--package", "husk-oci"]))
 }

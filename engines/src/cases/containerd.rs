@@ -94,10 +94,13 @@ pub(crate) const CASES: Cases = &[
     ),
     (
         "limits",
-        &[shows(
-            "run --rm --memory-limit=67108864 --cpus=0.5 --cpu-shares=512 one sh -c 'cat /proc/self/cgroup'",
-            "memory",
-        )],
+        &[
+            does("run -d --memory-limit=67108864 --cpus=0.5 --cpu-shares=512 one sleep 100"),
+            shows(
+                "find /sys/fs/cgroup -path '*/default/one/*' | grep -E '/(memory.limit_in_bytes|memory.max|cpu.cfs_quota_us|cpu.max|cpu.shares|cpu.weight)$' | sort | xargs grep -H .",
+                ":67108864",
+            ),
+        ],
     ),
     (
         "options",
