@@ -20,7 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// How long a step may take. A step that hangs is killed and fails.
-const SECONDS: u32 = 30;
+const SECONDS: u32 = 60;
 
 /// What a world is made with.
 #[derive(Clone, Debug, Default)]

@@ -47,8 +47,8 @@ pub(crate) const CASES: Cases = &[
     (
         "terminal: resized",
         &[shows(
-            "terminal 'docker run --rm -it box sh' 'trap \"stty size\" WINCH' 'key:C-l' 'stty size' 'exit'",
-            "24 80",
+            "terminal 'docker run --rm -it box sh' 'stty size' 'size:100x30' 'stty size' 'exit'",
+            "30 100",
         )],
     ),
     (

@@ -39,6 +39,13 @@ pub(crate) const CASES: Cases = &[
         &[shows("terminal 'podman run --rm -it box sh' 'tty; stty size; echo $TERM' 'exit 3'", "status 3")],
     ),
     (
+        "terminal: resized",
+        &[shows(
+            "terminal 'podman run --rm -it box sh' 'stty size' 'size:100x30' 'stty size' 'exit'",
+            "30 100",
+        )],
+    ),
+    (
         "terminal: detach and attach",
         &[
             shows("terminal 'podman run -it --name one box sh' 'X=kept' 'key:C-p' 'key:C-q'", "status 0"),
