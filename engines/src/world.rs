@@ -20,7 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// How long a step may take. A step that hangs is killed and fails.
-const SECONDS: u32 = 60;
+const SECONDS: u32 = 30;
 
 /// What a world is made with.
 #[derive(Clone, Debug, Default)]
@@ -36,12 +36,17 @@ pub struct Setting {
 /// What came out of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The exit status; 124 or 137 if it took too long.
+    /// The exit status; [`Outcome::TOO_LONG`] if it was ended.
     pub status: i32,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+}
+
+impl Outcome {
+    /// The exit status of a step that took more than half a minute (timeout(1)).
+    pub const TOO_LONG: i32 = 124;
 }
 
 /// A machine in small. It ends when this value is dropped, and also when this process is killed: its guard notices.
