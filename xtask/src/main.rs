@@ -10,6 +10,7 @@ mod bench;
 mod crowd;
 mod edges;
 mod lint;
+mod manual;
 mod process;
 mod setup;
 mod size;
@@ -53,6 +54,11 @@ const VERBS: &[Verb] = &[
         name: "size",
         help: "size of the release programs, and that they are static",
         run: |args| no_arguments(args).and_then(|()| size::run()),
+    },
+    Verb {
+        name: "manual",
+        help: "man pages and shell completions, into target/manual, in the layout of /usr/share [--out DIR]",
+        run: manual::run,
     },
     Verb {
         name: "bench",

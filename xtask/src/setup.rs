@@ -25,6 +25,10 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("strace"), "strace"),
     (Program("unshare"), "util-linux"),
     (Program("setpriv"), "util-linux"),
+    (Program("zsh"), "zsh"),
+    (Program("fish"), "fish"),
+    (Program("groff"), "groff"),
+    (Program("lexgrog"), "man-db"),
     (Program("cc"), "gcc"),
     (Library("libc.a"), "libc6-dev"),
 ];

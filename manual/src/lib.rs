@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Man pages and shell completions, made from the definitions of the command lines. A crate of its own, so that neither the programs
+//! nor xtask carry what writes them.
+#![forbid(unsafe_code)]
+
+mod page;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use clap::Command;
+use clap_complete::{Shell, generate};
+
+/// The command lines that are documented. One that clap does not read can still be declared in its terms, and added here.
+pub const PROGRAMS: &[fn() -> Command] = &[husk::definition];
+
+/// Where each shell looks for what completes a program's command line, below `/usr/share`, `/usr/local/share` or
+/// `~/.local/share`.
+const COMPLETIONS: &[(Shell, &str)] = &[
+    (Shell::Bash, "bash-completion/completions"),
+    (Shell::Zsh, "zsh/site-functions"),
+    (Shell::Fish, "fish/vendor_completions.d"),
+];
+
+/// Where man(1) looks for pages of section 1, below the same.
+const PAGES: &str = "man/man1";
+
+/// Writes all of it below `directory`, in the layout of `/usr/share`.
+///
+/// # Errors
+/// A file cannot be written; the message names it.
+pub fn write(directory: &Path) -> io::Result<()> {
+    for definition in PROGRAMS {
+        let mut program = definition();
+        // Everything that clap derives: the full names of commands, the options that all have.
+        program.build();
+        write_pages(&program, &program, &directory.join(PAGES))?;
+        for (shell, place) in COMPLETIONS {
+            write_completion(*shell, &program, &directory.join(place))?;
+        }
+    }
+    Ok(())
+}
+
+/// The page of a command, and those of the commands below it.
+fn write_pages(program: &Command, command: &Command, directory: &Path) -> io::Result<()> {
+    write_file(directory, &format!("{}.1", page::name(command)), &page::page(program, command)?)?;
+    page::subcommands(command).try_for_each(|below| write_pages(program, below, directory))
+}
+
+fn write_completion(shell: Shell, program: &Command, directory: &Path) -> io::Result<()> {
+    use clap_complete::Generator;
+    let name = program.get_name();
+    // bash-completion looks for the program's bare name.
+    let file = if shell == Shell::Bash { name.to_owned() } else { shell.file_name(name) };
+    let mut text = Vec::new();
+    generate(shell, &mut program.clone(), name, &mut text);
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    let text = if shell == Shell::Zsh { with_names_for_zsh(text, program) } else { text };
+    write_file(directory, &file, &text)
+}
+
+/// In what zsh's `_arguments` reads, a colon ends the name of a value; clap_complete writes names as they are.
+fn with_names_for_zsh(text: String, command: &Command) -> String {
+    let names = command.get_arguments().filter_map(|argument| argument.get_value_names()).flatten();
+    let text = names.filter(|name| name.contains(':')).fold(text, |text, name| {
+        text.replace(&format!("]:{name}:"), &format!("]:{}:", name.replace(':', "\\:")))
+    });
+    command.get_subcommands().fold(text, with_names_for_zsh)
+}
+
+fn write_file(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let path = directory.join(name);
+    let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, text));
+    written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
