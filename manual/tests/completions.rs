@@ -53,8 +53,9 @@ fn completes(shell: &Shell, test: &str) {
     husk_manual::write(&caller.home().join("share")).expect("completions can be written");
     fs::create_dir(caller.home().join("site")).expect("a directory to complete");
     let terminal = Terminal::new(&caller);
-    // The name of a program is completed only where there is such a program.
-    terminal.type_line(&format!("PATH={}:$PATH HOME=$PWD; export PATH HOME", place.path().display()));
+    // There has to be a program of this name; and fish keeps files in the directories that are named last.
+    let path = place.path().display();
+    terminal.type_line(&format!("export PATH={path}:$PATH HOME=$PWD XDG_RUNTIME_DIR=$PWD"));
     terminal.type_line(shell.start);
     terminal.wait_for_prompt("READY>");
     terminal.type_line(shell.load);

@@ -25,6 +25,7 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("strace"), "strace"),
     (Program("unshare"), "util-linux"),
     (Program("setpriv"), "util-linux"),
+    (Program("chromium"), "chromium"),
     (Program("zsh"), "zsh"),
     (Program("fish"), "fish"),
     (Program("groff"), "groff"),
