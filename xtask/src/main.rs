@@ -11,6 +11,7 @@ mod crowd;
 mod edges;
 mod lint;
 mod manual;
+mod pictures;
 mod process;
 mod setup;
 mod size;
@@ -61,6 +62,11 @@ const VERBS: &[Verb] = &[
         run: manual::run,
     },
     Verb {
+        name: "pictures",
+        help: "the pictures in docs/pictures, anew (as root)",
+        run: |args| no_arguments(args).and_then(|()| pictures::run()),
+    },
+    Verb {
         name: "bench",
         help: "husk beside unshare, bubblewrap and bare C [--runs N] [--json] [--root DIR] [--user ID]",
         run: bench::run,
@@ -96,7 +102,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let verbs: String = VERBS.iter().map(|verb| format!("  {:<6} {}\n", verb.name, verb.help)).collect();
+    let verbs: String = VERBS.iter().map(|verb| format!("  {:<8} {}\n", verb.name, verb.help)).collect();
     format!("usage: cargo xtask VERB\n\n{verbs}")
 }
 
