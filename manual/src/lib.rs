@@ -31,22 +31,29 @@ const PAGES: &str = "man/man1";
 /// # Errors
 /// A file cannot be written; the message names it.
 pub fn write(directory: &Path) -> io::Result<()> {
-    for definition in PROGRAMS {
-        let mut program = definition();
-        // Everything that clap derives: the full names of commands, the options that all have.
-        program.build();
-        write_pages(&program, &program, &directory.join(PAGES))?;
+    write_programs(PROGRAMS.iter().map(|definition| definition()), directory)
+}
+
+fn write_programs(programs: impl Iterator<Item = Command>, directory: &Path) -> io::Result<()> {
+    // A command `help`, with one for each command, is only there if it is declared.
+    let mut programs: Vec<_> = programs.map(|program| program.disable_help_subcommand(true)).collect();
+    // Everything that clap derives: the full names of commands, the options that all have.
+    programs.iter_mut().for_each(Command::build);
+    for program in &programs {
+        let related = page::related(program, &programs);
+        write_pages(program, program, &related, &directory.join(PAGES))?;
         for (shell, place) in COMPLETIONS {
-            write_completion(*shell, &program, &directory.join(place))?;
+            write_completion(*shell, program, &directory.join(place))?;
         }
     }
     Ok(())
 }
 
 /// The page of a command, and those of the commands below it.
-fn write_pages(program: &Command, command: &Command, directory: &Path) -> io::Result<()> {
-    write_file(directory, &format!("{}.1", page::name(command)), &page::page(program, command)?)?;
-    page::subcommands(command).try_for_each(|below| write_pages(program, below, directory))
+fn write_pages(program: &Command, command: &Command, related: &[&str], directory: &Path) -> io::Result<()> {
+    let page = page::page(program, command, related)?;
+    write_file(directory, &format!("{}.1", page::name(command)), &page)?;
+    page::subcommands(command).try_for_each(|below| write_pages(program, below, related, directory))
 }
 
 fn write_completion(shell: Shell, program: &Command, directory: &Path) -> io::Result<()> {
@@ -74,4 +81,30 @@ fn write_file(directory: &Path, name: &str, text: &str) -> io::Result<()> {
     let path = directory.join(name);
     let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, text));
     written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_clap_does_not_read_is_declared_for_its_pages() {
+        let create = Command::new("create").about("Create a container");
+        let engine =
+            Command::new("husk-oci").version("1").about("Run containers for engines").subcommand(create);
+        let directory = tempfile::tempdir().unwrap();
+        write_programs([husk::definition(), engine].into_iter(), directory.path()).unwrap();
+        let read = |path: &str| fs::read_to_string(directory.path().join(path)).unwrap();
+        let page = read("man/man1/husk-oci-create.1");
+        assert!(page.contains("\nhusk\\-oci\\-create \\- create a container\n"), "{page}");
+        assert!(page.contains("\nhusk\\-oci(1), husk(1)\n"), "{page}");
+        assert!(read("man/man1/husk-run.1").contains(", husk\\-oci(1)\n"), "beside the other program");
+        for completion in [
+            "bash-completion/completions/husk-oci",
+            "zsh/site-functions/_husk-oci",
+            "fish/vendor_completions.d/husk-oci.fish",
+        ] {
+            assert!(read(completion).contains("create"), "{completion}");
+        }
+    }
 }

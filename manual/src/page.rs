@@ -24,8 +24,22 @@ pub(crate) fn subcommands(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|below| !below.is_hide_set())
 }
 
-/// The page of `command`, which is `program` or below it.
-pub(crate) fn page(program: &Command, command: &Command) -> io::Result<String> {
+/// The pages that go with a program's: its own, and those of the other programs themselves.
+pub(crate) fn related<'c>(program: &'c Command, programs: &'c [Command]) -> Vec<&'c str> {
+    let mut pages = Vec::new();
+    collect(program, &mut pages);
+    let others = programs.iter().map(Command::get_name).filter(|name| *name != program.get_name());
+    pages.extend(others);
+    pages
+}
+
+fn collect<'c>(command: &'c Command, pages: &mut Vec<&'c str>) {
+    pages.push(name(command));
+    subcommands(command).for_each(|below| collect(below, pages));
+}
+
+/// The page of `command`, which is `program` or below it; `related` pages are named in the end.
+pub(crate) fn page(program: &Command, command: &Command, related: &[&str]) -> io::Result<String> {
     let man = Man::new(command.clone().subcommand_help_heading("COMMANDS"));
     let mut text = title(program, command).into_bytes();
     Roff::new().control("SH", ["NAME"]).text([roman(summary(command))]).to_writer(&mut text)?;
@@ -39,7 +53,7 @@ pub(crate) fn page(program: &Command, command: &Command) -> io::Result<String> {
     }
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     closing(&after).to_writer(&mut text)?;
-    see_also(program, command).to_writer(&mut text)?;
+    see_also(command, related).to_writer(&mut text)?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
     Ok(with_code_in_bold(&with_one_preamble(&text)))
 }
@@ -101,22 +115,14 @@ fn closing(help: &str) -> Roff {
     roff
 }
 
-/// The page of the command above it, and those beside or below it.
-fn see_also(program: &Command, command: &Command) -> Roff {
-    let mut pages = Vec::new();
-    collect(program, &mut pages);
-    let others = pages.into_iter().filter(|page| *page != name(command));
+fn see_also(command: &Command, related: &[&str]) -> Roff {
+    let others = related.iter().filter(|page| **page != name(command));
     let line = others.map(|page| format!("{page}(1)")).collect::<Vec<_>>().join(", ");
     let mut roff = Roff::new();
     if !line.is_empty() {
         roff.control("SH", ["SEE ALSO"]).text([roman(line)]);
     }
     roff
-}
-
-fn collect<'c>(command: &'c Command, pages: &mut Vec<&'c str>) {
-    pages.push(name(command));
-    subcommands(command).for_each(|below| collect(below, pages));
 }
 
 /// Help texts mark code with backticks, which man would print as opening quotes.

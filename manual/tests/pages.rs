@@ -22,16 +22,14 @@ fn has(program: &str) -> bool {
 
 #[test]
 fn every_command_has_a_page_and_is_named_in_the_others() {
-    let (_directory, pages) = pages();
-    let names: Vec<_> =
-        pages.iter().map(|page| page.file_stem().expect("a name").to_string_lossy()).collect();
-    for expected in ["husk", "husk-run", "husk-explain-run", "husk-rootfs-new", "husk-see", "husk-why-run"] {
-        assert!(names.iter().any(|name| name == expected), "{expected} in {names:?}");
-    }
-    for page in &pages {
+    let (directory, _pages) = pages();
+    let names = ["husk", "husk-run", "husk-explain-run", "husk-rootfs-new", "husk-see", "husk-why-run"];
+    for name in names {
+        let page = directory.path().join(format!("man/man1/{name}.1"));
         let text = fs::read_to_string(page).expect("a page").replace('\\', "");
-        let missing: Vec<_> = names.iter().filter(|name| !text.contains(name.as_ref())).collect();
-        assert!(missing.is_empty(), "{} lacks {missing:?}", page.display());
+        let others = names.into_iter().filter(|other| *other != name);
+        let missing: Vec<_> = others.filter(|other| !text.contains(&format!("{other}(1)"))).collect();
+        assert!(missing.is_empty(), "{name} lacks {missing:?}");
     }
 }
 
