@@ -319,7 +319,7 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
     let (steps, numbers) = plan.program();
     let number = usize::from(failure.step);
     match (steps.get(number), root) {
-        (Some(Step::Exec(exec)), Some(root)) => {
+        (Some(Step::Exec(exec) | Step::FindCommand(exec)), Some(root)) => {
             let problem = exec_problem(&steps, exec, failure, root.as_fd());
             Error::Exec { problem, errno: failure.errno }
         }

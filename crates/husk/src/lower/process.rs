@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use husk_spec::{Given, Namespaces, Process, Stdio, Terminal, User};
+use husk_spec::{Capabilities, Given, Grant, Namespaces, Process, Stdio, Terminal, User};
 
 use super::{Problem, Refused, defaults, environment, privileges, user};
 use crate::caller::Caller;
@@ -29,15 +29,21 @@ pub(super) fn lower(
             None => Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
         },
         umask: options.umask.as_deref().map(umask).transpose()?,
-        capabilities: privileges::capabilities(options, namespaces)?,
+        capabilities: bounded(privileges::capabilities(options, namespaces)?),
         no_new_privileges: match options.allow_setuid {
             true => Given::argument(false, "--allow-setuid"),
             false => Given::default(true, "no_new_privs"),
         },
         rlimits: privileges::rlimits(options)?,
+        oom_score_adj: None,
+        keyring: None,
         init: options.init.then(|| Given::argument((), "--init")),
         terminal,
     })
+}
+
+fn bounded(given: Given<Capabilities>) -> Given<Grant> {
+    Given { value: Grant::Bounded(given.value), origin: given.origin }
 }
 
 fn args(run: &Run) -> Result<Given<Vec<OsString>>, Refused> {
@@ -69,5 +75,5 @@ fn umask(text: &str) -> Result<u32, Refused> {
 pub(super) fn terminal(options: &RunOptions, caller: &Caller) -> Terminal {
     let all = vec![Stdio::Input, Stdio::Output, Stdio::Error];
     let stdio = if options.tty { all } else { caller.terminals.clone() };
-    Terminal { stdio, size: caller.terminal_size }
+    Terminal { stdio, size: caller.terminal_size, inherit_settings: true }
 }

@@ -79,9 +79,12 @@ impl Tmpfs {
     pub(super) fn mount(self, target: std::path::PathBuf) -> Mount {
         Mount::Filesystem(FilesystemMount {
             kind: "tmpfs".to_owned(),
+            source: None,
             target,
             options: self.own,
             flags: self.options.flags,
+            propagation: None,
+            copy_up: false,
         })
     }
 }

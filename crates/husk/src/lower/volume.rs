@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use husk_spec::{BindMount, Mount, MountFlags, MountOptions};
+use husk_spec::{BindMount, Mount, MountFlags, MountOptions, Propagation};
 use rustix::mount::MountAttrFlags as Attr;
 
 use super::tmpfs::Tmpfs;
@@ -57,7 +57,9 @@ fn bind(source: PathBuf, target: PathBuf, options: &MountOptions, idmap: bool) -
         target,
         recursive: options.recursive.unwrap_or(true),
         idmap: options.idmap.unwrap_or(idmap),
-        flags: options.flags,
+        flags: MountFlags::NONE,
+        recursive_flags: options.flags,
+        propagation: (Propagation::Private, true),
     })
 }
 
@@ -209,8 +211,8 @@ mod tests {
 
     fn shown(mount: &Mount) -> String {
         match mount {
-            Mount::Bind(BindMount { source, target, recursive, idmap, flags }) => {
-                let words = flags.words().join(" ");
+            Mount::Bind(BindMount { source, target, recursive, idmap, recursive_flags, .. }) => {
+                let words = recursive_flags.words().join(" ");
                 let depth = if *recursive { "rbind" } else { "bind" };
                 let idmap = if *idmap { " idmap" } else { "" };
                 format!("{} on {}: {depth}{idmap} {words}", source.display(), target.display())
