@@ -73,8 +73,7 @@ fn completes(shell: &Shell, test: &str) {
         let screen = terminal.screen();
         let taken = screen.strip_prefix("READY> ").and_then(|line| line.strip_suffix('+'));
         assert_eq!(taken.map(|taken| taken.trim_end_matches([' ', '/', '='])), Some(completed), "{screen}");
-        terminal.press("C-c");
-        terminal.type_line("clear");
+        terminal.press("C-u");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::Command;
 const PROGRAM: &str = "/usr/bin/chromium";
 
 /// How long the browser may take for an answer; the first one comes when it has started.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long it may take to end after it has been told to.
 const FAREWELL: Duration = Duration::from_secs(5);
