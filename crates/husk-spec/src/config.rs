@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Capabilities, Given, MountFlags, Rlimit};
+use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit};
 
 /// What a container is asked to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,19 +54,6 @@ pub enum Lifetime {
     Detached,
     /// As `Detached`; and before the command it waits until somebody starts it.
     Created,
-}
-
-/// How mounts travel between a mount and its peers (`mount_namespaces(7)`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Propagation {
-    /// Both ways.
-    Shared,
-    /// From the master here.
-    Slave,
-    /// Not at all.
-    Private,
-    /// Not at all, and the mount cannot be bound elsewhere.
-    Unbindable,
 }
 
 /// Whether the mounts below are meant too.

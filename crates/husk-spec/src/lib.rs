@@ -17,9 +17,8 @@ pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
     BindMount, CapabilitySets, Config, Device, EnterRoot, Environment, FilesystemMount, Grant, Hook, Hooks,
     IdMapping, InvalidConfig, Lifetime, Mount, Namespace, NamespaceKind, Namespaces, Node, Process,
-    Propagation, Recursive, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace,
-    Writes,
+    Recursive, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
 };
-pub use mount_option::{MountFlags, MountOptions, UnknownMountOption};
+pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use origin::{Given, Origin};
 pub use rlimit::{Resource, Rlimit, UnknownResource};
