@@ -76,9 +76,11 @@ capture() {
     next_pid 14600
     window "$1" "$2" 'PS1="\[\e[1;32m\]root@demo\[\e[0m\]:\[\e[1;34m\]\w\[\e[0m\]# " exec bash --norc'
     await shows "$1" 'root@demo:/srv#'
-    type_line "$1" "$3; tmux wait-for -S $1"
+    # It says when it is done, and then waits, so that no new prompt is drawn meanwhile.
+    local farewell="; tmux wait-for -S $1; read"
+    type_line "$1" "$3$farewell"
     tmux wait-for "$1"
-    tmux capture-pane -e -p -S - -t "$1" | sed "s/; tmux wait-for -S $1//" >"/mnt/$1.ansi"
+    tmux capture-pane -e -p -S - -t "$1" | sed "s/$farewell//" >"/mnt/$1.ansi"
 }
 
 containers
