@@ -52,9 +52,14 @@ impl<'c, 'p> Terminal<'c, 'p> {
         &self.device
     }
 
+    /// Types text.
+    pub fn type_text(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]).succeeds();
+    }
+
     /// Types text and the return key.
     pub fn type_line(&self, text: &str) {
-        self.tmux(&["send-keys", "-l", text]).succeeds();
+        self.type_text(text);
         self.press("Enter");
     }
 

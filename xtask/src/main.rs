@@ -11,6 +11,8 @@ mod crowd;
 mod edges;
 mod engines;
 mod lint;
+mod manual;
+mod pictures;
 mod process;
 mod setup;
 mod size;
@@ -61,6 +63,16 @@ const VERBS: &[Verb] = &[
         run: |args| no_arguments(args).and_then(|()| size::run()),
     },
     Verb {
+        name: "manual",
+        help: "man pages and shell completions, into target/manual, in the layout of /usr/share [--out DIR]",
+        run: manual::run,
+    },
+    Verb {
+        name: "pictures",
+        help: "the pictures in docs/pictures, anew (as root)",
+        run: |args| no_arguments(args).and_then(|()| pictures::run()),
+    },
+    Verb {
         name: "bench",
         help: "husk beside unshare, bubblewrap and bare C [--runs N] [--json] [--root DIR] [--user ID]",
         run: bench::run,
@@ -96,7 +108,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let verbs: String = VERBS.iter().map(|verb| format!("  {:<7} {}\n", verb.name, verb.help)).collect();
+    let verbs: String = VERBS.iter().map(|verb| format!("  {:<8} {}\n", verb.name, verb.help)).collect();
     format!("usage: cargo xtask VERB\n\n{verbs}")
 }
 

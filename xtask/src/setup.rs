@@ -25,6 +25,11 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("strace"), "strace"),
     (Program("unshare"), "util-linux"),
     (Program("setpriv"), "util-linux"),
+    (Program("chromium"), "chromium"),
+    (Program("zsh"), "zsh"),
+    (Program("fish"), "fish"),
+    (Program("groff"), "groff"),
+    (Program("lexgrog"), "man-db"),
     (Program("cc"), "gcc"),
     (Library("libc.a"), "libc6-dev"),
     (Program("runc"), "runc"),
@@ -117,7 +122,21 @@ fn install(prefix: &[&str], packages: &[&str]) -> Result {
         if status.success() { Ok(()) } else { Err(format!("apt-get {}: {status}", args.join(" ")).into()) }
     };
     apt_get(&["update"])?;
-    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    // One name that apt does not know, such as Ubuntu's chromium, would keep it from installing the others.
+    let (known, unknown): (Vec<_>, Vec<_>) = packages.iter().partition(|package| is_known(package));
+    if !unknown.is_empty() {
+        println!("setup: apt has no {} here", unknown.join(", "));
+    }
+    if known.is_empty() {
+        return Ok(());
+    }
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], known.as_slice()].concat())
+}
+
+/// Whether apt has a package of this name to install.
+fn is_known(package: &str) -> bool {
+    let shown = Command::new("apt-cache").args(["show", "--no-all-versions", package]).output();
+    shown.is_ok_and(|output| !output.stdout.is_empty())
 }
 
 fn instruction(packages: &[&str]) -> String {
@@ -131,6 +150,11 @@ mod tests {
     #[test]
     fn nothing_is_installed_where_nothing_is_missing() {
         assert!(missing_packages(|_| true).is_empty());
+    }
+
+    #[test]
+    fn a_package_that_apt_does_not_have_is_not_asked_for() {
+        assert!(!is_known("no-such-package"));
     }
 
     #[test]

@@ -142,12 +142,17 @@ pub(crate) enum Request {
     Why(Why),
 }
 
+/// What can be typed, as clap has it: commands, options, and the words of their help.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Reads a command line, of which the first word is husk's own name.
 ///
 /// # Errors
 /// Words that husk does not know, or not there.
 pub(crate) fn parse(line: &[OsString]) -> Result<Request, Failure> {
-    parse_with(<Cli as clap::CommandFactory>::command(), line)
+    parse_with(definition(), line)
 }
 
 fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Failure> {

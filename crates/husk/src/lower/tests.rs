@@ -63,6 +63,7 @@ fn targets(config: &Config) -> Vec<String> {
     let target = |mount: &Given<Mount>| match &mount.value {
         Mount::Filesystem(new) => format!("{} {}", new.kind, new.target.display()),
         Mount::Bind(bind) => format!("{} {}", bind.source.display(), bind.target.display()),
+        Mount::Cgroup(cgroup) => format!("cgroup {}", cgroup.target.display()),
     };
     config.mounts.iter().map(target).collect()
 }

@@ -241,6 +241,7 @@ mod tests {
                     mount.flags.words().join(" ")
                 )
             }
+            Mount::Cgroup(mount) => format!("cgroup on {}", mount.target.display()),
         }
     }
 
