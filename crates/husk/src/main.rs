@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk, the people's program: runs a command in a container, and shows how.
 //!
-//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `view` how it looks, `output` the only place that
-//! prints.
+//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `learn` the lessons, `view` how it looks,
+//! `output` the only place that prints.
 #![forbid(unsafe_code)]
 
 mod caller;
@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod explanation;
 mod failure;
+mod learn;
 mod lower;
 mod names;
 mod output;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Ok(cli::Request::Diff(diff)) => finish(commands::diff::diff(&diff)),
         Ok(cli::Request::Doctor(doctor)) => finish(commands::doctor::doctor(&doctor)),
         Ok(cli::Request::Why(why)) => finish(commands::why::why(&why)),
+        Ok(cli::Request::Learn(learn)) => finish(commands::learn::learn(&learn)),
         Err(failure) => output::failure(&failure),
     }
 }

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the lessons say. The reader has never made a container: each word of the field is explained where it first appears.
+
+use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use husk_plan::shell::quote;
+use husk_see::{CapabilitySet, Kind, Limit, Limits, Text};
+
+use super::lesson::Lesson;
+use super::sight::{APPLETS, Busybox, Member, Sight};
+use super::workshop::Workshop;
+use crate::view::words::bytes;
+
+/// What is said of a lesson that cannot be passed over.
+pub(super) const CANNOT_SKIP: &str =
+    "The lessons after this one build on it, so it cannot be passed over. h: a hint. q: end; husk learn goes on from here.";
+
+/// A name or a path, harmless to a terminal.
+pub(super) fn shown(name: impl Display) -> String {
+    Text::from(name.to_string()).to_string()
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn list(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+fn path(path: &Path) -> String {
+    quote(path.as_os_str().as_bytes())
+}
+
+/// The name of a lesson.
+pub(crate) fn title(lesson: Lesson) -> &'static str {
+    match lesson {
+        Lesson::Tree => "A directory to live in",
+        Lesson::Busybox => "One program",
+        Lesson::Names => "Many names for it",
+        Lesson::Unshare => "New namespaces",
+        Lesson::Private => "Mounts that stay inside",
+        Lesson::Proc => "A view of the processes",
+        Lesson::Chroot => "A new root",
+        Lesson::Numbers => "Look round: one process, two numbers",
+        Lesson::HostName => "A name of its own",
+        Lesson::Escape => "What is missing: the way back is open",
+        Lesson::Pivot => "Leave the old root behind",
+        Lesson::Network => "What is missing: a network of its own",
+        Lesson::Ids => "What is missing: who root is",
+        Lesson::Capabilities => "What is missing: fewer rights",
+        Lesson::Limits => "What is missing: limits",
+    }
+}
+
+/// Why something is to be typed.
+pub(super) fn task(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    let text = match lesson {
+        Lesson::Tree => "A container takes a directory for its whole disk: what is / inside is this directory outside. Make \
+                         one, with a place for programs and one for the kernel's view of the processes:"
+            .to_owned(),
+        Lesson::Busybox => busybox_task(workshop),
+        Lesson::Names => "busybox looks at the name that it is started by, and is then that command. Give it some names; each \
+                          is a link to the one file:"
+            .to_owned(),
+        Lesson::Unshare => unshare_task(workshop),
+        Lesson::Private => "A mount can be shared: what is mounted at one place then appears at others, too, also in other \
+                            namespaces. Yours are shared with the host. Stop that, in the shell that unshare has started, \
+                            where you type from now on:"
+            .to_owned(),
+        Lesson::Proc => "`ps` and others read /proc, where the kernel shows processes as files. In mycontainer that directory \
+                         is still empty. In the shell that unshare has started, where you type from now on, mount the \
+                         kernel's view on it:"
+            .to_owned(),
+        Lesson::Chroot => "The files are still the host's. chroot starts a program for which / is another directory:".to_owned(),
+        Lesson::Numbers => "You are inside. Look round, and leave a process running in the background:".to_owned(),
+        Lesson::HostName => "The host name has a namespace of its own (uts). Ask for it, change it, ask again:".to_owned(),
+        Lesson::Escape => "chroot has moved / for one program. The old root is still mounted, and process 1 still has it: \
+                           through /proc/1/root it is within reach. Go through that door:"
+            .to_owned(),
+        Lesson::Pivot => pivot_task(sight),
+        Lesson::Network => "The container has the host's network: it sees its devices, can listen on its ports, and can talk to \
+                            what listens on the host alone. Look, make a network namespace, look again:"
+            .to_owned(),
+        Lesson::Ids => "Inside you are root, user 0. Is that the root of the whole machine? /proc/self/uid_map says which user \
+                        inside is which outside (and how many in a row). Look, and make a file:"
+            .to_owned(),
+        Lesson::Capabilities => "What root may do is cut into some forty rights, the capabilities. To mount takes one of them, \
+                                 CAP_SYS_ADMIN. Try whether the container has it:"
+            .to_owned(),
+        Lesson::Limits => "The last thing: how much may it use? Start ten processes:".to_owned(),
+    };
+    vec![text]
+}
+
+fn busybox_task(workshop: &Workshop) -> String {
+    let why = "Inside, the host's programs will be out of sight, and with them the libraries that they need. busybox is one \
+               file that needs no other and can be sh, ls, ps and many commands more.";
+    match workshop.busybox {
+        Some(_) => format!("{why} Copy it:"),
+        None => format!("{why} This machine has none, so install it first (that line is for Debian and Ubuntu), then copy it:"),
+    }
+}
+
+fn unshare_task(workshop: &Workshop) -> String {
+    let user = match workshop.is_root {
+        true => "",
+        false => "--user --map-root-user: new user ids, in which you are root. That is what lets an ordinary user make the \
+                  others. ",
+    };
+    format!(
+        "What a process sees of the machine, the kernel keeps in namespaces. So far all your processes are in the same ones. \
+         Start a shell in new ones: process numbers (--pid), host name (--uts), shared memory (--ipc) and mounts (--mount). \
+         {user}--fork lets the shell be the first process in there, and --mount-proc gives it a /proc that shows the new \
+         process numbers:"
+    )
+}
+
+fn pivot_task(sight: &Sight) -> String {
+    let back = match sight.depth() {
+        0 => String::new(),
+        depth => format!("First leave {}, back to the first shell. Then ", count(depth, "shell", "shells")),
+    };
+    let text = "make mycontainer a mount, because pivot_root wants one; let pivot_root swap the roots, for all processes of the \
+                mount namespace at once; start a shell from the new root; and take the old root away:";
+    match back.is_empty() {
+        true => format!("In the first shell: {text}"),
+        false => format!("{back}{text}"),
+    }
+}
+
+/// What to type, a line each.
+pub(super) fn commands(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    match lesson {
+        Lesson::Tree => {
+            vec![format!("cd {}", path(&workshop.directory)), "mkdir -p mycontainer/bin mycontainer/proc".to_owned()]
+        }
+        Lesson::Busybox => match &workshop.busybox {
+            Some(busybox) => vec![format!("cp {} mycontainer/bin/busybox", path(busybox))],
+            None => owned(&[
+                "sudo apt-get install busybox-static",
+                "cp \"$(command -v busybox)\" mycontainer/bin/busybox",
+            ]),
+        },
+        Lesson::Names => vec![format!(
+            "for name in {}; do ln -sf busybox mycontainer/bin/$name; done",
+            APPLETS.join(" ")
+        )],
+        Lesson::Unshare => vec![unshare_command(workshop)],
+        Lesson::Private => owned(&["mount --make-rprivate /"]),
+        Lesson::Proc => owned(&["mount -t proc proc mycontainer/proc"]),
+        Lesson::Chroot => vec![format!("{} mycontainer /bin/sh", workshop.chroot)],
+        Lesson::Numbers => owned(&["ls /", "echo $$", "sleep 1000 &", "ps"]),
+        Lesson::HostName => owned(&["hostname", "hostname sag", "hostname"]),
+        Lesson::Escape => vec![format!("chroot /proc/1/root /bin/{}", workshop.shell), "ls /".to_owned()],
+        Lesson::Pivot => {
+            let mut lines = vec!["exit".to_owned(); sight.depth()];
+            lines.extend(owned(&[
+                "mount --rbind mycontainer mycontainer",
+                "cd mycontainer",
+                "mkdir -p old",
+                "bin/busybox pivot_root . old",
+                "exec /bin/sh",
+                "umount -l /old",
+            ]));
+            lines
+        }
+        Lesson::Network => owned(&["cat /proc/net/dev", "exec busybox unshare --net sh", "cat /proc/net/dev"]),
+        Lesson::Ids => owned(&["cat /proc/self/uid_map", "echo hello > /mine"]),
+        Lesson::Capabilities => owned(&["mkdir -p /more", "mount -t tmpfs more /more"]),
+        Lesson::Limits => owned(&["for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 & done"]),
+    }
+}
+
+fn unshare_command(workshop: &Workshop) -> String {
+    let sudo = if workshop.through_sudo { "sudo " } else { "" };
+    let user = if workshop.is_root { "" } else { "--user --map-root-user " };
+    format!("{sudo}unshare {user}--pid --uts --ipc --mount --fork --mount-proc {}", workshop.shell)
+}
+
+/// What has changed, and why it matters.
+pub(super) fn done(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    let inside = sight.inside();
+    match lesson {
+        Lesson::Tree => vec![format!("{} is there. To the host it is a directory like any other.", shown(workshop.tree().display()))],
+        Lesson::Busybox => {
+            let size = match sight.tree.busybox {
+                Busybox::Sound(size) => size,
+                _ => 0,
+            };
+            vec![format!(
+                "It is a static program of {} KiB: the kernel can start it where there is nothing else at all.",
+                size >> 10
+            )]
+        }
+        Lesson::Names => vec![format!(
+            "{} names, one file. That is a complete root file system, although a small one. Nothing is contained yet.",
+            APPLETS.len()
+        )],
+        Lesson::Unshare => unshare_done(sight),
+        Lesson::Private => vec![private_words(sight)],
+        Lesson::Proc => vec![
+            "It is mounted in there, and only in there: in a third terminal `ls mycontainer/proc` is still empty, because the \
+             mounts of the new namespace are its own."
+                .to_owned(),
+        ],
+        Lesson::Chroot => inside.map_or_else(Vec::new, |shell| chroot_done(shell, sight, workshop)),
+        Lesson::Numbers => numbers_done(sight),
+        Lesson::HostName => vec![format!(
+            "And this machine is still called {}: the new name is in the container's uts namespace alone.",
+            shown(&sight.host_name)
+        )],
+        Lesson::Escape => escape_done(sight, workshop),
+        Lesson::Pivot => pivot_done(sight),
+        Lesson::Network => vec![
+            "Only lo is left, and it is down. Nothing comes in or out any more. Whoever wants more has to lay a cable from \
+             outside: a pair of virtual devices, one end in each namespace (ip link add type veth). Engines do that for each \
+             container."
+                .to_owned(),
+        ],
+        Lesson::Ids => ids_done(sight),
+        Lesson::Capabilities => inside.map_or_else(Vec::new, |shell| capabilities_done(shell, sight, workshop)),
+        Lesson::Limits => inside.map_or_else(Vec::new, |shell| limits_done(shell, sight)),
+    }
+}
+
+/// What is said where a lesson is done before it begins.
+pub(super) fn already(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    match lesson {
+        Lesson::Private => vec![
+            format!(
+                "A mount can be shared: what is mounted at one place then appears at others, too, also in other namespaces. \
+                 What you mount in the container would appear on the host. {}",
+                private_words(sight)
+            ),
+            "There is nothing to type: unshare has already done `mount --make-rprivate /`, which older \
+             tutorials have. To see it, count the shared mounts in both terminals: `grep -c shared: /proc/self/mountinfo`."
+                .to_owned(),
+        ],
+        _ => [vec!["There is nothing to type: this is so already.".to_owned()], done(lesson, sight, workshop)].concat(),
+    }
+}
+
+/// What is said where something is gone.
+pub(super) fn lost(sight: &Sight) -> String {
+    let what = match sight.init() {
+        None => "The container has ended: its first process is gone, and with it all the others and all mounts.",
+        Some(_) => "The shell in mycontainer is gone.",
+    };
+    format!("{what} Only the directory is left. Make it again:")
+}
+
+fn unshare_done(sight: &Sight) -> Vec<String> {
+    let Some(init) = sight.init() else { return Vec::new() };
+    let of = |is_own: bool| {
+        let kinds = Kind::ALL.into_iter().filter(|kind| {
+            init.namespaces[*kind].is_some() && sight.is_own(init, *kind) == is_own
+        });
+        kinds.map(Kind::name).collect::<Vec<_>>()
+    };
+    vec![
+        format!(
+            "{} is process {} of this machine, and process {} in its new pid namespace: `echo $$` says so there.",
+            init.name, init.pid, init.inside
+        ),
+        format!("Its own namespaces: {}. The host's, as before: {}.", list(&of(true)), list(&of(false))),
+    ]
+}
+
+fn private_words(sight: &Sight) -> String {
+    let inside = sight.init().map_or(0, |init| init.mounts.len());
+    let host = sight.here.shared_mounts();
+    let host = match host {
+        0 => "(On this machine none is shared outside either. On most machines systemd shares them all.)".to_owned(),
+        shared => format!("Outside, {} shared.", count(shared, "is", "are")),
+    };
+    format!("None of the {} in the container is shared with the host. {host}", count(inside, "mount", "mounts"))
+}
+
+fn chroot_done(shell: &Member, sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    let parent = sight.init().map_or_else(String::new, |init| {
+        format!(" Process 1 in there ({}) still has the host's root: it has not moved.", init.name)
+    });
+    vec![format!(
+        "{} is process {} here and {} inside, and its / is {}.{parent}",
+        shell.name,
+        shell.pid,
+        shell.inside,
+        shown(workshop.tree().display())
+    )]
+}
+
+fn numbers_done(sight: &Sight) -> Vec<String> {
+    let Some(sleep) = sight.named("sleep").last() else { return Vec::new() };
+    let echo = sight.inside().map_or_else(String::new, |shell| format!("`echo $$` says {}. ", shell.inside));
+    vec![
+        format!("`ls /` shows what you made, and no more. {echo}`ps` shows the processes of the pid namespace, and none else."),
+        format!(
+            "sleep is process {} inside and process {} here. It is one and the same: a container's processes are processes of \
+             the host. They only see less.",
+            sleep.inside, sleep.pid
+        ),
+    ]
+}
+
+fn escape_done(sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    let who = sight.escaped().map_or_else(String::new, |shell| format!("Process {} came from inside mycontainer and ", shell.pid));
+    let rights = match workshop.is_root {
+        true => "with the rights of root",
+        false => "with no rights but yours, thanks to the user namespace",
+    };
+    vec![format!(
+        "{who}has the host's whole disk as its /, {rights}. chroot is no wall. The wall comes next: a mount namespace in which \
+         the old root does not exist."
+    )]
+}
+
+fn pivot_done(sight: &Sight) -> Vec<String> {
+    let mounts = sight.init().map_or(0, |init| init.mounts.len());
+    vec![format!(
+        "Process 1 has mycontainer as its root, and of the host's mounts none is left in there: {} in all. `ls /old` is empty, \
+         and /proc/1/root leads nowhere but to /.",
+        count(mounts, "mount", "mounts")
+    )]
+}
+
+fn ids_done(sight: &Sight) -> Vec<String> {
+    let owner = sight.tree.owner_of_mine.unwrap_or(0);
+    let map = sight.inside().and_then(|shell| shell.uid_map.as_ref()).and_then(|map| map.outside(0));
+    match map {
+        Some(0) | None => vec![
+            format!("On the host the file belongs to user {owner}, and uid_map says that every user is itself: root in there is \
+                     root out here. Whoever finds a way out is root of the machine."),
+            "A user namespace would make it somebody without rights (unshare --user). `husk run` always makes one.".to_owned(),
+        ],
+        Some(uid) => vec![format!(
+            "On the host the file belongs to user {owner}, and uid_map says that user 0 inside is user {uid} outside: root in \
+             there is you out here. Other users do not exist in there; for that somebody with rights has to map more ids, \
+             which `husk run` does with your range in /etc/subuid, if you have one."
+        )],
+    }
+}
+
+fn capabilities_done(shell: &Member, sight: &Sight, workshop: &Workshop) -> Vec<String> {
+    let set = shell.capabilities.unwrap_or_default();
+    let many = format!("It has: {} of {}", set.0.count_ones(), CapabilitySet::ALL.0.count_ones());
+    let text = match workshop.is_root && !sight.is_own(shell, Kind::User) {
+        true => format!(
+            "{many}, and over the whole machine: to set the clock (SYS_TIME), to load code into the kernel (SYS_MODULE), to \
+             make a device file of the disk (MKNOD)."
+        ),
+        false => format!(
+            "{many}, but only over what belongs to its user namespace: not over the clock, the disks or the kernel. Still, each \
+             lets it reach more of the kernel's code, where faults may be."
+        ),
+    };
+    vec![format!("{text} A program needs few of them or none: `husk run` leaves a short list.")]
+}
+
+fn limits_done(shell: &Member, sight: &Sight) -> Vec<String> {
+    vec![format!(
+        "Nobody stopped it at ten, and what does not stop at ten need not stop at a million. Limits are set on cgroups, groups of \
+         processes that the kernel counts for. This container is in the one that your shell was in, with {}. Engines give each \
+         container one of its own. ({} in the container now; they end with it.)",
+        limits(&shell.limits),
+        count(sight.container.len(), "process", "processes")
+    )]
+}
+
+/// `no limit of memory and at most 4915 processes`.
+fn limits(limits: &Limits) -> String {
+    let memory = match limits.memory {
+        Limit::At(number) => format!("at most {} of memory", bytes(number)),
+        Limit::None => "no limit of memory".to_owned(),
+        Limit::Unknown => "a limit of memory that husk may not read".to_owned(),
+    };
+    let processes = match limits.processes {
+        Limit::At(number) => format!("at most {number} processes"),
+        Limit::None => "no limit of processes".to_owned(),
+        Limit::Unknown => "a limit of processes that husk may not read".to_owned(),
+    };
+    format!("{memory} and {processes}")
+}
+
+/// What is said at the very beginning.
+pub(crate) fn opening(workshop: &Workshop) -> Vec<String> {
+    let right = match workshop.is_root {
+        true => "",
+        false => " You need no rights for it: husk shows the way that an ordinary user can go.",
+    };
+    vec![
+        format!(
+            "A container is a process that sees other files, processes, users and names than the rest of the machine. Here you \
+             make one by hand, with commands that every Linux has.{right}"
+        ),
+        String::new(),
+        "Open a second terminal on this machine: you type there. This one shows the next command, watches what the kernel \
+         says of your processes, and tells what has changed. It cannot see what you type, and it changes nothing."
+            .to_owned(),
+    ]
+}
