@@ -62,7 +62,7 @@ fn walk(restart: bool) -> Result<ExitCode, Failure> {
     };
     let workshop = Workshop::new(progress.directory.clone());
     let opening = match goes_on {
-        true => vec!["Going on where you stopped. (`husk learn --restart` begins again.)".to_owned()],
+        true => vec![learn::going_on(&progress)],
         false => learn::opening(&workshop),
     };
     output::say(&Lessons::new(Screen::of_stdout()).text(&opening));
@@ -152,16 +152,19 @@ fn close(workshop: &Workshop) -> Result<(), Failure> {
         Some((pid, learn::grade(&machine, pid)?))
     });
     if let Some((pid, marks)) = graded {
-        let heading = "\nThat is a container, and you made it. husk learn --check grades it:\n";
+        let heading = "\nThat is a container, and you have made it. This is how `husk learn --check` grades it:\n";
         output::say(&format!("{heading}\n{}", lessons.grading(&subject(&machine, pid), &marks)));
     }
-    let rest = "\n  It lives as long as its process 1: `exit` in it ends that, and with it all others and all mounts. The directory \
-                stays.\n\n\
-        \x20     husk run ./mycontainer          all of this in one command, and more of the second list\n\
-        \x20     husk explain run ./mycontainer  each step of that, with the shell line that you now know\n\
-        \x20     husk see                        the containers of this machine, with yours among them\n\
-        \x20     husk learn --check NAME         the same questions to another container\n\n";
-    output::say(rest);
+    let end = "It lives as long as its process 1: `exit` in it ends that one, and with it all others and all mounts. The directory \
+               stays. Where to go from here:";
+    let commands = "
+      husk run ./mycontainer          all of this in one command, and more of the second list
+      husk explain run ./mycontainer  each step of that, with the shell line that you now know
+      husk see                        the containers of this machine, with yours among them
+      husk learn --check NAME         the same questions to another container
+
+";
+    output::say(&format!("\n{}{commands}", lessons.text(&[end.to_owned()])));
     Ok(())
 }
 

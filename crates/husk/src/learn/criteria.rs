@@ -85,7 +85,7 @@ pub(super) fn marks(subject: &Details, around: Around<'_>) -> Vec<Mark> {
         .to_vec(),
         vec![
             old_root(subject, here, neighbour),
-            namespace(subject, here, Kind::Net, "unshare --net: only then are the host's network and its local services out of reach"),
+            namespace(subject, here, Kind::Net, "unshare --net: else it can reach what listens on the host alone"),
             users(subject, here),
             capabilities(subject, here),
             no_new_privs(subject),
@@ -114,9 +114,9 @@ fn namespace(subject: &Details, here: &Details, kind: Kind, advice: &'static str
     let own = subject.namespaces[kind].map(|its| Some(its) != here.namespaces[kind]);
     let found = match (own, kind) {
         (Some(true), Kind::Pid) => {
-            format!("a pid namespace; it is {} in it", subject.status.pids.last().unwrap_or(&subject.pid))
+            format!("a namespace of its own, in which it is process {}", subject.status.pids.last().unwrap_or(&subject.pid))
         }
-        (Some(true), _) => format!("a {kind} namespace"),
+        (Some(true), _) => "a namespace of its own".to_owned(),
         _ => format!("its {kind} namespace is the host's"),
     };
     mark(name, own, found, advice)
@@ -227,7 +227,7 @@ fn seccomp(subject: &Details) -> Mark {
         Some(Seccomp::Off) | None => "every system call of the kernel is open to it",
         Some(_) => "system calls are filtered",
     };
-    mark("filtered calls", mode.map(|mode| mode != Seccomp::Off), found, "seccomp: an engine or systemd does it, no shell command")
+    mark("filtered calls", mode.map(|mode| mode != Seccomp::Off), found, "a seccomp filter, which engines and systemd (SystemCallFilter=) make")
 }
 
 fn limit(limit: Limit, name: &'static str) -> Mark {

@@ -18,7 +18,7 @@ pub(super) fn diagnose(
     host_name: &str,
     known: &[u32],
 ) -> Option<String> {
-    if sight.host_name != host_name {
+    if lesson == Lesson::HostName && sight.host_name != host_name {
         return Some(format!(
             "This machine itself is now called {}: the command was typed in a shell outside of the container, and as root \
              there. `hostname {}` gives the old name back.",
@@ -59,6 +59,9 @@ fn busybox(sight: &Sight) -> Option<String> {
              Ubuntu the package busybox-static has it. Install it and copy again.",
             shown(loader)
         )),
+        Busybox::NotExecutable => Some(
+            "mycontainer/bin/busybox is there, but nobody may execute it: chmod +x mycontainer/bin/busybox".to_owned(),
+        ),
         Busybox::Unfit => Some(
             "mycontainer/bin/busybox is there, but it is no program that this machine can start. Copy it again, with cp."
                 .to_owned(),

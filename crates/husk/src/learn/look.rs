@@ -164,14 +164,11 @@ fn busybox(path: &Path) -> Busybox {
     // Opening a pipe would wait for a writer.
     let file = metadata.is_file().then(|| File::open(path).ok()).flatten();
     let image = file.and_then(|file| elf::read(&file).ok());
-    match image {
-        Some(image) if image.arch.runs_here() && metadata.permissions().mode() & 0o111 != 0 => {
-            match image.interpreter {
-                Some(interpreter) => Busybox::Needs(Text::from(interpreter).to_string()),
-                None => Busybox::Sound(metadata.len()),
-            }
-        }
-        _ => Busybox::Unfit,
+    let Some(image) = image.filter(|image| image.arch.runs_here()) else { return Busybox::Unfit };
+    match image.interpreter {
+        _ if metadata.permissions().mode() & 0o111 == 0 => Busybox::NotExecutable,
+        Some(interpreter) => Busybox::Needs(Text::from(interpreter).to_string()),
+        None => Busybox::Sound(metadata.len()),
     }
 }
 

@@ -22,4 +22,4 @@ pub(crate) use look::{fullest, look};
 pub(crate) use progress::Progress;
 pub(crate) use walk::{Input, Say, Walk};
 pub(crate) use workshop::Workshop;
-pub(crate) use words::{opening, title};
+pub(crate) use words::{going_on, opening, title};

@@ -57,8 +57,10 @@ pub(crate) enum Busybox {
     /// Not there.
     #[default]
     Absent,
-    /// Not for execution, or not for this machine.
+    /// Not a program, or one for another machine.
     Unfit,
+    /// Its mode does not let it be executed.
+    NotExecutable,
     /// It needs this other file.
     Needs(String),
     /// It can be started, and has so many bytes.

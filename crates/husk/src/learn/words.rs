@@ -9,6 +9,7 @@ use husk_plan::shell::quote;
 use husk_see::{CapabilitySet, Kind, Limit, Limits, Text};
 
 use super::lesson::Lesson;
+use super::progress::Progress;
 use super::sight::{APPLETS, Busybox, Member, Sight};
 use super::workshop::Workshop;
 use crate::view::words::bytes;
@@ -64,7 +65,8 @@ pub(crate) fn title(lesson: Lesson) -> &'static str {
 pub(super) fn task(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
     let text = match lesson {
         Lesson::Tree => "A container takes a directory for its whole disk: what is / inside is this directory outside. Make \
-                         one, with a place for programs and one for the kernel's view of the processes:"
+                         one, with a place for programs and one for the kernel's view of the processes. Type in the other \
+                         terminal:"
             .to_owned(),
         Lesson::Busybox => busybox_task(workshop),
         Lesson::Names => "busybox looks at the name that it is started by, and is then that command. Give it some names; each \
@@ -237,25 +239,29 @@ pub(super) fn already(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec
     match lesson {
         Lesson::Private => vec![
             format!(
-                "A mount can be shared: what is mounted at one place then appears at others, too, also in other namespaces. \
-                 What you mount in the container would appear on the host. {}",
+                "Nothing to type here. A mount can be shared between namespaces: what is mounted in one then appears in the \
+                 others as well, and what you mount in the container would appear on the host. unshare has seen to it that it \
+                 does not. {}",
                 private_words(sight)
             ),
-            "There is nothing to type: unshare has already done `mount --make-rprivate /`, which older \
-             tutorials have. To see it, count the shared mounts in both terminals: `grep -c shared: /proc/self/mountinfo`."
+            "By hand that is `mount --make-rprivate /`. To see the difference, type `grep -c shared: /proc/self/mountinfo` in \
+             both terminals: it counts the shared mounts."
                 .to_owned(),
         ],
-        _ => [vec!["There is nothing to type: this is so already.".to_owned()], done(lesson, sight, workshop)].concat(),
+        _ => [vec!["Nothing to type here: this is so already.".to_owned()], done(lesson, sight, workshop)].concat(),
     }
 }
 
 /// What is said where something is gone.
 pub(super) fn lost(sight: &Sight) -> String {
     let what = match sight.init() {
-        None => "The container has ended: its first process is gone, and with it all the others and all mounts.",
-        Some(_) => "The shell in mycontainer is gone.",
+        None => {
+            "The container has ended: its first process is gone, and with it all the others and all mounts. Only the \
+             directory is left. Make the container again:"
+        }
+        Some(_) => "The shell in mycontainer is gone. Start one again:",
     };
-    format!("{what} Only the directory is left. Make it again:")
+    what.to_owned()
 }
 
 fn unshare_done(sight: &Sight) -> Vec<String> {
@@ -279,8 +285,9 @@ fn private_words(sight: &Sight) -> String {
     let inside = sight.init().map_or(0, |init| init.mounts.len());
     let host = sight.here.shared_mounts();
     let host = match host {
-        0 => "(On this machine none is shared outside either. On most machines systemd shares them all.)".to_owned(),
-        shared => format!("Outside, {} shared.", count(shared, "is", "are")),
+        0 => "(On this machine none is shared outside either; on most machines systemd shares them all.)".to_owned(),
+        1 => "Outside, 1 is shared.".to_owned(),
+        shared => format!("Outside, {shared} are shared."),
     };
     format!("None of the {} in the container is shared with the host. {host}", count(inside, "mount", "mounts"))
 }
@@ -406,4 +413,16 @@ pub(crate) fn opening(workshop: &Workshop) -> Vec<String> {
          says of your processes, and tells what has changed. It cannot see what you type, and it changes nothing."
             .to_owned(),
     ]
+}
+
+/// What is said to somebody who has been here before.
+pub(crate) fn going_on(progress: &Progress) -> String {
+    let directory = shown(progress.directory.display());
+    match Lesson::ALL.into_iter().all(|lesson| progress.is_past(lesson)) {
+        true => format!(
+            "You have been through all the lessons, in {directory}. If the container has ended, what follows makes it again; \
+             `husk learn --restart` begins at the beginning."
+        ),
+        false => format!("Going on where you stopped, in {directory}. (`husk learn --restart` begins again.)"),
+    }
 }

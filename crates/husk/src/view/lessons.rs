@@ -62,7 +62,7 @@ impl Lessons {
             false => "It lacks something that a container needs.",
         };
         format!(
-            "{subject}\n\n{bold}what a container needs{off}\n{}\n{bold}what keeps it in{off}\n{}\n{verdict}\n",
+            "{subject}\n\n{bold}what a container needs{off}\n{}\n{bold}what it should have besides{off}\n{}\n{verdict}\n",
             rows(&needed),
             rows(&wanted)
         )
