@@ -10,7 +10,7 @@ use super::sight::{Busybox, Member, Sight};
 use super::words::{list, shown};
 use super::workshop::Workshop;
 
-/// What is wrong, as far as it can be seen. `known` are the containers that were elsewhere before the lesson began.
+/// What is wrong, as far as it can be seen. `known` are the containers that were there before the lesson began.
 pub(super) fn diagnose(
     lesson: Lesson,
     sight: &Sight,
@@ -105,7 +105,7 @@ fn unshare(sight: &Sight, workshop: &Workshop, known: &[u32]) -> Option<String> 
             shown(workshop.directory.display())
         ));
     }
-    sight.of_root.map(|pid| {
+    sight.of_root.iter().find(|pid| !known.contains(pid)).map(|pid| {
         format!(
             "Process {pid} is an unshare of root's, and husk may not look into it, because you are not root here. Either \
              leave it with `exit` and type the line as it stands above, or end this and start `sudo husk learn`."
@@ -147,7 +147,8 @@ fn pivot(sight: &Sight) -> Option<String> {
 pub(super) fn usual(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> String {
     let user = "It is the other terminal that you type in, not this one. Each line ends with Enter.";
     match lesson {
-        Lesson::Tree | Lesson::Names => user.to_owned(),
+        Lesson::Tree => user.to_owned(),
+        Lesson::Names => format!("{user} If your shell is fish or csh, type `bash` first: the line is in the language of sh."),
         Lesson::Busybox => format!(
             "{user} If cp says `No such file`, you are not in {}: cd there first.",
             shown(workshop.directory.display())
@@ -166,7 +167,8 @@ pub(super) fn usual(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Strin
             shown(workshop.directory.display())
         ),
         Lesson::Chroot => "If chroot says `No such file or directory`, bin/sh in mycontainer is missing or is not busybox: \
-                           `ls -l mycontainer/bin` shows it."
+                           `ls -l mycontainer/bin` shows it. If it says `Permission denied`, this file system may be \
+                           mounted noexec: end this (q) and begin in another directory, with --restart."
             .to_owned(),
         Lesson::Numbers => "If a command is not found, the shell looks in the host's directories: `export PATH=/bin`. \
                             husk waits for a process named sleep in there."

@@ -124,15 +124,18 @@ fn others(machine: &Machine, container: &[Member]) -> Vec<(u32, PathBuf)> {
     machine.containers.iter().filter(is_other).filter_map(place).collect()
 }
 
-/// An `unshare` of root's, seen by somebody who is not.
-fn of_root(machine: &Machine) -> Option<u32> {
-    let is_of_root = |process: &&Process| {
-        !machine.is_root()
-            && process.uid == 0
-            && process.namespaces.is_unknown()
-            && process.name.is("unshare")
+/// Root's `unshare` below a process of somebody who is not root.
+fn of_root(machine: &Machine) -> Vec<u32> {
+    let own = rustix::process::geteuid().as_raw();
+    let above = |process: &Process| {
+        let parent = |process: &&Process| machine.process(process.parent);
+        std::iter::successors(parent(&process), parent).take(64).any(|process| process.uid == own)
     };
-    machine.processes.iter().find(is_of_root).map(|process| process.pid)
+    let is_of_root = |process: &&Process| {
+        own != 0 && process.uid == 0 && process.namespaces.is_unknown() && process.name.is("unshare")
+    };
+    let all = machine.processes.iter().filter(is_of_root);
+    all.filter(|process| above(process)).map(|process| process.pid).collect()
 }
 
 /// A directory of the same name, made where a shell is.

@@ -30,8 +30,8 @@ pub(crate) struct Sight {
     pub(crate) stray: Option<Member>,
     /// Containers that `unshare` made elsewhere: the first process, and its working directory.
     pub(crate) others: Vec<(u32, PathBuf)>,
-    /// An `unshare` of root's that husk may not look at.
-    pub(crate) of_root: Option<u32>,
+    /// Each `unshare` that the person has started as root, by `sudo` or so, and that husk may not look at.
+    pub(crate) of_root: Vec<u32>,
 }
 
 /// The directory to be the root.

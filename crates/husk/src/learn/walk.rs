@@ -64,7 +64,7 @@ pub(crate) struct Walk {
     has_started: bool,
     /// The name of the machine at the beginning.
     host_name: String,
-    /// The other containers when the lesson began.
+    /// The first processes of other containers when the lesson began.
     known: Vec<u32>,
     /// When something last happened in this lesson.
     since: Duration,
@@ -160,7 +160,7 @@ impl Walk {
         self.since = now;
         self.wrong = None;
         self.lost = None;
-        self.known = sight.others.iter().map(|(pid, _)| *pid).collect();
+        self.known = sight.others.iter().map(|(pid, _)| *pid).chain(sight.of_root.iter().copied()).collect();
         said.push(Say::Task {
             lesson,
             text: words::task(lesson, sight, &self.workshop),

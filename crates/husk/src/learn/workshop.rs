@@ -31,13 +31,12 @@ impl Workshop {
         let on_path = |name: &str| std::env::split_paths(&path).any(|part| part.join(name).is_file());
         let elsewhere = ["/usr/sbin/chroot", "/sbin/chroot", "/usr/bin/chroot"];
         let elsewhere = elsewhere.into_iter().find(|path| Path::new(path).is_file());
-        let is_found = on_path("chroot") && (!is_root || std::env::var_os("SUDO_UID").is_none());
         Self {
             directory,
             is_root,
             through_sudo: is_root && std::env::var_os("SUDO_UID").is_some(),
             busybox: husk_runtime::rootfs::installed_busybox(),
-            chroot: if is_found { "chroot" } else { elsewhere.unwrap_or("chroot") }.to_owned(),
+            chroot: if on_path("chroot") { "chroot" } else { elsewhere.unwrap_or("chroot") }.to_owned(),
             shell: if on_path("bash") { "bash" } else { "sh" },
         }
     }
