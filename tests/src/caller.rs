@@ -46,7 +46,8 @@ impl<'p> Caller<'p> {
     pub fn contained_with_shared_mounts(self) -> Self {
         let script = "mount --make-rshared / && exec \"$@\"";
         let contained = self.contained();
-        let words = contained.through.clone().into_iter().chain(["sh", "-c", script, "sh"].map(OsString::from));
+        let words =
+            contained.through.clone().into_iter().chain(["sh", "-c", script, "sh"].map(OsString::from));
         let words: Vec<_> = words.collect();
         contained.through(words)
     }

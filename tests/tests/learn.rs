@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Outside, Place, Terminal, skip};
+use husk_tests::{Caller, Outside, Place, Terminal, is_root, note_skip, skip};
 
 /// How long husk may take to see what was done.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -215,15 +216,17 @@ fn a_wrong_step_gets_a_hint() {
         // In another directory; husk says so by itself after a while.
         desk.type_by_hand("mkdir -p other/mycontainer/bin && cd other");
         desk.wait_for("hint There is a new directory");
-        desk.husk.press("s");
-        desk.husk.press("Enter");
+        desk.husk.type_line("s");
         desk.wait_for("it cannot be passed over");
         desk.learn(1, 3);
 
         let lesson = desk.wait_for_lesson(|lesson| lesson.number == 4 && !lesson.commands.is_empty());
         let right = lesson.commands.concat();
         for (wrong, hint) in [
-            (right.replace("--fork --mount-proc", ""), "only its children will be, which is what --fork is for"),
+            (
+                right.replace("--fork --mount-proc", ""),
+                "only its children will be, which is what --fork is for",
+            ),
             (right.replace("--pid", "").replace("--mount-proc", ""), "but none for process numbers"),
             (right.replace("--uts --ipc", ""), "but shares uts and ipc with the host"),
             (right.replace("--mount-proc", ""), "--mount-proc was left out"),
@@ -232,17 +235,42 @@ fn a_wrong_step_gets_a_hint() {
             assert_ne!(wrong, right, "the lesson has changed");
             desk.hands.type_line(&wrong);
             sleep(Duration::from_millis(600));
-            desk.husk.press("h");
-            desk.husk.press("Enter");
+            desk.husk.type_line("h");
             desk.wait_for(hint);
             desk.hands.type_line("exit");
             desk.wait_until_ready();
         }
         assert_eq!(desk.lesson().map(|lesson| lesson.number), Some(4), "{}", desk.husk.history());
+        if let Some(as_root) = (!caller.is_root()).then(|| as_root(&place)).flatten() {
+            desk.hands.type_line(&format!("{} --uts --fork sleep 12", as_root.display()));
+            sleep(Duration::from_millis(600));
+            desk.husk.type_line("h");
+            desk.wait_for("is an unshare of root's, and husk may not look into it");
+            desk.wait_until_ready();
+        }
         desk.type_by_hand(&format!("cd '{}'", desk.directory.display()));
         desk.type_by_hand(&right);
         desk.wait_for_lesson(|lesson| lesson.number == 6);
     }
+}
+
+/// An `unshare` that makes its caller root, as `sudo unshare` does.
+fn as_root(place: &Place) -> Option<PathBuf> {
+    let path = place.path().join("unshare");
+    if !is_root() {
+        note_skip("a_wrong_step_gets_a_hint: sudo", "only root can make a program set-user-id");
+        return None;
+    }
+    fs::copy("/usr/bin/unshare", &path).expect("unshare");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("chmod");
+    let works = place.ordinary().command(&path).args(["--uts", "true"]).run().code() == 0;
+    if !works {
+        note_skip(
+            "a_wrong_step_gets_a_hint: sudo",
+            "set-user-id programs have no effect in the temporary directory",
+        );
+    }
+    works.then_some(path)
 }
 
 /// A loader is not there in a root that has one program only.
@@ -315,7 +343,9 @@ fn grades_good_and_bad() {
         let check = |name: &str| caller.husk(["learn", "--check", name]).run();
         let graded = check(&plain.pid().to_string());
         graded.exits(1);
-        for missing in ["own processes", "own mounts", "own root", "own /proc", "private mounts", "old root gone"] {
+        for missing in
+            ["own processes", "own mounts", "own root", "own /proc", "private mounts", "old root gone"]
+        {
             assert!(has(&graded.stdout, "missing", missing), "{caller}: {missing}: {graded}");
         }
         assert!(graded.stdout.ends_with("It lacks something that a container needs.\n"), "{graded}");
@@ -327,7 +357,9 @@ fn grades_good_and_bad() {
         container.wait_for("up\n");
         let graded = check(&name);
         graded.exits(0);
-        for passed in ["own processes", "own root", "own /proc", "private mounts", "old root gone", "own network"] {
+        for passed in
+            ["own processes", "own root", "own /proc", "private mounts", "old root gone", "own network"]
+        {
             assert!(has(&graded.stdout, "passed", passed), "{caller}: {passed}: {graded}");
         }
         for passed in ["own users", "few capabilities", "no new rights"] {
@@ -388,8 +420,17 @@ fn has(graded: &str, outcome: &str, name: &str) -> bool {
 fn what_cannot_be_is_said() {
     let place = Place::new();
     for caller in place.callers() {
-        caller.husk(["learn"]).run().exits(1).says("have to be a terminal").says("hint: `husk learn --check`");
-        caller.husk(["learn", "--check", "no-such"]).run().exits(1).says("there is no container with this name");
+        caller
+            .husk(["learn"])
+            .run()
+            .exits(1)
+            .says("have to be a terminal")
+            .says("hint: `husk learn --check`");
+        caller
+            .husk(["learn", "--check", "no-such"])
+            .run()
+            .exits(1)
+            .says("there is no container with this name");
         caller.husk(["learn", "web"]).run().exits(1).says("--check");
     }
 }

@@ -152,7 +152,8 @@ fn close(workshop: &Workshop) -> Result<(), Failure> {
         Some((pid, learn::grade(&machine, pid)?))
     });
     if let Some((pid, marks)) = graded {
-        let heading = "\nThat is a container, and you have made it. This is how `husk learn --check` grades it:\n";
+        let heading =
+            "\nThat is a container, and you have made it. This is how `husk learn --check` grades it:\n";
         output::say(&format!("{heading}\n{}", lessons.grading(&subject(&machine, pid), &marks)));
     }
     let end = "It lives as long as its process 1: `exit` in it ends that one, and with it all others and all mounts. The directory \
@@ -174,12 +175,16 @@ fn check(name: Option<&str>) -> Result<ExitCode, Failure> {
         Some(name) => {
             let target = find(&machine, name)?;
             let is_process = name.parse() == Ok(target.pid);
-            target.container.filter(|_| !is_process).map_or(target.pid, |container| learn::fullest(&machine, container))
+            target
+                .container
+                .filter(|_| !is_process)
+                .map_or(target.pid, |container| learn::fullest(&machine, container))
         }
         None => by_hand(&machine)?,
     };
-    let marks = learn::grade(&machine, pid)
-        .ok_or_else(|| failure(&format!("process {pid} has ended meanwhile"), "`husk see` lists what there is now"))?;
+    let marks = learn::grade(&machine, pid).ok_or_else(|| {
+        failure(&format!("process {pid} has ended meanwhile"), "`husk see` lists what there is now")
+    })?;
     let lessons = Lessons::new(Screen::of_stdout());
     let printed = output::view(&lessons.grading(&subject(&machine, pid), &marks));
     let unknown = marks.iter().any(|mark| mark.outcome == learn::Outcome::Unknown);

@@ -85,7 +85,12 @@ pub(super) fn marks(subject: &Details, around: Around<'_>) -> Vec<Mark> {
         .to_vec(),
         vec![
             old_root(subject, here, neighbour),
-            namespace(subject, here, Kind::Net, "unshare --net: else it can reach what listens on the host alone"),
+            namespace(
+                subject,
+                here,
+                Kind::Net,
+                "unshare --net: else it can reach what listens on the host alone",
+            ),
             users(subject, here),
             capabilities(subject, here),
             no_new_privs(subject),
@@ -114,7 +119,10 @@ fn namespace(subject: &Details, here: &Details, kind: Kind, advice: &'static str
     let own = subject.namespaces[kind].map(|its| Some(its) != here.namespaces[kind]);
     let found = match (own, kind) {
         (Some(true), Kind::Pid) => {
-            format!("a namespace of its own, in which it is process {}", subject.status.pids.last().unwrap_or(&subject.pid))
+            format!(
+                "a namespace of its own, in which it is process {}",
+                subject.status.pids.last().unwrap_or(&subject.pid)
+            )
         }
         (Some(true), _) => "a namespace of its own".to_owned(),
         _ => format!("its {kind} namespace is the host's"),
@@ -151,9 +159,9 @@ fn private(subject: &Details, here: &Details) -> Mark {
         Some(mounts.as_ref()?.iter().filter_map(peer_group).map(<[u8]>::to_vec).collect())
     };
     let own_namespace = subject.namespaces[Kind::Mnt].map(|its| Some(its) != here.namespaces[Kind::Mnt]);
-    let shared = groups(&subject.mounts).zip(groups(&here.mounts)).map(|(its, hosts)| {
-        its.iter().filter(|group| hosts.contains(group)).count()
-    });
+    let shared = groups(&subject.mounts)
+        .zip(groups(&here.mounts))
+        .map(|(its, hosts)| its.iter().filter(|group| hosts.contains(group)).count());
     let (answer, found) = match (own_namespace, shared) {
         (Some(false), _) => (Some(false), "what it mounts is mounted on the host".to_owned()),
         (Some(true), Some(0)) => (Some(true), "nothing that it mounts appears on the host".to_owned()),
@@ -227,7 +235,12 @@ fn seccomp(subject: &Details) -> Mark {
         Some(Seccomp::Off) | None => "every system call of the kernel is open to it",
         Some(_) => "system calls are filtered",
     };
-    mark("filtered calls", mode.map(|mode| mode != Seccomp::Off), found, "a seccomp filter, which engines and systemd (SystemCallFilter=) make")
+    mark(
+        "filtered calls",
+        mode.map(|mode| mode != Seccomp::Off),
+        found,
+        "a seccomp filter, which engines and systemd (SystemCallFilter=) make",
+    )
 }
 
 fn limit(limit: Limit, name: &'static str) -> Mark {
@@ -237,4 +250,141 @@ fn limit(limit: Limit, name: &'static str) -> Mark {
         Limit::Unknown => (None, String::new()),
     };
     mark(name, answer, found, "a cgroup: systemd-run --scope -p MemoryMax=1G -p TasksMax=100 ...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::tests::{mount, namespaces};
+    use husk_see::{Capabilities, IdMap, IdRange, Limits, Root, Status};
+
+    fn process(own: &[Kind], root: Root, mounts: &[Mount]) -> Details {
+        let capabilities = Capabilities {
+            effective: CapabilitySet::ALL,
+            bounding: CapabilitySet::ALL,
+            ..Capabilities::default()
+        };
+        let status = Status {
+            pids: vec![100, 1],
+            capabilities: Some(capabilities),
+            no_new_privs: Some(false),
+            seccomp: Some(Seccomp::Off),
+            ..Status::default()
+        };
+        Details {
+            pid: 100,
+            status,
+            command: Vec::new(),
+            executable: None,
+            directory: None,
+            namespaces: namespaces(own, 2),
+            owners: [None; 8],
+            user_nesting: Vec::new(),
+            user_owner: None,
+            root: Some(root),
+            mounts: Some(mounts.to_vec()),
+            host_name: None,
+            uid_map: Some(IdMap(vec![IdRange { inside: 0, outside: 0, count: u32::MAX }])),
+            gid_map: None,
+            setgroups: None,
+            cgroups: Vec::new(),
+            limits: Limits { memory: Limit::None, processes: Limit::At(100), cpu: Limit::None },
+            resource_limits: Vec::new(),
+            label: None,
+            oom_score: None,
+            environment: None,
+        }
+    }
+
+    fn host() -> Details {
+        let root = Root { path: Some("/".into()), is_host: true, ..Root::default() };
+        process(&[], root, &[mount("/", "ext4", 1, "shared:1"), mount("/proc", "proc", 2, "shared:2")])
+    }
+
+    fn by_hand() -> Details {
+        let root = Root { path: Some("/".into()), on_host: Some("/box".into()), ..Root::default() };
+        let mut top = mount("/", "ext4", 1, "");
+        top.root = "/box".into();
+        let own = [Kind::Pid, Kind::Mnt, Kind::Uts, Kind::Ipc];
+        process(&own, root, &[top, mount("/proc", "proc", 3, "")])
+    }
+
+    fn outcomes(subject: &Details, neighbour: Option<u32>) -> Vec<(&'static str, Outcome)> {
+        let marks = marks(subject, Around { here: &host(), neighbour });
+        marks.into_iter().map(|mark| (mark.name, mark.outcome)).collect()
+    }
+
+    fn missing(subject: &Details, neighbour: Option<u32>) -> Vec<&'static str> {
+        let all = outcomes(subject, neighbour).into_iter();
+        all.filter(|(_, outcome)| *outcome != Outcome::Passed).map(|(name, _)| name).collect()
+    }
+
+    /// What a container has that four namespaces and a root make.
+    const LEFT: [&str; 6] =
+        ["own network", "own users", "few capabilities", "no new rights", "filtered calls", "memory limit"];
+
+    #[test]
+    fn the_classic_has_what_it_needs_and_no_more() {
+        assert_eq!(missing(&by_hand(), None), LEFT);
+        let host = host();
+        let around = Around { here: &host, neighbour: None };
+        assert!(holds(&marks(&by_hand(), around)) && !holds(&marks(&host, around)));
+    }
+
+    #[test]
+    fn each_thing_is_missed() {
+        let needed = |change: fn(&mut Details)| {
+            let mut subject = by_hand();
+            change(&mut subject);
+            let missing = missing(&subject, None);
+            missing.into_iter().filter(|name| !LEFT.contains(name)).collect::<Vec<_>>()
+        };
+        assert_eq!(needed(|it| it.namespaces[Kind::Pid] = Some(1)), ["own processes"]);
+        assert_eq!(needed(|it| it.namespaces[Kind::Uts] = None), ["own host name"]);
+        assert_eq!(needed(|it| it.namespaces[Kind::Mnt] = Some(1)), ["own mounts", "private mounts"]);
+        assert_eq!(needed(|it| it.mounts.as_mut().expect("some")[1].device = (0, 2)), ["own /proc"]);
+        assert_eq!(needed(|it| drop(it.mounts.as_mut().expect("some").pop())), ["own /proc"]);
+        let shared = |it: &mut Details| it.mounts.as_mut().expect("some")[0].propagation = "shared:1".into();
+        assert_eq!(needed(shared), ["private mounts"]);
+        let slave = |it: &mut Details| it.mounts.as_mut().expect("some")[0].propagation = "master:1".into();
+        assert!(needed(slave).is_empty(), "what comes in does not go out");
+        let host_root = |it: &mut Details| it.root.as_mut().expect("known").is_host = true;
+        assert_eq!(needed(host_root), ["own root", "old root gone"]);
+    }
+
+    #[test]
+    fn every_way_back_to_the_old_root_is_seen() {
+        let has_way = |subject: &Details, neighbour| missing(subject, neighbour).contains(&"old root gone");
+        assert!(has_way(&by_hand(), Some(7)), "through a process");
+        let mut chroot = by_hand();
+        chroot.root.as_mut().expect("known").path = Some("/box".into());
+        assert!(has_way(&chroot, None), "out of a chroot");
+        let mut mounted = by_hand();
+        mounted.mounts.as_mut().expect("some").push(mount("/old", "ext4", 1, ""));
+        assert!(has_way(&mounted, None), "through a mount");
+    }
+
+    #[test]
+    fn a_root_that_is_somebody_else_and_limits_count() {
+        let mut subject = by_hand();
+        subject.namespaces[Kind::User] = Some(2);
+        assert!(missing(&subject, None).contains(&"own users"), "root is root");
+        subject.uid_map = Some(IdMap(vec![IdRange { inside: 0, outside: 1000, count: 1 }]));
+        assert!(!missing(&subject, None).contains(&"own users"));
+        subject.limits = Limits { memory: Limit::At(1 << 20), processes: Limit::Unknown, cpu: Limit::None };
+        let unknown = ("process limit", Outcome::Unknown);
+        assert!(
+            outcomes(&subject, None).contains(&unknown) && !missing(&subject, None).contains(&"memory limit")
+        );
+    }
+
+    #[test]
+    fn what_may_not_be_seen_does_not_hold() {
+        let mut subject = by_hand();
+        subject.namespaces = husk_see::Namespaces::default();
+        subject.root = None;
+        let here = host();
+        assert!(!holds(&marks(&subject, Around { here: &here, neighbour: None })));
+        assert!(outcomes(&subject, None).contains(&("own root", Outcome::Unknown)));
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use husk_see::Kind;
 
 use super::lesson::Lesson;
-use super::sight::{Busybox, Member, Sight};
+use super::sight::{APPLETS, Busybox, Member, RootAt, Sight};
 use super::words::{list, shown};
 use super::workshop::Workshop;
 
@@ -48,8 +48,13 @@ fn tree(sight: &Sight, workshop: &Workshop) -> Option<String> {
         ));
     }
     let lacks = &sight.tree.lacks;
-    (sight.tree.is_there && !lacks.is_empty())
-        .then(|| format!("mycontainer is there, but it still lacks {}: mkdir mycontainer/{}", lacks.join(" and "), lacks[0]))
+    (sight.tree.is_there && !lacks.is_empty()).then(|| {
+        format!(
+            "mycontainer is there, but it still lacks {}: mkdir mycontainer/{}",
+            lacks.join(" and "),
+            lacks[0]
+        )
+    })
 }
 
 fn busybox(sight: &Sight) -> Option<String> {
@@ -72,8 +77,11 @@ fn busybox(sight: &Sight) -> Option<String> {
 
 fn names(sight: &Sight) -> Option<String> {
     let missing = &sight.tree.unnamed;
-    (missing.len() < super::sight::APPLETS.len()).then(|| {
-        format!("Some names are there; not yet: {}. Type the whole line, from `for` to `done`.", missing.join(" "))
+    (missing.len() < APPLETS.len()).then(|| {
+        format!(
+            "Some names are there; not yet: {}. Type the whole line, from `for` to `done`.",
+            missing.join(" ")
+        )
     })
 }
 
@@ -97,18 +105,18 @@ fn unshare(sight: &Sight, workshop: &Workshop, known: &[u32]) -> Option<String> 
     if let Some(stray) = &sight.stray {
         return Some(stray_words(stray, sight));
     }
-    if let Some((pid, place)) = other(sight, known) {
+    if let Some(pid) = sight.of_root.iter().find(|pid| !known.contains(pid)) {
         return Some(format!(
+            "Process {pid} is an unshare of root's, and husk may not look into it, because you are not root here. Either \
+             leave it with `exit` and type the line as it stands above, or end this and start `sudo husk learn`."
+        ));
+    }
+    other(sight, known).map(|(pid, place)| {
+        format!(
             "Process {pid} has new namespaces, but it is in {}, and the lessons are in {}. Leave it with `exit`, then cd \
              there and type the line again.",
             shown(place.display()),
             shown(workshop.directory.display())
-        ));
-    }
-    sight.of_root.iter().find(|pid| !known.contains(pid)).map(|pid| {
-        format!(
-            "Process {pid} is an unshare of root's, and husk may not look into it, because you are not root here. Either \
-             leave it with `exit` and type the line as it stands above, or end this and start `sudo husk learn`."
         )
     })
 }
@@ -136,11 +144,8 @@ fn other<'s>(sight: &'s Sight, known: &[u32]) -> Option<&'s (u32, PathBuf)> {
 
 fn pivot(sight: &Sight) -> Option<String> {
     let init = sight.init()?;
-    if init.root == super::sight::RootAt::Tree && !init.is_chroot {
-        return Some("The root is swapped; the old one is still mounted in there: `umount -l /old`.".to_owned());
-    }
-    (sight.depth() > 0 && init.has_mount_at("/old"))
-        .then(|| "Type `exit` until you are back in the first shell, and then the lines again.".to_owned())
+    (init.root == RootAt::Tree && !init.is_chroot)
+        .then(|| "The root is swapped; the old one is still mounted in there: `umount -l /old`.".to_owned())
 }
 
 /// What usually helps, where nothing is plainly wrong.

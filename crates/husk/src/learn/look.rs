@@ -114,28 +114,39 @@ fn stray<'m>(apart: &'m [(Member, bool)], here: &Member) -> Option<&'m Member> {
     apart.iter().find(is_stray).map(|(member, _)| member)
 }
 
-/// The containers that `unshare` made and that are not in the directory.
+/// The containers that the caller's `unshare` made and that are not in the directory: first those that come from where husk comes
+/// from too (a terminal's program, a session), and the newest first.
 fn others(machine: &Machine, container: &[Member]) -> Vec<(u32, PathBuf)> {
+    let own = rustix::process::geteuid().as_raw();
+    let line = |pid| ancestors(machine, pid).map(|process| process.pid).collect::<Vec<_>>();
+    let here = line(std::process::id());
+    let is_near = |pid: u32| line(pid).iter().any(|pid| *pid != 1 && here.contains(pid));
     let is_other = |other: &&husk_see::Container| {
         other.maker.engine == Engine::Unshare
+            && machine.process(other.id).is_some_and(|process| process.uid == own)
             && !other.processes.iter().any(|pid| container.iter().any(|member| member.pid == *pid))
     };
     let place = |other: &husk_see::Container| Some((other.id, path(&machine.details(other.id)?.directory?)));
-    machine.containers.iter().filter(is_other).filter_map(place).collect()
+    let mut others: Vec<_> = machine.containers.iter().filter(is_other).filter_map(place).collect();
+    others.sort_by_key(|(pid, _)| std::cmp::Reverse((is_near(*pid), *pid)));
+    others
+}
+
+/// The parent of a process, its parent, and so on. Bounded, since the parts were not read at one moment.
+fn ancestors(machine: &Machine, pid: u32) -> impl Iterator<Item = &Process> {
+    let parent = |pid: u32| machine.process(machine.process(pid)?.parent);
+    std::iter::successors(parent(pid), move |process| parent(process.pid)).take(64)
 }
 
 /// Root's `unshare` below a process of somebody who is not root.
 fn of_root(machine: &Machine) -> Vec<u32> {
     let own = rustix::process::geteuid().as_raw();
-    let above = |process: &Process| {
-        let parent = |process: &&Process| machine.process(process.parent);
-        std::iter::successors(parent(&process), parent).take(64).any(|process| process.uid == own)
-    };
+    let is_below_own = |process: &&Process| ancestors(machine, process.pid).any(|above| above.uid == own);
     let is_of_root = |process: &&Process| {
         own != 0 && process.uid == 0 && process.namespaces.is_unknown() && process.name.is("unshare")
     };
     let all = machine.processes.iter().filter(is_of_root);
-    all.filter(|process| above(process)).map(|process| process.pid).collect()
+    all.filter(is_below_own).map(|process| process.pid).collect()
 }
 
 /// A directory of the same name, made where a shell is.

@@ -21,5 +21,5 @@ pub(crate) use lesson::Lesson;
 pub(crate) use look::{fullest, look};
 pub(crate) use progress::Progress;
 pub(crate) use walk::{Input, Say, Walk};
-pub(crate) use workshop::Workshop;
 pub(crate) use words::{going_on, opening, title};
+pub(crate) use workshop::Workshop;

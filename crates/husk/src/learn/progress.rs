@@ -86,7 +86,8 @@ impl Progress {
     }
 
     fn text(&self) -> Vec<u8> {
-        let list = |lessons: &[Lesson]| lessons.iter().map(|lesson| lesson.id()).collect::<Vec<_>>().join(" ");
+        let list =
+            |lessons: &[Lesson]| lessons.iter().map(|lesson| lesson.id()).collect::<Vec<_>>().join(" ");
         let lines = format!("{HEADING}\ndone {}\nskipped {}\n", list(&self.done), list(&self.skipped));
         // Last, because a path may have newlines in it.
         [lines.as_bytes(), b"in ", self.directory.as_os_str().as_bytes()].concat()

@@ -157,7 +157,10 @@ fn one_lesson_after_the_other() {
     half.tree = Tree { is_there: true, lacks: vec!["proc"], ..Tree::default() };
     assert_eq!(person.sees(&half), [], "still typing");
     let said = person.sees(&Sight { tree: Tree { unnamed: vec!["sh"], ..with_tree().tree }, ..nothing() });
-    assert!(matches!(&said[..], [Say::Done(_), Say::Already(Lesson::Busybox, _), Say::Task { .. }]), "{said:?}");
+    assert!(
+        matches!(&said[..], [Say::Done(_), Say::Already(Lesson::Busybox, _), Say::Task { .. }]),
+        "{said:?}"
+    );
     assert_eq!(tasks(&person.sees(&with_tree())), [Lesson::Unshare]);
 
     // What unshare does by itself is told, not asked for.
@@ -212,7 +215,8 @@ fn the_escape_and_the_pivot() {
     assert_eq!(person.sees(&sight), [], "having left them is no loss");
     let init = &mut sight.container[0];
     init.root = RootAt::Tree;
-    init.mounts = vec![mount("/", "ext4", 1, ""), mount("/proc", "proc", 3, ""), mount("/old", "ext4", 1, "")];
+    init.mounts =
+        vec![mount("/", "ext4", 1, ""), mount("/proc", "proc", 3, ""), mount("/old", "ext4", 1, "")];
     init.mounts[0].root = "/home/ana/mycontainer".into();
     assert_eq!(person.sees(&sight), [], "the old root is still there");
     assert!(hint(&person.types(Input::Hint, &sight)).contains("umount -l /old"));
@@ -227,7 +231,11 @@ fn what_is_gone_is_made_again_and_what_was_shown_is_not() {
     let mut person = Person::with(progress);
     assert_eq!(tasks(&person.sees(&with_tree())), [Lesson::Unshare]);
     assert_eq!(tasks(&person.sees(&with_container())), [Lesson::Proc]);
-    assert_eq!(tasks(&person.sees(&with_proc())), [Lesson::Pivot], "the pivot has taken the place of the chroot");
+    assert_eq!(
+        tasks(&person.sees(&with_proc())),
+        [Lesson::Pivot],
+        "the pivot has taken the place of the chroot"
+    );
     let mut sight = with_proc();
     sight.container[0].root = RootAt::Tree;
     sight.container[0].mounts = vec![mount("/proc", "proc", 3, "")];
@@ -248,7 +256,10 @@ fn a_hint_comes_when_something_looks_wrong_for_a_while() {
     assert!(hint(&person.sees(&half)).contains("mkdir mycontainer/proc"));
     assert_eq!(person.waits(30, &half), [], "once is enough");
     assert!(hint(&person.types(Input::Enter, &half)).contains("mkdir mycontainer/proc"), "unless asked for");
-    assert!(hint(&person.waits(200, &half)).contains("the other terminal"), "and after a long silence the usual");
+    assert!(
+        hint(&person.waits(200, &half)).contains("the other terminal"),
+        "and after a long silence the usual"
+    );
 }
 
 #[test]
@@ -308,7 +319,11 @@ fn the_commands_are_those_of_the_person() {
     assert_eq!(command(&user), format!("unshare --user --map-root-user {rest} sh"));
     let strange = Workshop { directory: "/home/a b".into(), busybox: None, ..workshop() };
     assert_eq!(words::commands(Lesson::Tree, &nothing(), &strange)[0], "cd '/home/a b'");
-    assert_eq!(words::commands(Lesson::Busybox, &nothing(), &strange).len(), 2, "it has to be installed first");
+    assert_eq!(
+        words::commands(Lesson::Busybox, &nothing(), &strange).len(),
+        2,
+        "it has to be installed first"
+    );
 }
 
 /// Every text that can be said, to be read.

@@ -15,8 +15,7 @@ use super::workshop::Workshop;
 use crate::view::words::bytes;
 
 /// What is said of a lesson that cannot be passed over.
-pub(super) const CANNOT_SKIP: &str =
-    "The lessons after this one build on it, so it cannot be passed over. h: a hint. q: end; husk learn goes on from here.";
+pub(super) const CANNOT_SKIP: &str = "The lessons after this one build on it, so it cannot be passed over. h: a hint. q: end; husk learn goes on from here.";
 
 /// A name or a path, harmless to a terminal.
 pub(super) fn shown(name: impl Display) -> String {
@@ -107,15 +106,19 @@ fn busybox_task(workshop: &Workshop) -> String {
                file that needs no other and can be sh, ls, ps and many commands more.";
     match workshop.busybox {
         Some(_) => format!("{why} Copy it:"),
-        None => format!("{why} This machine has none, so install it first (that line is for Debian and Ubuntu), then copy it:"),
+        None => format!(
+            "{why} This machine has none, so install it first (that line is for Debian and Ubuntu), then copy it:"
+        ),
     }
 }
 
 fn unshare_task(workshop: &Workshop) -> String {
     let user = match workshop.is_root {
         true => "",
-        false => "--user --map-root-user: new user ids, in which you are root. That is what lets an ordinary user make the \
-                  others. ",
+        false => {
+            "--user --map-root-user: new user ids, in which you are root. That is what lets an ordinary user make the \
+                  others. "
+        }
     };
     format!(
         "What a process sees of the machine, the kernel keeps in namespaces. So far all your processes are in the same ones. \
@@ -143,7 +146,10 @@ pub(super) fn commands(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Ve
     let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     match lesson {
         Lesson::Tree => {
-            vec![format!("cd {}", path(&workshop.directory)), "mkdir -p mycontainer/bin mycontainer/proc".to_owned()]
+            vec![
+                format!("cd {}", path(&workshop.directory)),
+                "mkdir -p mycontainer/bin mycontainer/proc".to_owned(),
+            ]
         }
         Lesson::Busybox => match &workshop.busybox {
             Some(busybox) => vec![format!("cp {} mycontainer/bin/busybox", path(busybox))],
@@ -152,10 +158,9 @@ pub(super) fn commands(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Ve
                 "cp \"$(command -v busybox)\" mycontainer/bin/busybox",
             ]),
         },
-        Lesson::Names => vec![format!(
-            "for name in {}; do ln -sf busybox mycontainer/bin/$name; done",
-            APPLETS.join(" ")
-        )],
+        Lesson::Names => {
+            vec![format!("for name in {}; do ln -sf busybox mycontainer/bin/$name; done", APPLETS.join(" "))]
+        }
         Lesson::Unshare => vec![unshare_command(workshop)],
         Lesson::Private => owned(&["mount --make-rprivate /"]),
         Lesson::Proc => owned(&["mount -t proc proc mycontainer/proc"]),
@@ -175,7 +180,9 @@ pub(super) fn commands(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Ve
             ]));
             lines
         }
-        Lesson::Network => owned(&["cat /proc/net/dev", "exec busybox unshare --net sh", "cat /proc/net/dev"]),
+        Lesson::Network => {
+            owned(&["cat /proc/net/dev", "exec busybox unshare --net sh", "cat /proc/net/dev"])
+        }
         Lesson::Ids => owned(&["cat /proc/self/uid_map", "echo hello > /mine"]),
         Lesson::Capabilities => owned(&["mkdir -p /more", "mount -t tmpfs more /more"]),
         Lesson::Limits => owned(&["for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 & done"]),
@@ -204,14 +211,14 @@ pub(super) fn done(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<St
             )]
         }
         Lesson::Names => vec![format!(
-            "{} names, one file. That is a complete root file system, although a small one. Nothing is contained yet.",
+            "{} names, one file. That is a whole root file system, if a small one. So far nothing is contained in it.",
             APPLETS.len()
         )],
         Lesson::Unshare => unshare_done(sight),
         Lesson::Private => vec![private_words(sight)],
         Lesson::Proc => vec![
-            "It is mounted in there, and only in there: in a third terminal `ls mycontainer/proc` is still empty, because the \
-             mounts of the new namespace are its own."
+            "It is mounted in there, and only in there: for every other terminal mycontainer/proc is still empty, because the mounts \
+             of the new namespace are its own."
                 .to_owned(),
         ],
         Lesson::Chroot => inside.map_or_else(Vec::new, |shell| chroot_done(shell, sight, workshop)),
@@ -223,7 +230,7 @@ pub(super) fn done(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<St
         Lesson::Escape => escape_done(sight, workshop),
         Lesson::Pivot => pivot_done(sight),
         Lesson::Network => vec![
-            "Only lo is left, and it is down. Nothing comes in or out any more. Whoever wants more has to lay a cable from \
+            "Only lo is left, the loopback, and it is down: nothing comes in or out. Whoever wants more has to lay a cable from \
              outside: a pair of virtual devices, one end in each namespace (ip link add type veth). Engines do that for each \
              container."
                 .to_owned(),
@@ -267,14 +274,15 @@ pub(super) fn lost(sight: &Sight) -> String {
 fn unshare_done(sight: &Sight) -> Vec<String> {
     let Some(init) = sight.init() else { return Vec::new() };
     let of = |is_own: bool| {
-        let kinds = Kind::ALL.into_iter().filter(|kind| {
-            init.namespaces[*kind].is_some() && sight.is_own(init, *kind) == is_own
-        });
+        let kinds = Kind::ALL
+            .into_iter()
+            .filter(|kind| init.namespaces[*kind].is_some() && sight.is_own(init, *kind) == is_own);
         kinds.map(Kind::name).collect::<Vec<_>>()
     };
     vec![
         format!(
-            "{} is process {} of this machine, and process {} in its new pid namespace: `echo $$` says so there.",
+            "{} is process {} of this machine, and process {} in its new pid namespace: `echo $$` there \
+             says so, and `ps` shows no process of the host's.",
             init.name, init.pid, init.inside
         ),
         format!("Its own namespaces: {}. The host's, as before: {}.", list(&of(true)), list(&of(false))),
@@ -285,11 +293,15 @@ fn private_words(sight: &Sight) -> String {
     let inside = sight.init().map_or(0, |init| init.mounts.len());
     let host = sight.here.shared_mounts();
     let host = match host {
-        0 => "(On this machine none is shared outside either; on most machines systemd shares them all.)".to_owned(),
+        0 => "(On this machine none is shared outside either; on most machines systemd shares them all.)"
+            .to_owned(),
         1 => "Outside, 1 is shared.".to_owned(),
         shared => format!("Outside, {shared} are shared."),
     };
-    format!("None of the {} in the container is shared with the host. {host}", count(inside, "mount", "mounts"))
+    format!(
+        "None of the {} in the container is shared with the host. {host}",
+        count(inside, "mount", "mounts")
+    )
 }
 
 fn chroot_done(shell: &Member, sight: &Sight, workshop: &Workshop) -> Vec<String> {
@@ -309,7 +321,9 @@ fn numbers_done(sight: &Sight) -> Vec<String> {
     let Some(sleep) = sight.named("sleep").last() else { return Vec::new() };
     let echo = sight.inside().map_or_else(String::new, |shell| format!("`echo $$` says {}. ", shell.inside));
     vec![
-        format!("`ls /` shows what you made, and no more. {echo}`ps` shows the processes of the pid namespace, and none else."),
+        format!(
+            "`ls /` shows what you made, and no more. {echo}`ps` shows the processes of the pid namespace, and none else."
+        ),
         format!(
             "sleep is process {} inside and process {} here. It is one and the same: a container's processes are processes of \
              the host. They only see less.",
@@ -319,7 +333,9 @@ fn numbers_done(sight: &Sight) -> Vec<String> {
 }
 
 fn escape_done(sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    let who = sight.escaped().map_or_else(String::new, |shell| format!("Process {} came from inside mycontainer and ", shell.pid));
+    let who = sight
+        .escaped()
+        .map_or_else(String::new, |shell| format!("Process {} came from inside mycontainer and ", shell.pid));
     let rights = match workshop.is_root {
         true => "with the rights of root",
         false => "with no rights but yours, thanks to the user namespace",
@@ -423,6 +439,8 @@ pub(crate) fn going_on(progress: &Progress) -> String {
             "You have been through all the lessons, in {directory}. If the container has ended, what follows makes it again; \
              `husk learn --restart` begins at the beginning."
         ),
-        false => format!("Going on where you stopped, in {directory}. (`husk learn --restart` begins again.)"),
+        false => {
+            format!("Going on where you stopped, in {directory}. (`husk learn --restart` begins again.)")
+        }
     }
 }

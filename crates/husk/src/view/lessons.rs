@@ -34,8 +34,12 @@ impl Lessons {
             }
             Say::Done(text) => self.marked(&format!("{green}done{off}  "), "done  ".len(), text),
             Say::Already(lesson, text) => self.heading(*lesson) + &self.text(text),
-            Say::Hint(text) => self.marked(&format!("{yellow}hint{off}  "), "hint  ".len(), std::slice::from_ref(text)),
-            Say::Lost(text) => self.marked(&format!("{red}gone{off}  "), "gone  ".len(), std::slice::from_ref(text)),
+            Say::Hint(text) => {
+                self.marked(&format!("{yellow}hint{off}  "), "hint  ".len(), std::slice::from_ref(text))
+            }
+            Say::Lost(text) => {
+                self.marked(&format!("{red}gone{off}  "), "gone  ".len(), std::slice::from_ref(text))
+            }
             Say::End => String::new(),
         }
     }
@@ -132,7 +136,11 @@ mod tests {
     fn text_is_wrapped_between_words_and_commands_are_not() {
         let lessons = Lessons { width: 30, paint: Paint::default() };
         let done = lessons.say(&Say::Done(vec!["one two three four five six".into(), "seven".into()]));
-        assert_eq!(done, "  done  one two three four\n          five six\n          seven\n".replace("          ", "        "));
+        assert_eq!(
+            done,
+            "  done  one two three four\n          five six\n          seven\n"
+                .replace("          ", "        ")
+        );
         let command = "a command that is longer than the screen is wide".to_owned();
         let task = Say::Task { lesson: Lesson::Tree, text: vec!["Do it:".into()], commands: vec![command] };
         let expected = "\n1 of 15  A directory to live in\n  Do it:\n\n      a command that is longer than the screen is wide\n\n";
