@@ -156,8 +156,8 @@ fn close(workshop: &Workshop) -> Result<(), Failure> {
             "\nThat is a container, and you have made it. This is how `husk learn --check` grades it:\n";
         output::say(&format!("{heading}\n{}", lessons.grading(&subject(&machine, pid), &marks)));
     }
-    let end = "It lives as long as its process 1: `exit` in it ends that one, and with it all others and all mounts. The directory \
-               stays. Where to go from here:";
+    let end = "It lives as long as its process 1: `exit` in it ends that one, and with it all others and \
+               all mounts. The directory stays. Where to go from here:";
     let commands = "
       husk run ./mycontainer          all of this in one command, and more of the second list
       husk explain run ./mycontainer  each step of that, with the shell line that you now know

@@ -20,8 +20,8 @@ pub(super) fn diagnose(
 ) -> Option<String> {
     if lesson == Lesson::HostName && sight.host_name != host_name {
         return Some(format!(
-            "This machine itself is now called {}: the command was typed in a shell outside of the container, and as root \
-             there. `hostname {}` gives the old name back.",
+            "This machine itself is now called {}: the command was typed in a shell outside of the \
+             container, and as root there. `hostname {}` gives the old name back.",
             sight.host_name,
             shown(host_name)
         ));
@@ -32,7 +32,9 @@ pub(super) fn diagnose(
         Lesson::Names => names(sight),
         Lesson::Unshare => unshare(sight, workshop, known),
         Lesson::Proc => sight.inside().filter(|inside| inside.is_chroot).map(|_| {
-            "There is a shell in mycontainer already. It has to wait: leave it with `exit`, and mount first.".to_owned()
+            "There is a shell in mycontainer already. It has to wait: leave it with `exit`, and mount \
+             first."
+                .to_owned()
         }),
         Lesson::Pivot => pivot(sight),
         _ => None,
@@ -60,15 +62,17 @@ fn tree(sight: &Sight, workshop: &Workshop) -> Option<String> {
 fn busybox(sight: &Sight) -> Option<String> {
     match &sight.tree.busybox {
         Busybox::Needs(loader) => Some(format!(
-            "This busybox cannot start without {}, which mycontainer does not have. It takes a static one: on Debian and \
-             Ubuntu the package busybox-static has it. Install it and copy again.",
+            "This busybox cannot start without {}, which mycontainer does not have. It takes a static one: \
+             on Debian and Ubuntu the package busybox-static has it. Install it and copy again.",
             shown(loader)
         )),
         Busybox::NotExecutable => Some(
-            "mycontainer/bin/busybox is there, but nobody may execute it: chmod +x mycontainer/bin/busybox".to_owned(),
+            "mycontainer/bin/busybox is there, but nobody may execute it: chmod +x mycontainer/bin/busybox"
+                .to_owned(),
         ),
         Busybox::Unfit => Some(
-            "mycontainer/bin/busybox is there, but it is no program that this machine can start. Copy it again, with cp."
+            "mycontainer/bin/busybox is there, but it is no program that this machine can start. Copy it \
+             again, with cp."
                 .to_owned(),
         ),
         _ => None,
@@ -90,15 +94,15 @@ fn unshare(sight: &Sight, workshop: &Workshop, known: &[u32]) -> Option<String> 
         let missing = sight.missing();
         if !missing.is_empty() {
             return Some(format!(
-                "Process {} is in a new pid namespace, but shares {} with the host: an option is missing. Leave it with \
-                 `exit` and type the whole line.",
+                "Process {} is in a new pid namespace, but shares {} with the host: an option is missing. \
+                 Leave it with `exit` and type the whole line.",
                 init.pid,
                 list(&missing.iter().map(|kind| kind.name()).collect::<Vec<_>>())
             ));
         }
         return Some(
-            "The namespaces are there, but /proc in them is still the host's, because --mount-proc was left out: \
-             `mount -t proc proc /proc` in the new shell mends it."
+            "The namespaces are there, but /proc in them is still the host's, because --mount-proc was \
+             left out: `mount -t proc proc /proc` in the new shell mends it."
                 .to_owned(),
         );
     }
@@ -107,14 +111,15 @@ fn unshare(sight: &Sight, workshop: &Workshop, known: &[u32]) -> Option<String> 
     }
     if let Some(pid) = sight.of_root.iter().find(|pid| !known.contains(pid)) {
         return Some(format!(
-            "Process {pid} is an unshare of root's, and husk may not look into it, because you are not root here. Either \
-             leave it with `exit` and type the line as it stands above, or end this and start `sudo husk learn`."
+            "Process {pid} is an unshare of root's, and husk may not look into it, because you are not \
+             root here. Either leave it with `exit` and type the line as it stands above, or end this and \
+             start `sudo husk learn`."
         ));
     }
     other(sight, known).map(|(pid, place)| {
         format!(
-            "Process {pid} has new namespaces, but it is in {}, and the lessons are in {}. Leave it with `exit`, then cd \
-             there and type the line again.",
+            "Process {pid} has new namespaces, but it is in {}, and the lessons are in {}. Leave it with \
+             `exit`, then cd there and type the line again.",
             shown(place.display()),
             shown(workshop.directory.display())
         )
@@ -127,13 +132,13 @@ fn stray_words(stray: &Member, sight: &Sight) -> String {
     let pid = stray.pid;
     if stray.childrens_pid != stray.namespaces[Kind::Pid] {
         return format!(
-            "Process {pid} has asked for a new pid namespace but is not in it: only its children will be, which is what \
-             --fork is for. Leave it with `exit` and type the whole line."
+            "Process {pid} has asked for a new pid namespace but is not in it: only its children will be, \
+             which is what --fork is for. Leave it with `exit` and type the whole line."
         );
     }
     format!(
-        "Process {pid} has new namespaces ({}), but none for process numbers. Leave it with `exit` and type the whole \
-         line, with --pid and --fork.",
+        "Process {pid} has new namespaces ({}), but none for process numbers. Leave it with `exit` and \
+         type the whole line, with --pid and --fork.",
         list(&own)
     )
 }
@@ -153,54 +158,62 @@ pub(super) fn usual(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Strin
     let user = "It is the other terminal that you type in, not this one. Each line ends with Enter.";
     match lesson {
         Lesson::Tree => user.to_owned(),
-        Lesson::Names => format!("{user} If your shell is fish or csh, type `bash` first: the line is in the language of sh."),
+        Lesson::Names => format!(
+            "{user} If your shell is fish or csh, type `bash` first: the line is in the language of sh."
+        ),
         Lesson::Busybox => format!(
             "{user} If cp says `No such file`, you are not in {}: cd there first.",
             shown(workshop.directory.display())
         ),
         Lesson::Unshare if workshop.is_root => format!(
-            "{user} `unshare: unshare failed: Operation not permitted` means that you are not root there, or in somebody \
-             else's container: `husk doctor` says what this host allows."
+            "{user} `unshare: unshare failed: Operation not permitted` means that you are not root there, \
+             or in somebody else's container: `husk doctor` says what this host allows."
         ),
         Lesson::Unshare => format!(
-            "{user} `Operation not permitted` means that this host does not let ordinary users make user namespaces, or \
-             lets them mount no /proc: `husk doctor users` says which. With root's rights, end this (q) and start `sudo \
-             husk learn`."
+            "{user} `Operation not permitted` means that this host does not let ordinary users make user \
+             namespaces, or lets them mount no /proc: `husk doctor users` says which. With root's rights, \
+             end this (q) and start `sudo husk learn`."
         ),
         Lesson::Private | Lesson::Proc => format!(
-            "The line belongs into the shell that unshare has started: `echo $$` says 1 there. Its directory has to be {}.",
+            "The line belongs into the shell that unshare has started: `echo $$` says 1 there. Its \
+             directory has to be {}.",
             shown(workshop.directory.display())
         ),
-        Lesson::Chroot => "If chroot says `No such file or directory`, bin/sh in mycontainer is missing or is not busybox: \
-                           `ls -l mycontainer/bin` shows it. If it says `Permission denied`, this file system may be \
-                           mounted noexec: end this (q) and begin in another directory, with --restart."
+        Lesson::Chroot => "If chroot says `No such file or directory`, bin/sh in mycontainer is missing or \
+                           is not busybox: `ls -l mycontainer/bin` shows it. If it says `Permission \
+                           denied`, this file system may be mounted noexec: end this (q) and begin in \
+                           another directory, with --restart."
             .to_owned(),
-        Lesson::Numbers => "If a command is not found, the shell looks in the host's directories: `export PATH=/bin`. \
-                            husk waits for a process named sleep in there."
+        Lesson::Numbers => "If a command is not found, the shell looks in the host's directories: `export \
+                            PATH=/bin`. husk waits for a process named sleep in there."
             .to_owned(),
         Lesson::HostName => {
-            "Look at what the second `hostname` prints in the other terminal, and press Enter here.".to_owned()
+            "Look at what the second `hostname` prints in the other terminal, and press Enter here."
+                .to_owned()
         }
         Lesson::Escape => format!(
-            "The line belongs into the shell whose `/` is mycontainer. husk waits for a shell that comes from there and \
-             has the host's root. If /bin/{} is not found, take /bin/sh.",
+            "The line belongs into the shell whose `/` is mycontainer. husk waits for a shell that comes \
+             from there and has the host's root. If /bin/{} is not found, take /bin/sh.",
             workshop.shell
         ),
         Lesson::Pivot => match sight.depth() {
-            0 => "`pivot_root: Invalid argument` means that the directory is no mount: the line with --rbind is missing; or \
-                  that this machine has its root in an initramfs, which cannot be swapped: pass over this lesson (s)."
+            0 => "`pivot_root: Invalid argument` means that the directory is no mount: the line with \
+                  --rbind is missing; or that this machine has its root in an initramfs, which cannot be \
+                  swapped: pass over this lesson (s)."
                 .to_owned(),
             depth => format!(
-                "First back to the first shell, where `echo $$` says 1: {depth} times `exit`, not once more, for that \
-                 would end the container."
+                "First back to the first shell, where `echo $$` says 1: {depth} times `exit`, not once \
+                 more, for that would end the container."
             ),
         },
-        Lesson::Network => "exec replaces the shell by a program that makes a network namespace and starts a shell again. \
-                            husk waits for a process in mycontainer with a network namespace of its own."
+        Lesson::Network => "exec replaces the shell by a program that makes a network namespace and starts \
+                            a shell again. husk waits for a process in mycontainer with a network \
+                            namespace of its own."
             .to_owned(),
         Lesson::Ids => "husk waits for the file /mine in the container.".to_owned(),
-        Lesson::Capabilities => "husk waits for a mount on /more in the container. If mount is not permitted, the container \
-                                 lacks CAP_SYS_ADMIN, which is well: pass over the lesson (s)."
+        Lesson::Capabilities => "husk waits for a mount on /more in the container. If mount is not \
+                                 permitted, the container lacks CAP_SYS_ADMIN, which is well: pass over \
+                                 the lesson (s)."
             .to_owned(),
         Lesson::Limits => format!(
             "husk waits for ten processes named sleep in there; there are {}.",

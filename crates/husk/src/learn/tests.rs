@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::sight::{Busybox, Member, RootAt, Sight, Tree};
 use super::walk::{Input, Say, Walk};
 use super::workshop::Workshop;
-use super::{hints, words};
+use super::{changes, hints, words};
 
 pub(super) fn namespaces(own: &[Kind], inode: u64) -> Namespaces {
     let mut all = Namespaces::default();
@@ -341,7 +341,7 @@ fn all_that_is_said() {
         let parts = [
             ("task", words::task(lesson, &sight, &user)),
             ("type", words::commands(lesson, &sight, &user)),
-            ("done", words::done(lesson, &sight, &user)),
+            ("done", changes::done(lesson, &sight, &user)),
             ("hint", vec![hints::usual(lesson, &sight, &user)]),
         ];
         all += &format!("{} {}\n", lesson.number(), words::title(lesson));

@@ -7,7 +7,7 @@ use super::lesson::{Lesson, Need};
 use super::progress::Progress;
 use super::sight::Sight;
 use super::workshop::Workshop;
-use super::{hints, words};
+use super::{changes, hints, words};
 
 /// How long something has to look wrong before husk says so: a person is still typing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -111,11 +111,11 @@ impl Walk {
         }
         let Some(lesson) = self.current else { return said };
         if lesson.holds(sight, &self.workshop) || self.person_says_so(lesson, sight, input) {
-            said.push(Say::Done(words::done(lesson, sight, &self.workshop)));
+            said.push(Say::Done(changes::done(lesson, sight, &self.workshop)));
             self.progress.note_done(lesson);
             self.begin_after(Some(lesson), sight, now, &mut said);
         } else if self.is_lost(lesson, sight, now) {
-            said.push(Say::Lost(words::lost(sight)));
+            said.push(Say::Lost(changes::lost(sight)));
             self.begin_after(None, sight, now, &mut said);
         } else if input == Input::Skip {
             self.skip(lesson, sight, now, &mut said);
@@ -138,7 +138,7 @@ impl Walk {
                 (true, true) => {}
                 (true, false) if !lesson.builds() || self.is_superseded(lesson) => {}
                 (false, true) => {
-                    said.push(Say::Already(lesson, words::already(lesson, sight, &self.workshop)));
+                    said.push(Say::Already(lesson, changes::already(lesson, sight, &self.workshop)));
                     self.progress.note_done(lesson);
                 }
                 _ => return self.begin(lesson, sight, now, said),

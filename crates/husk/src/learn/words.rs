@@ -6,16 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use husk_plan::shell::quote;
-use husk_see::{CapabilitySet, Kind, Limit, Limits, Text};
+use husk_see::Text;
 
 use super::lesson::Lesson;
 use super::progress::Progress;
-use super::sight::{APPLETS, Busybox, Member, Sight};
+use super::sight::{APPLETS, Sight};
 use super::workshop::Workshop;
-use crate::view::words::bytes;
 
 /// What is said of a lesson that cannot be passed over.
-pub(super) const CANNOT_SKIP: &str = "The lessons after this one build on it, so it cannot be passed over. h: a hint. q: end; husk learn goes on from here.";
+pub(super) const CANNOT_SKIP: &str = "The lessons after this one build on it, so it cannot be passed over. \
+                                      h: a hint. q: end; husk learn goes on from here.";
 
 /// A name or a path, harmless to a terminal.
 pub(super) fn shown(name: impl Display) -> String {
@@ -31,7 +31,8 @@ pub(super) fn list(words: &[&str]) -> String {
     }
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+/// `1 shell`, `2 shells`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
@@ -63,38 +64,46 @@ pub(crate) fn title(lesson: Lesson) -> &'static str {
 /// Why something is to be typed.
 pub(super) fn task(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
     let text = match lesson {
-        Lesson::Tree => "A container takes a directory for its whole disk: what is / inside is this directory outside. Make \
-                         one, with a place for programs and one for the kernel's view of the processes. Type in the other \
-                         terminal:"
+        Lesson::Tree => "A container takes a directory for its whole disk: what is / inside is this \
+                         directory outside. Make one, with a place for programs and one for the kernel's \
+                         view of the processes. Type in the other terminal:"
             .to_owned(),
         Lesson::Busybox => busybox_task(workshop),
-        Lesson::Names => "busybox looks at the name that it is started by, and is then that command. Give it some names; each \
-                          is a link to the one file:"
+        Lesson::Names => "busybox looks at the name that it is started by, and is then that command. Give \
+                          it some names; each is a link to the one file:"
             .to_owned(),
         Lesson::Unshare => unshare_task(workshop),
-        Lesson::Private => "A mount can be shared: what is mounted at one place then appears at others, too, also in other \
-                            namespaces. Yours are shared with the host. Stop that, in the shell that unshare has started, \
-                            where you type from now on:"
+        Lesson::Private => "A mount can be shared: what is mounted at one place then appears at others, \
+                            too, also in other namespaces. Yours are shared with the host. Stop that, in \
+                            the shell that unshare has started, where you type from now on:"
             .to_owned(),
-        Lesson::Proc => "`ps` and others read /proc, where the kernel shows processes as files. In mycontainer that directory \
-                         is still empty. In the shell that unshare has started, where you type from now on, mount the \
-                         kernel's view on it:"
+        Lesson::Proc => "`ps` and others read /proc, where the kernel shows processes as files. In \
+                         mycontainer that directory is still empty. In the shell that unshare has started, \
+                         where you type from now on, mount the kernel's view on it:"
             .to_owned(),
-        Lesson::Chroot => "The files are still the host's. chroot starts a program for which / is another directory:".to_owned(),
-        Lesson::Numbers => "You are inside. Look round, and leave a process running in the background:".to_owned(),
-        Lesson::HostName => "The host name has a namespace of its own (uts). Ask for it, change it, ask again:".to_owned(),
-        Lesson::Escape => "chroot has moved / for one program. The old root is still mounted, and process 1 still has it: \
-                           through /proc/1/root it is within reach. Go through that door:"
+        Lesson::Chroot => "The files are still the host's. chroot starts a program for which / is another \
+                           directory:"
+            .to_owned(),
+        Lesson::Numbers => {
+            "You are inside. Look round, and leave a process running in the background:".to_owned()
+        }
+        Lesson::HostName => "The host name has a namespace of its own (uts). Ask for it, change it, ask \
+                             again:"
+            .to_owned(),
+        Lesson::Escape => "chroot has moved / for one program. The old root is still mounted, and process \
+                           1 still has it: through /proc/1/root it is within reach. Go through that door:"
             .to_owned(),
         Lesson::Pivot => pivot_task(sight),
-        Lesson::Network => "The container has the host's network: it sees its devices, can listen on its ports, and can talk to \
-                            what listens on the host alone. Look, make a network namespace, look again:"
+        Lesson::Network => "The container has the host's network: it sees its devices, can listen on its \
+                            ports, and can talk to what listens on the host alone. Look, make a network \
+                            namespace, look again:"
             .to_owned(),
-        Lesson::Ids => "Inside you are root, user 0. Is that the root of the whole machine? /proc/self/uid_map says which user \
-                        inside is which outside (and how many in a row). Look, and make a file:"
+        Lesson::Ids => "Inside you are root, user 0. Is that the root of the whole machine? \
+                        /proc/self/uid_map says which user inside is which outside (and how many in a \
+                        row). Look, and make a file:"
             .to_owned(),
-        Lesson::Capabilities => "What root may do is cut into some forty rights, the capabilities. To mount takes one of them, \
-                                 CAP_SYS_ADMIN. Try whether the container has it:"
+        Lesson::Capabilities => "What root may do is cut into some forty rights, the capabilities. To \
+                                 mount takes one of them, CAP_SYS_ADMIN. Try whether the container has it:"
             .to_owned(),
         Lesson::Limits => "The last thing: how much may it use? Start ten processes:".to_owned(),
     };
@@ -102,12 +111,13 @@ pub(super) fn task(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<St
 }
 
 fn busybox_task(workshop: &Workshop) -> String {
-    let why = "Inside, the host's programs will be out of sight, and with them the libraries that they need. busybox is one \
-               file that needs no other and can be sh, ls, ps and many commands more.";
+    let why = "Inside, the host's programs will be out of sight, and with them the libraries that they \
+               need. busybox is one file that needs no other and can be sh, ls, ps and many commands more.";
     match workshop.busybox {
         Some(_) => format!("{why} Copy it:"),
         None => format!(
-            "{why} This machine has none, so install it first (that line is for Debian and Ubuntu), then copy it:"
+            "{why} This machine has none, so install it first (that line is for Debian and Ubuntu), then \
+             copy it:"
         ),
     }
 }
@@ -116,15 +126,15 @@ fn unshare_task(workshop: &Workshop) -> String {
     let user = match workshop.is_root {
         true => "",
         false => {
-            "--user --map-root-user: new user ids, in which you are root. That is what lets an ordinary user make the \
-                  others. "
+            "--user --map-root-user: new user ids, in which you are root. That is what lets an ordinary \
+             user make the others. "
         }
     };
     format!(
-        "What a process sees of the machine, the kernel keeps in namespaces. So far all your processes are in the same ones. \
-         Start a shell in new ones: process numbers (--pid), host name (--uts), shared memory (--ipc) and mounts (--mount). \
-         {user}--fork lets the shell be the first process in there, and --mount-proc gives it a /proc that shows the new \
-         process numbers:"
+        "What a process sees of the machine, the kernel keeps in namespaces. So far all your processes are \
+         in the same ones. Start a shell in new ones: process numbers (--pid), host name (--uts), shared \
+         memory (--ipc) and mounts (--mount). {user}--fork lets the shell be the first process in there, \
+         and --mount-proc gives it a /proc that shows the new process numbers:"
     )
 }
 
@@ -133,8 +143,9 @@ fn pivot_task(sight: &Sight) -> String {
         0 => String::new(),
         depth => format!("First leave {}, back to the first shell. Then ", count(depth, "shell", "shells")),
     };
-    let text = "make mycontainer a mount, because pivot_root wants one; let pivot_root swap the roots, for all processes of the \
-                mount namespace at once; start a shell from the new root; and take the old root away:";
+    let text = "make mycontainer a mount, because pivot_root wants one; let pivot_root swap the roots, for \
+                all processes of the mount namespace at once; start a shell from the new root; and take \
+                the old root away:";
     match back.is_empty() {
         true => format!("In the first shell: {text}"),
         false => format!("{back}{text}"),
@@ -195,224 +206,6 @@ fn unshare_command(workshop: &Workshop) -> String {
     format!("{sudo}unshare {user}--pid --uts --ipc --mount --fork --mount-proc {}", workshop.shell)
 }
 
-/// What has changed, and why it matters.
-pub(super) fn done(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    let inside = sight.inside();
-    match lesson {
-        Lesson::Tree => vec![format!("{} is there. To the host it is a directory like any other.", shown(workshop.tree().display()))],
-        Lesson::Busybox => {
-            let size = match sight.tree.busybox {
-                Busybox::Sound(size) => size,
-                _ => 0,
-            };
-            vec![format!(
-                "It is a static program of {} KiB: the kernel can start it where there is nothing else at all.",
-                size >> 10
-            )]
-        }
-        Lesson::Names => vec![format!(
-            "{} names, one file. That is a whole root file system, if a small one. So far nothing is contained in it.",
-            APPLETS.len()
-        )],
-        Lesson::Unshare => unshare_done(sight),
-        Lesson::Private => vec![private_words(sight)],
-        Lesson::Proc => vec![
-            "It is mounted in there, and only in there: for every other terminal mycontainer/proc is still empty, because the mounts \
-             of the new namespace are its own."
-                .to_owned(),
-        ],
-        Lesson::Chroot => inside.map_or_else(Vec::new, |shell| chroot_done(shell, sight, workshop)),
-        Lesson::Numbers => numbers_done(sight),
-        Lesson::HostName => vec![format!(
-            "And this machine is still called {}: the new name is in the container's uts namespace alone.",
-            shown(&sight.host_name)
-        )],
-        Lesson::Escape => escape_done(sight, workshop),
-        Lesson::Pivot => pivot_done(sight),
-        Lesson::Network => vec![
-            "Only lo is left, the loopback, and it is down: nothing comes in or out. Whoever wants more has to lay a cable from \
-             outside: a pair of virtual devices, one end in each namespace (ip link add type veth). Engines do that for each \
-             container."
-                .to_owned(),
-        ],
-        Lesson::Ids => ids_done(sight),
-        Lesson::Capabilities => inside.map_or_else(Vec::new, |shell| capabilities_done(shell, sight, workshop)),
-        Lesson::Limits => inside.map_or_else(Vec::new, |shell| limits_done(shell, sight)),
-    }
-}
-
-/// What is said where a lesson is done before it begins.
-pub(super) fn already(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    match lesson {
-        Lesson::Private => vec![
-            format!(
-                "Nothing to type here. A mount can be shared between namespaces: what is mounted in one then appears in the \
-                 others as well, and what you mount in the container would appear on the host. unshare has seen to it that it \
-                 does not. {}",
-                private_words(sight)
-            ),
-            "By hand that is `mount --make-rprivate /`. To see the difference, type `grep -c shared: /proc/self/mountinfo` in \
-             both terminals: it counts the shared mounts."
-                .to_owned(),
-        ],
-        _ => [vec!["Nothing to type here: this is so already.".to_owned()], done(lesson, sight, workshop)].concat(),
-    }
-}
-
-/// What is said where something is gone.
-pub(super) fn lost(sight: &Sight) -> String {
-    let what = match sight.init() {
-        None => {
-            "The container has ended: its first process is gone, and with it all the others and all mounts. Only the \
-             directory is left. Make the container again:"
-        }
-        Some(_) => "The shell in mycontainer is gone. Start one again:",
-    };
-    what.to_owned()
-}
-
-fn unshare_done(sight: &Sight) -> Vec<String> {
-    let Some(init) = sight.init() else { return Vec::new() };
-    let of = |is_own: bool| {
-        let kinds = Kind::ALL
-            .into_iter()
-            .filter(|kind| init.namespaces[*kind].is_some() && sight.is_own(init, *kind) == is_own);
-        kinds.map(Kind::name).collect::<Vec<_>>()
-    };
-    vec![
-        format!(
-            "{} is process {} of this machine, and process {} in its new pid namespace: `echo $$` there \
-             says so, and `ps` shows no process of the host's.",
-            init.name, init.pid, init.inside
-        ),
-        format!("Its own namespaces: {}. The host's, as before: {}.", list(&of(true)), list(&of(false))),
-    ]
-}
-
-fn private_words(sight: &Sight) -> String {
-    let inside = sight.init().map_or(0, |init| init.mounts.len());
-    let host = sight.here.shared_mounts();
-    let host = match host {
-        0 => "(On this machine none is shared outside either; on most machines systemd shares them all.)"
-            .to_owned(),
-        1 => "Outside, 1 is shared.".to_owned(),
-        shared => format!("Outside, {shared} are shared."),
-    };
-    format!(
-        "None of the {} in the container is shared with the host. {host}",
-        count(inside, "mount", "mounts")
-    )
-}
-
-fn chroot_done(shell: &Member, sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    let parent = sight.init().map_or_else(String::new, |init| {
-        format!(" Process 1 in there ({}) still has the host's root: it has not moved.", init.name)
-    });
-    vec![format!(
-        "{} is process {} here and {} inside, and its / is {}.{parent}",
-        shell.name,
-        shell.pid,
-        shell.inside,
-        shown(workshop.tree().display())
-    )]
-}
-
-fn numbers_done(sight: &Sight) -> Vec<String> {
-    let Some(sleep) = sight.named("sleep").last() else { return Vec::new() };
-    let echo = sight.inside().map_or_else(String::new, |shell| format!("`echo $$` says {}. ", shell.inside));
-    vec![
-        format!(
-            "`ls /` shows what you made, and no more. {echo}`ps` shows the processes of the pid namespace, and none else."
-        ),
-        format!(
-            "sleep is process {} inside and process {} here. It is one and the same: a container's processes are processes of \
-             the host. They only see less.",
-            sleep.inside, sleep.pid
-        ),
-    ]
-}
-
-fn escape_done(sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    let who = sight
-        .escaped()
-        .map_or_else(String::new, |shell| format!("Process {} came from inside mycontainer and ", shell.pid));
-    let rights = match workshop.is_root {
-        true => "with the rights of root",
-        false => "with no rights but yours, thanks to the user namespace",
-    };
-    vec![format!(
-        "{who}has the host's whole disk as its /, {rights}. chroot is no wall. The wall comes next: a mount namespace in which \
-         the old root does not exist."
-    )]
-}
-
-fn pivot_done(sight: &Sight) -> Vec<String> {
-    let mounts = sight.init().map_or(0, |init| init.mounts.len());
-    vec![format!(
-        "Process 1 has mycontainer as its root, and of the host's mounts none is left in there: {} in all. `ls /old` is empty, \
-         and /proc/1/root leads nowhere but to /.",
-        count(mounts, "mount", "mounts")
-    )]
-}
-
-fn ids_done(sight: &Sight) -> Vec<String> {
-    let owner = sight.tree.owner_of_mine.unwrap_or(0);
-    let map = sight.inside().and_then(|shell| shell.uid_map.as_ref()).and_then(|map| map.outside(0));
-    match map {
-        Some(0) | None => vec![
-            format!("On the host the file belongs to user {owner}, and uid_map says that every user is itself: root in there is \
-                     root out here. Whoever finds a way out is root of the machine."),
-            "A user namespace would make it somebody without rights (unshare --user). `husk run` always makes one.".to_owned(),
-        ],
-        Some(uid) => vec![format!(
-            "On the host the file belongs to user {owner}, and uid_map says that user 0 inside is user {uid} outside: root in \
-             there is you out here. Other users do not exist in there; for that somebody with rights has to map more ids, \
-             which `husk run` does with your range in /etc/subuid, if you have one."
-        )],
-    }
-}
-
-fn capabilities_done(shell: &Member, sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    let set = shell.capabilities.unwrap_or_default();
-    let many = format!("It has: {} of {}", set.0.count_ones(), CapabilitySet::ALL.0.count_ones());
-    let text = match workshop.is_root && !sight.is_own(shell, Kind::User) {
-        true => format!(
-            "{many}, and over the whole machine: to set the clock (SYS_TIME), to load code into the kernel (SYS_MODULE), to \
-             make a device file of the disk (MKNOD)."
-        ),
-        false => format!(
-            "{many}, but only over what belongs to its user namespace: not over the clock, the disks or the kernel. Still, each \
-             lets it reach more of the kernel's code, where faults may be."
-        ),
-    };
-    vec![format!("{text} A program needs few of them or none: `husk run` leaves a short list.")]
-}
-
-fn limits_done(shell: &Member, sight: &Sight) -> Vec<String> {
-    vec![format!(
-        "Nobody stopped it at ten, and what does not stop at ten need not stop at a million. Limits are set on cgroups, groups of \
-         processes that the kernel counts for. This container is in the one that your shell was in, with {}. Engines give each \
-         container one of its own. ({} in the container now; they end with it.)",
-        limits(&shell.limits),
-        count(sight.container.len(), "process", "processes")
-    )]
-}
-
-/// `no limit of memory and at most 4915 processes`.
-fn limits(limits: &Limits) -> String {
-    let memory = match limits.memory {
-        Limit::At(number) => format!("at most {} of memory", bytes(number)),
-        Limit::None => "no limit of memory".to_owned(),
-        Limit::Unknown => "a limit of memory that husk may not read".to_owned(),
-    };
-    let processes = match limits.processes {
-        Limit::At(number) => format!("at most {number} processes"),
-        Limit::None => "no limit of processes".to_owned(),
-        Limit::Unknown => "a limit of processes that husk may not read".to_owned(),
-    };
-    format!("{memory} and {processes}")
-}
-
 /// What is said at the very beginning.
 pub(crate) fn opening(workshop: &Workshop) -> Vec<String> {
     let right = match workshop.is_root {
@@ -421,12 +214,13 @@ pub(crate) fn opening(workshop: &Workshop) -> Vec<String> {
     };
     vec![
         format!(
-            "A container is a process that sees other files, processes, users and names than the rest of the machine. Here you \
-             make one by hand, with commands that every Linux has.{right}"
+            "A container is a process that sees other files, processes, users and names than the rest of \
+             the machine. Here you make one by hand, with commands that every Linux has.{right}"
         ),
         String::new(),
-        "Open a second terminal on this machine: you type there. This one shows the next command, watches what the kernel \
-         says of your processes, and tells what has changed. It cannot see what you type, and it changes nothing."
+        "Open a second terminal on this machine: you type there. This one shows the next command, watches \
+         what the kernel says of your processes, and tells what has changed. It cannot see what you type, \
+         and it changes nothing."
             .to_owned(),
     ]
 }
@@ -436,8 +230,8 @@ pub(crate) fn going_on(progress: &Progress) -> String {
     let directory = shown(progress.directory.display());
     match Lesson::ALL.into_iter().all(|lesson| progress.is_past(lesson)) {
         true => format!(
-            "You have been through all the lessons, in {directory}. If the container has ended, what follows makes it again; \
-             `husk learn --restart` begins at the beginning."
+            "You have been through all the lessons, in {directory}. If the container has ended, what \
+             follows makes it again; `husk learn --restart` begins at the beginning."
         ),
         false => {
             format!("Going on where you stopped, in {directory}. (`husk learn --restart` begins again.)")
