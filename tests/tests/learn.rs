@@ -176,6 +176,12 @@ fn who_does_what_husk_says_has_a_container_in_the_end() {
         desk.wait_for("you have made it");
         desk.husk.wait_for_prompt("HOST>");
 
+        let typed = desk.hands.history();
+        for complaint in ["not found", "No such", "ermitted", "denied", "nvalid", "cannot", "usage", "Usage"]
+        {
+            assert!(!typed.contains(complaint), "{caller}: not every line worked:\n{typed}");
+        }
+
         // A container indeed, as its inside has it, whatever husk says.
         assert_eq!(desk.inside("echo $$"), "1\n", "{caller}");
         assert_eq!(desk.inside("hostname"), "sag\n", "{caller}");

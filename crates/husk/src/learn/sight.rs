@@ -153,7 +153,7 @@ impl Sight {
             |member: &&Member| self.container.iter().find(|candidate| candidate.pid == member.parent);
         let came_from_inside =
             |member: &&Member| parent(member).is_some_and(|parent| parent.root == RootAt::Tree);
-        let on_host = |member: &&Member| member.root == RootAt::Host && !member.is_chroot;
+        let on_host = |member: &&Member| member.root == RootAt::Host;
         self.container.iter().filter(on_host).find(came_from_inside)
     }
 
