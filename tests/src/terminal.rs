@@ -17,8 +17,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long something may take to appear on the screen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What runs in a terminal: a shell with a prompt that no other has.
-const SHELL: &str = "exec env TERM=screen PS1='HOST> ' sh";
+/// What runs in a terminal: a shell with a prompt that no other has. A bash in it would write its history when the terminal is
+/// closed, into a directory that is just being removed.
+const SHELL: &str = "exec env TERM=screen HISTFILE= PS1='HOST> ' sh";
 
 /// A terminal. Its tmux server ends when it is dropped.
 #[derive(Debug)]

@@ -130,6 +130,10 @@ impl<'c, 'p> Desk<'c, 'p> {
         while next <= last {
             let lesson = self.wait_for_lesson(|lesson| lesson.number >= next && !lesson.commands.is_empty());
             self.obey(&lesson);
+            if lesson.number == 5 {
+                assert!(self.hands.screen().contains("\n0\n"), "{}", self.hands.screen());
+                self.husk.press("Enter");
+            }
             if lesson.number == 9 {
                 assert!(self.hands.screen().contains("\nsag\n"), "{}", self.hands.screen());
                 self.husk.press("Enter");
@@ -256,7 +260,7 @@ fn a_wrong_step_gets_a_hint() {
         }
         desk.type_by_hand(&format!("cd '{}'", desk.directory.display()));
         desk.type_by_hand(&right);
-        desk.wait_for_lesson(|lesson| lesson.number == 6);
+        desk.wait_for_lesson(|lesson| lesson.number == 5);
     }
 }
 

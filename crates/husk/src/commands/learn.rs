@@ -118,7 +118,8 @@ fn converse(walk: &mut Walk, workshop: &Workshop, file: Option<&std::path::Path>
 fn show(walk: &Walk, said: &[Say]) -> bool {
     let lessons = Lessons::new(Screen::of_stdout());
     let text: String = said.iter().map(|say| lessons.say(say)).collect();
-    output::say(&(text + &walk.current().map_or_else(String::new, |lesson| lessons.keys(lesson))))
+    let keys = if walk.current().is_some() { lessons.keys(walk.is_by_eye()) } else { String::new() };
+    output::say(&(text + &keys))
 }
 
 /// What was typed until the next look is due. A line at a time, so that the terminal stays as it is whatever happens to husk.

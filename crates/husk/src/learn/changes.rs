@@ -64,21 +64,8 @@ pub(super) fn done(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<St
 
 /// What is said where a lesson is done before it begins.
 pub(super) fn already(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<String> {
-    match lesson {
-        Lesson::Private => vec![
-            format!(
-                "Nothing to type here. A mount can be shared between namespaces: what is mounted in one \
-                 then appears in the others as well, and what you mount in the container would appear on \
-                 the host. unshare has seen to it that it does not. {}",
-                private_words(sight)
-            ),
-            "By hand that is `mount --make-rprivate /`. To see the difference, type `grep -c shared: \
-             /proc/self/mountinfo` in the container and outside: it counts the shared mounts."
-                .to_owned(),
-        ],
-        _ => [vec!["Nothing to type here: this is so already.".to_owned()], done(lesson, sight, workshop)]
-            .concat(),
-    }
+    let nothing = "Nothing to type here: this is so already.".to_owned();
+    [vec![nothing], done(lesson, sight, workshop)].concat()
 }
 
 /// What is said where something is gone.
@@ -115,10 +102,9 @@ fn private_words(sight: &Sight) -> String {
     let inside = sight.init().map_or(0, |init| init.mounts.len());
     let host = sight.here.shared_mounts();
     let host = match host {
-        0 => "(On this machine none is shared outside either; on most machines systemd shares them all.)"
+        0 => "On this machine none is shared outside either; on most machines systemd shares them all."
             .to_owned(),
-        1 => "Outside, 1 is shared.".to_owned(),
-        shared => format!("Outside, {shared} are shared."),
+        shared => format!("Outside the same command counts {shared}."),
     };
     format!(
         "None of the {} in the container is shared with the host. {host}",

@@ -111,11 +111,6 @@ impl Lesson {
         !self.builds() || matches!(self, Self::Private | Self::Pivot)
     }
 
-    /// Whether the kernel cannot tell that it is done, so that the person has to.
-    pub(crate) fn is_for_the_eyes(self) -> bool {
-        self == Self::HostName
-    }
-
     pub(super) fn need(self) -> Need {
         match self {
             Self::Tree | Self::Busybox | Self::Names | Self::Unshare => Need::Nothing,
@@ -138,6 +133,7 @@ impl Lesson {
             Self::Proc => init(&|init| has_proc_in_tree(init, sight, workshop)),
             Self::Chroot => sight.inside().is_some(),
             Self::Numbers => sight.named("sleep").any(|sleep| sleep.root == RootAt::Tree),
+            // The kernel tells the name only to those inside.
             Self::HostName => false,
             Self::Escape => sight.escaped().is_some(),
             Self::Pivot => {

@@ -62,6 +62,8 @@ pub(crate) struct Walk {
     progress: Progress,
     current: Option<Lesson>,
     has_started: bool,
+    /// Whether only the person can tell that the lesson is done.
+    by_eye: bool,
     /// The name of the machine at the beginning.
     host_name: String,
     /// The first processes of other containers when the lesson began.
@@ -82,6 +84,7 @@ impl Walk {
             progress,
             current: None,
             has_started: false,
+            by_eye: false,
             host_name: String::new(),
             known: Vec::new(),
             since: Duration::ZERO,
@@ -100,6 +103,11 @@ impl Walk {
         self.current
     }
 
+    /// Whether only the person can tell that this lesson is done.
+    pub(crate) fn is_by_eye(&self) -> bool {
+        self.by_eye
+    }
+
     /// The way on from here, after one more look at `now` (since any beginning).
     pub(crate) fn advance(&mut self, sight: &Sight, input: Input, now: Duration) -> Vec<Say> {
         let mut said = Vec::new();
@@ -110,7 +118,7 @@ impl Walk {
             return said;
         }
         let Some(lesson) = self.current else { return said };
-        if lesson.holds(sight, &self.workshop) || self.person_says_so(lesson, sight, input) {
+        if self.is_over(lesson, sight, input) {
             said.push(Say::Done(changes::done(lesson, sight, &self.workshop)));
             self.progress.note_done(lesson);
             self.begin_after(Some(lesson), sight, now, &mut said);
@@ -125,8 +133,13 @@ impl Walk {
         said
     }
 
-    fn person_says_so(&self, lesson: Lesson, sight: &Sight, input: Input) -> bool {
-        lesson.is_for_the_eyes() && input == Input::Enter && sight.host_name == self.host_name
+    /// Whether the lesson is done: what it is about is so, and where that is to be looked at, it was.
+    fn is_over(&self, lesson: Lesson, sight: &Sight, input: Input) -> bool {
+        let holds = match lesson {
+            Lesson::HostName => sight.host_name == self.host_name,
+            _ => lesson.holds(sight, &self.workshop),
+        };
+        holds && (!self.by_eye || input == Input::Enter)
     }
 
     /// Begins the next lesson that is not yet done, and says of those before it what they would have taught.
@@ -137,7 +150,8 @@ impl Walk {
             match (self.progress.is_past(lesson), holds) {
                 (true, true) => {}
                 (true, false) if !lesson.builds() || self.is_superseded(lesson) => {}
-                (false, true) => {
+                // unshare does it by itself, but it is to be seen.
+                (false, true) if lesson != Lesson::Private => {
                     said.push(Say::Already(lesson, changes::already(lesson, sight, &self.workshop)));
                     self.progress.note_done(lesson);
                 }
@@ -157,6 +171,7 @@ impl Walk {
 
     fn begin(&mut self, lesson: Lesson, sight: &Sight, now: Duration, said: &mut Vec<Say>) {
         self.current = Some(lesson);
+        self.by_eye = lesson == Lesson::HostName || lesson.holds(sight, &self.workshop);
         self.since = now;
         self.wrong = None;
         self.lost = None;

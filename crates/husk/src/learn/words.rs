@@ -73,13 +73,10 @@ pub(super) fn task(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Vec<St
                           it some names; each is a link to the one file:"
             .to_owned(),
         Lesson::Unshare => unshare_task(workshop),
-        Lesson::Private => "A mount can be shared: what is mounted at one place then appears at others, \
-                            too, also in other namespaces. Yours are shared with the host. Stop that, in \
-                            the shell that unshare has started, where you type from now on:"
-            .to_owned(),
+        Lesson::Private => private_task(sight),
         Lesson::Proc => "`ps` and others read /proc, where the kernel shows processes as files. In \
-                         mycontainer that directory is still empty. In the shell that unshare has started, \
-                         where you type from now on, mount the kernel's view on it:"
+                         mycontainer that directory is still empty. Mount the kernel's view on it, in the same \
+                         shell:"
             .to_owned(),
         Lesson::Chroot => "The files are still the host's. chroot starts a program for which / is another \
                            directory:"
@@ -138,6 +135,19 @@ fn unshare_task(workshop: &Workshop) -> String {
     )
 }
 
+fn private_task(sight: &Sight) -> String {
+    let shared = "A mount can be shared between namespaces: what is mounted in one of them then appears in the \
+                  others, too.";
+    let here = "in the shell that unshare has started, where you type from now on";
+    match sight.init().is_some_and(|init| init.shares_mounts_with(&sight.here)) {
+        true => format!("{shared} Those of the container are shared with the host. Stop that, {here}:"),
+        false => format!(
+            "{shared} unshare has seen to it that those of the container are not shared with the host; by hand \
+             that is `mount --make-rprivate /`. Count the shared ones, {here}:"
+        ),
+    }
+}
+
 fn pivot_task(sight: &Sight) -> String {
     let back = match sight.depth() {
         0 => String::new(),
@@ -173,7 +183,10 @@ pub(super) fn commands(lesson: Lesson, sight: &Sight, workshop: &Workshop) -> Ve
             vec![format!("for name in {}; do ln -sf busybox mycontainer/bin/$name; done", APPLETS.join(" "))]
         }
         Lesson::Unshare => vec![unshare_command(workshop)],
-        Lesson::Private => owned(&["mount --make-rprivate /"]),
+        Lesson::Private => match sight.init().is_some_and(|init| init.shares_mounts_with(&sight.here)) {
+            true => owned(&["mount --make-rprivate /"]),
+            false => owned(&["grep -c shared: /proc/self/mountinfo"]),
+        },
         Lesson::Proc => owned(&["mount -t proc proc mycontainer/proc"]),
         Lesson::Chroot => vec![format!("{} mycontainer /bin/sh", workshop.chroot)],
         Lesson::Numbers => owned(&["ls /", "echo $$", "sleep 1000 &", "ps"]),

@@ -45,9 +45,9 @@ impl Lessons {
     }
 
     /// What the keys do, at the foot of a lesson.
-    pub(crate) fn keys(self, lesson: Lesson) -> String {
+    pub(crate) fn keys(self, by_eye: bool) -> String {
         let Paint { dim, off, .. } = self.paint;
-        let enter = if lesson.is_for_the_eyes() { "Enter: I have seen it   h: hint" } else { "Enter: hint" };
+        let enter = if by_eye { "Enter: I have seen it   h: hint" } else { "Enter: hint" };
         format!("{INDENT}{dim}watching ...  [{enter}   s: skip   q: quit]{off} ")
     }
 
