@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
-use husk_init::{Filesystem, Propagation, Source, Step};
+use husk_init::{Attributes, Filesystem, ProcessCapabilities, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
@@ -258,8 +258,9 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::Join { kind, path } => {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
-        HostStep::PrepareTree { number, source, recursive } => format!(
-            "take a detached, private copy of the mount at {}{} (tree {number})",
+        HostStep::PrepareTree { number, source, recursive, propagation } => format!(
+            "take a detached, {} copy of the mount at {}{} (tree {number})",
+            propagation_name(*propagation),
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
@@ -275,6 +276,13 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             format!("show the files of tree {number} through the container's id maps")
         }
         HostStep::Release => "let the container's process go on".to_owned(),
+        HostStep::Hooks => {
+            "wait until everything is mounted, run the hooks that belong on the host, and let it go on"
+                .to_owned()
+        }
+        HostStep::Commit => {
+            "wait until the container's process is ready, write its state down, and let it go on".to_owned()
+        }
         HostStep::Guard => {
             "put a guard beside husk, to end the container and restore the terminal if husk is killed"
                 .to_owned()
@@ -330,6 +338,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::LoopbackUp => "bring the loopback interface up".to_owned(),
         Step::Hostname(name) => format!("set the host name to {}", text(name)),
+        Step::Domainname(name) => format!("set the NIS domain name to {}", text(name)),
         Step::Propagation(propagation) => {
             format!("make every mount {}, recursively", propagation_name(*propagation))
         }
@@ -343,26 +352,46 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::Root { source, .. } => format!("make {} the container's root", tree(source)),
         Step::CurrentRoot => "keep the root of the mount namespace that was entered".to_owned(),
         Step::RootAttributes(set) => format!("make the root {}", words(MountFlags::set(*set))),
+        Step::RootPropagation { propagation, recursive } => format!(
+            "make the root mount {}{}",
+            propagation_name(*propagation),
+            if *recursive { ", and those below" } else { "" }
+        ),
         Step::MakeDirectory { path, .. } => format!("make the directory {}", text(path)),
         Step::MakeFile { path } => format!("make the file {} to mount on", text(path)),
         Step::Symlink { path, to } => format!("link {} to {}", text(path), text(to)),
-        Step::MakeNode { path, device, .. } => format!(
-            "make the device node {} ({}:{})",
+        Step::MakeNode { path, device, owner, .. } => format!(
+            "make the device node {} ({}:{}){}",
             text(path),
             rustix::fs::major(*device),
-            rustix::fs::minor(*device)
+            rustix::fs::minor(*device),
+            owner.map_or(String::new(), |(uid, gid)| format!(", owned by {uid}:{gid}"))
         ),
-        Step::Mount { filesystem, target } => mount(filesystem, target),
-        Step::Bind { source, target, recursive, set, clear } => {
-            let with = words(MountFlags { set: *set, clear: *clear });
+        Step::Mount { filesystem, target, propagation } => mount(filesystem, target) + &travels(*propagation),
+        Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
+            let with = |attributes: &Attributes| {
+                let with = words(MountFlags { set: attributes.set, clear: attributes.clear });
+                if with.is_empty() { String::new() } else { format!(", {with}") }
+            };
+            let below = match with(recursive_attributes) {
+                some if !some.is_empty() && !attributes.is_none() && *recursive => {
+                    format!("{some} also below")
+                }
+                some => some,
+            };
             format!(
-                "bind {} to {}{}{}",
+                "bind {} to {}{}{}{below}{}",
                 tree(source),
                 text(target),
                 if *recursive { " with all below it" } else { "" },
-                if with.is_empty() { String::new() } else { format!(", {with}") }
+                with(attributes),
+                travels(*propagation)
             )
         }
+        Step::OomScoreAdj(value) => {
+            format!("set how readily the kernel kills it when memory is short to {}", text(value))
+        }
+        Step::Keyring(name) => format!("start the session keyring {}", text(name)),
         Step::OpenProc => "open the host's /proc, to write kernel parameters through".to_owned(),
         Step::Sysctl { path, value } => {
             format!("set the kernel parameter {} to {}", text(path).replace('/', "."), text(value))
@@ -388,6 +417,7 @@ fn child_sentence(step: &Step<'_>) -> String {
                 .collect();
             format!("make it standard {}", list(&names))
         }
+        Step::OwnTerminal { uid } => format!("give the terminal to user {uid}"),
         Step::OwnPipes { .. } => own_pipes(),
         Step::Rlimit { resource, soft, hard } => {
             let value = |v: &Option<u64>| v.map_or("unlimited".to_owned(), |v| v.to_string());
@@ -409,21 +439,57 @@ fn child_sentence(step: &Step<'_>) -> String {
         ),
         Step::Gid(gid) => format!("become group {gid}"),
         Step::Uid(uid) => format!("become user {uid}"),
-        Step::Capabilities(set) => {
-            format!("keep the capabilities {}, none inheritable, none ambient", capabilities(*set))
-        }
+        Step::Capabilities(sets) => own_capabilities(sets),
         Step::NoNewPrivileges => "let no program gain privileges any more (no_new_privs)".to_owned(),
         Step::Verify(_) => {
             "read ids and capabilities back, and go no further if they are not these".to_owned()
         }
         Step::ResetSignals => "give signals their default meaning, and block none".to_owned(),
-        Step::CloseDescriptors => "let no open file but standard input, output and error pass on".to_owned(),
+        Step::CloseDescriptors { first: 3 } => {
+            "let no open file but standard input, output and error pass on".to_owned()
+        }
+        Step::CloseDescriptors { first } => format!("let no open file from number {first} on pass on"),
         Step::Pause => "wait until somebody who looks round says go on".to_owned(),
+        Step::AwaitHooks => "wait until husk has run its hooks".to_owned(),
+        Step::Hook(hook) => format!(
+            "run the hook {}{}",
+            text(hook.exec.candidates[0]),
+            hook.timeout.map_or(String::new(), |seconds| format!(", for at most {seconds} s"))
+        ),
+        Step::FindCommand(exec) => {
+            format!("look for the command {}", exec.arguments.iter().next().map_or(String::new(), text))
+        }
+        Step::ForgetParent => "live on when husk ends".to_owned(),
+        Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
+        Step::AwaitStart => "wait to be started".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))
         }
     }
+}
+
+fn own_capabilities(sets: &ProcessCapabilities) -> String {
+    let named = |name: &str, set: CapabilitySet| {
+        if set.is_empty() { format!("none {name}") } else { format!("{} {name}", capabilities(set)) }
+    };
+    let effective = if sets.effective == sets.permitted {
+        String::new()
+    } else {
+        format!(" ({})", named("effective", sets.effective))
+    };
+    format!(
+        "keep the capabilities {}{effective}, {}, {}",
+        capabilities(sets.permitted),
+        named("inheritable", sets.inheritable),
+        named("ambient", sets.ambient)
+    )
+}
+
+fn travels(propagation: Option<(Propagation, bool)>) -> String {
+    propagation.map_or(String::new(), |(to, recursive)| {
+        format!(", {}{}", propagation_name(to), if recursive { " with all below" } else { "" })
+    })
 }
 
 fn mount(filesystem: &Filesystem<'_>, target: &CStr) -> String {

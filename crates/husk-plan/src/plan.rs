@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use husk_init::Step;
+use husk_init::{Propagation, Step};
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
@@ -185,6 +185,8 @@ pub enum HostStep<'a> {
         source: &'a CStr,
         /// Whether the mounts below come along.
         recursive: bool,
+        /// Its propagation.
+        propagation: Propagation,
     },
     /// Make the child in its new namespaces.
     Clone {
@@ -212,6 +214,10 @@ pub enum HostStep<'a> {
     },
     /// Let the child go on.
     Release,
+    /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.
+    Hooks,
+    /// Wait until the child is all ready, write down that it is, and let it go on.
+    Commit,
     /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
     Guard,
 }

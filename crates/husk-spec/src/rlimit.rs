@@ -54,6 +54,20 @@ impl fmt::Debug for Resource {
     }
 }
 
+impl serde::Serialize for Resource {
+    /// As the OCI specification names it: `RLIMIT_NOFILE`.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("RLIMIT_{}", self.name().to_ascii_uppercase()))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Resource {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A name that is no resource's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -3,7 +3,9 @@
 
 use std::ffi::CStr;
 
-use husk_init::{Exec, Filesystem, Privileges, Propagation, Source, Step};
+use husk_init::{
+    Attributes, Exec, Filesystem, Hook, Privileges, ProcessCapabilities, Propagation, Source, Step,
+};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
@@ -196,7 +198,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
-        HostStep::PrepareTree { number, source, recursive } => prepare(*number, source, *recursive),
+        HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
             some => Piece::new(Place::Unshare, some.join(" ")),
@@ -210,6 +212,8 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         ),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
+        HostStep::Hooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
+        HostStep::Commit => Piece::done("a script keeps no state"),
         HostStep::Guard => Piece::impossible(
             "guard",
             "a script that is killed takes only processes along that have not changed their user, and leaves an empty \
@@ -282,6 +286,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         ),
         Step::LoopbackUp => Piece::new(Place::Inside, "ip link set lo up"),
         Step::Hostname(name) => Piece::new(Place::Inside, format!("hostname {}", text(name))),
+        Step::Domainname(name) => {
+            Piece::new(Place::Inside, format!("printf %s {} >/proc/sys/kernel/domainname", text(name)))
+        }
         Step::Propagation(propagation) => {
             Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
         }
@@ -343,17 +350,26 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::MakeFile { path } if *path == c"/dev/console" => no_terminal(),
         Step::MakeFile { path } => inside(format!("[ -e {0} ] || : >{0}", below(path))),
         Step::Symlink { path, to } => inside(format!("ln -sT {} {}", text(to), below(path))),
-        Step::MakeNode { path, mode, device } => make_node(path, *mode, *device),
-        Step::Mount { filesystem, target } => {
-            let piece = inside(mount(filesystem, &below(target)));
+        Step::MakeNode { path, mode, device, owner } => make_node(path, *mode, *device, *owner),
+        Step::AwaitHooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
+        Step::Hook(hook) => inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input"),
+        Step::Mount { filesystem, target, propagation } => {
+            let piece = inside(mount(filesystem, &below(target)) + &make_propagation(*propagation, target));
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
                 return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
             }
             piece
         }
         Step::Bind { source: Source::Terminal, .. } | Step::OpenTerminal { .. } => no_terminal(),
-        Step::Bind { source, target, recursive, set, clear } => {
-            bind(source, target, *recursive, MountFlags { set: *set, clear: *clear })
+        Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
+            let flags = |attributes: &Attributes| MountFlags { set: attributes.set, clear: attributes.clear };
+            let mut piece = bind(source, target, *recursive, flags(recursive_attributes));
+            let words = flags(attributes).options().join(",");
+            if !words.is_empty() {
+                piece.code += &format!("\nmount -o remount,bind,{words} {}", below(target));
+            }
+            piece.code += &make_propagation(*propagation, target);
+            piece
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
             "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
@@ -382,11 +398,32 @@ fn no_terminal() -> Piece {
     )
 }
 
-fn make_node(path: &CStr, mode: u32, device: u64) -> Piece {
-    let kind = if mode & 0o170_000 == 0o060_000 { 'b' } else { 'c' };
+fn make_node(path: &CStr, mode: u32, device: u64, owner: Option<(u32, u32)>) -> Piece {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let line = format!("mknod -m {:o} {} {kind} {major} {minor}", mode & 0o7777, below(path));
+    let kind = match mode & 0o170_000 {
+        0o060_000 => format!("b {major} {minor}"),
+        0o010_000 => "p".to_owned(),
+        _ => format!("c {major} {minor}"),
+    };
+    let mut line = format!("mknod -m {:o} {} {kind}", mode & 0o7777, below(path));
+    if let Some((uid, gid)) = owner {
+        line += &format!("\nchown {uid}:{gid} {}", below(path));
+    }
     Piece::new(Place::Inside, line)
+}
+
+fn make_propagation(propagation: Option<(Propagation, bool)>, target: &CStr) -> String {
+    propagation.map_or(String::new(), |(to, recursive)| {
+        let all = if recursive { "r" } else { "" };
+        format!("\nmount --make-{all}{} {}", propagation_word(to), below(target))
+    })
+}
+
+fn hook_line(hook: &Hook<'_>) -> String {
+    let words = quote_all(hook.exec.arguments.iter().skip(1).map(CStr::to_bytes));
+    let environment = quote_all(hook.exec.environment.iter().map(CStr::to_bytes));
+    let timeout = hook.timeout.map_or(String::new(), |seconds| format!("timeout -s KILL {seconds} "));
+    format!("{timeout}env -i {environment} {} {words} </dev/null", text(hook.exec.candidates[0]))
 }
 
 fn bind(source: &Source<'_>, target: &CStr, recursive: bool, flags: MountFlags) -> Piece {
@@ -413,6 +450,21 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
             let words = MountFlags::set(*set).options().join(",");
             Piece::new(Place::Inside, format!("mount -o remount,bind,{words} \"$root\""))
         }
+        Step::RootPropagation { propagation, recursive } => {
+            let all = if *recursive { "r" } else { "" };
+            let line = format!("mount --make-{all}{} /", propagation_word(*propagation));
+            Piece::new(Place::Roots, format!("{line} 2>/dev/null || :"))
+                .weaker("root-propagation", "only where the container's root has mount(8)")
+        }
+        Step::OomScoreAdj(value) => {
+            Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
+        }
+        Step::Keyring(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
+        Step::OwnTerminal { .. } => no_terminal(),
+        Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
+        Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
+        Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
+        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")
@@ -435,7 +487,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::BoundingSet(set) => bounding_set(context, *set),
         Step::KeepCapabilities => Piece::done("setpriv does"),
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) => identity(context, step),
-        Step::Capabilities(_) => Piece::new(Place::Setpriv, "--inh-caps=-all --ambient-caps=-all"),
+        Step::Capabilities(sets) => own_capabilities(sets),
         Step::NoNewPrivileges => Piece::new(Place::Setpriv, "--no-new-privs"),
         Step::Verify(_) => {
             Piece::done("").weaker("verify", "setpriv says whether each call worked; nothing is read back")
@@ -447,7 +499,8 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
             "what the caller blocks stays blocked; and 32 and 33, which the C library keeps for itself, stay ignored if they \
              were",
         ),
-        Step::CloseDescriptors => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::CloseDescriptors { first: 3 } => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::CloseDescriptors { .. } => Piece::impossible("descriptors", "the command has none but the standard ones"),
         Step::Exec(exec) => execute(context, exec),
         _ => Piece::impossible("unknown", "husk has no words for it"),
     }
@@ -494,6 +547,19 @@ fn bounding_set(context: &Context<'_>, set: CapabilitySet) -> Piece {
         "capabilities",
         format!("keeps {extra} as well, which the last program of the host's needs to let the command in"),
     )
+}
+
+/// setpriv knows inheritable and ambient capabilities; the permitted and effective ones are what exec makes of the rest.
+fn own_capabilities(sets: &ProcessCapabilities) -> Piece {
+    let list = |set: CapabilitySet| {
+        let names = Capabilities::from_bits(set.bits()).iter().map(|c| {
+            let name = c.name().to_ascii_lowercase();
+            format!(",+{}", name.trim_start_matches("cap_"))
+        });
+        format!("-all{}", names.collect::<String>())
+    };
+    let line = format!("--inh-caps={} --ambient-caps={}", list(sets.inheritable), list(sets.ambient));
+    Piece::new(Place::Setpriv, line)
 }
 
 /// Who is root nowhere else may not chroot: then the last program changes the ids.

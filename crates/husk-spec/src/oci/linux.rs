@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `linux`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Resources, Seccomp, is_false, or_default};
+
+/// What only Linux has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Linux {
+    /// Namespaces; the runtime's own where a kind is not listed.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Namespace>,
+    /// User ids of a new user namespace.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub uid_mappings: Vec<IdMapping>,
+    /// Group ids of a new user namespace.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub gid_mappings: Vec<IdMapping>,
+    /// Clocks of a new time namespace: `monotonic` and `boottime`.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
+    /// Device nodes beside the default ones.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
+    /// Network devices to move in, by their names outside.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub net_devices: BTreeMap<String, NetDevice>,
+    /// The cgroup: a path, or `slice:prefix:name` with the systemd driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroups_path: Option<String>,
+    /// What the cgroup limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Intel's resource director.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
+    /// Kernel parameters of the container's namespaces.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctl: BTreeMap<String, String>,
+    /// The filter of system calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<Seccomp>,
+    /// How mounts travel between the root and the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rootfs_propagation: Option<RootfsPropagation>,
+    /// Paths that are hidden.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub masked_paths: Vec<String>,
+    /// Paths that are made read-only.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub readonly_paths: Vec<String>,
+    /// The SELinux label of mounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mount_label: Option<String>,
+    /// The execution domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
+    /// The NUMA memory policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<MemoryPolicy>,
+}
+
+/// A namespace: a new one without a path, an existing one with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: NamespaceKind,
+    /// A file that stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// The kinds of namespaces, by the specification's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum NamespaceKind {
+    Cgroup,
+    Ipc,
+    Mount,
+    Network,
+    Pid,
+    Time,
+    User,
+    Uts,
+}
+
+/// A line of an id map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMapping {
+    /// The first id inside.
+    #[serde(rename = "containerID")]
+    pub inside: u32,
+    /// The first id outside.
+    #[serde(rename = "hostID")]
+    pub outside: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// How far a clock of a time namespace is from the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimeOffset {
+    /// Seconds.
+    pub secs: i64,
+    /// Nanoseconds, added to the seconds.
+    pub nanosecs: u32,
+}
+
+/// A device node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// What kind of node.
+    #[serde(rename = "type")]
+    pub kind: DeviceKind,
+    /// Where, inside. Absolute.
+    pub path: String,
+    /// The major number.
+    #[serde(default)]
+    pub major: i64,
+    /// The minor number.
+    #[serde(default)]
+    pub minor: i64,
+    /// Permissions of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_mode: Option<u32>,
+    /// The owner inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The group inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+}
+
+/// A kind of device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum DeviceKind {
+    #[serde(rename = "b")]
+    Block,
+    #[serde(rename = "c", alias = "u")]
+    Character,
+    #[serde(rename = "p")]
+    Fifo,
+}
+
+/// A network device to move into the container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetDevice {
+    /// Its name inside; unchanged if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How mounts travel between the root and the host (`mount_namespaces(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum RootfsPropagation {
+    Shared,
+    Rshared,
+    Slave,
+    Rslave,
+    Private,
+    Rprivate,
+    Unbindable,
+    Runbindable,
+}
+
+/// An execution domain (`personality(2)`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Personality {
+    /// The domain.
+    pub domain: PersonalityDomain,
+    /// Reserved by the specification: none is defined.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// An execution domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum PersonalityDomain {
+    #[serde(rename = "LINUX")]
+    Linux,
+    #[serde(rename = "LINUX32")]
+    Linux32,
+}
+
+/// A NUMA memory policy (`set_mempolicy(2)`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    /// The mode.
+    pub mode: MemoryPolicyMode,
+    /// Nodes: a list such as `0-3,7`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub nodes: String,
+    /// `MPOL_F_*`.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<MemoryPolicyFlag>,
+}
+
+/// A mode of a memory policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum MemoryPolicyMode {
+    MpolDefault,
+    MpolBind,
+    MpolInterleave,
+    MpolWeightedInterleave,
+    MpolPreferred,
+    MpolPreferredMany,
+    MpolLocal,
+}
+
+/// A flag of a memory policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum MemoryPolicyFlag {
+    MpolFNumaBalancing,
+    MpolFRelativeNodes,
+    MpolFStaticNodes,
+}
+
+/// Intel's resource director (`resctrl`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntelRdt {
+    /// The class of service; the container's id if absent.
+    #[serde(rename = "closID", skip_serializing_if = "Option::is_none")]
+    pub clos_id: Option<String>,
+    /// Lines of the group's `schemata`, written as they are, after the two below.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub schemata: Vec<String>,
+    /// `L3:0=7f0;1=1f`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l3_cache_schema: Option<String>,
+    /// `MB:0=20;1=70`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mem_bw_schema: Option<String>,
+    /// Whether a monitoring group is made for the container.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    pub enable_monitoring: bool,
+}

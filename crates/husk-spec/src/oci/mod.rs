@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The data of the OCI runtime specification 1.3, as far as it concerns Linux.
+//!
+//! Fields of other platforms and unknown properties are ignored, as the specification asks for. A `null` stands for an
+//! absent value, as engines written in Go produce it.
+
+mod id;
+mod linux;
+mod lower;
+mod process;
+mod resources;
+mod seccomp;
+mod state;
+
+pub use id::{ContainerId, InvalidContainerId};
+pub use linux::{
+    Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
+    Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
+};
+pub use lower::Lowering;
+pub use process::{
+    Capabilities, ConsoleSize, ExecCpuAffinity, IoClass, IoPriority, Process, Rlimit, Scheduler,
+    SchedulerFlag, SchedulerPolicy, User,
+};
+pub use resources::{
+    BlockIo, Cpu, DeviceRule, DeviceRuleKind, HugepageLimit, Memory, Network, NetworkPriority, Pids, Rdma,
+    Resources, ThrottleDevice, WeightDevice,
+};
+pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
+pub use state::{State, Status};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The version of the specification that husk implements.
+pub const VERSION: &str = "1.3.0";
+
+/// A bundle's `config.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    /// The version of the specification that the configuration follows.
+    pub oci_version: String,
+    /// The root file system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
+    /// Mounts after the root, in order.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// What runs. It is required by `start`, not by `create`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// The host name inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The NIS domain name inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domainname: Option<String>,
+    /// Programs to run at points of the container's life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Hooks>,
+    /// What only Linux has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linux: Option<Linux>,
+    /// Words of whoever made the configuration.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The root file system.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Root {
+    /// Its directory, absolute or relative to the bundle.
+    pub path: String,
+    /// Whether it is mounted read-only.
+    #[serde(skip_serializing_if = "is_false")]
+    pub readonly: bool,
+}
+
+/// A mount.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mount {
+    /// Where, inside. A relative path is taken from `/`.
+    pub destination: String,
+    /// The type of the file system.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// A device name, or the file or directory of a bind mount, relative to the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Options of `mount(8)` and of the file system.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// User ids of an idmapped mount.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub uid_mappings: Vec<IdMapping>,
+    /// Group ids of an idmapped mount.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub gid_mappings: Vec<IdMapping>,
+}
+
+/// Programs to run at points of a container's life.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hooks {
+    /// After the namespaces are made, before `pivot_root`, outside. Deprecated in favour of the next two.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub prestart: Vec<Hook>,
+    /// After the namespaces are made, before `pivot_root`, outside.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub create_runtime: Vec<Hook>,
+    /// The same moment, but in the container's namespaces, with the host's paths.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub create_container: Vec<Hook>,
+    /// In the container, before the command.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub start_container: Vec<Hook>,
+    /// Outside, after the command has started.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<Hook>,
+    /// Outside, after the container has been deleted.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<Hook>,
+}
+
+/// A program that is run at a point of a container's life, with the container's state on its standard input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hook {
+    /// An absolute path.
+    pub path: String,
+    /// Its arguments, the name first.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Its whole environment: `NAME=value`.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Seconds after which it is killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
+}
+
+/// Takes `null` for the default.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}

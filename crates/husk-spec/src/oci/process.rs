@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `process`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{is_false, or_default};
+
+/// What runs in a container; also the whole of an `exec --process` file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Process {
+    /// Whether it has a terminal of its own.
+    #[serde(skip_serializing_if = "is_false")]
+    pub terminal: bool,
+    /// The terminal's size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console_size: Option<ConsoleSize>,
+    /// Who it runs as.
+    #[serde(deserialize_with = "or_default")]
+    pub user: User,
+    /// The command and its arguments.
+    #[serde(deserialize_with = "or_default")]
+    pub args: Vec<String>,
+    /// The whole environment: `NAME=value`.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// The working directory, absolute.
+    pub cwd: String,
+    /// Its five sets of capabilities; all are empty if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
+    /// Resource limits.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub rlimits: Vec<Rlimit>,
+    /// Whether set-user-id programs and file capabilities have no effect.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    pub no_new_privileges: bool,
+    /// The AppArmor profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apparmor_profile: Option<String>,
+    /// How readily the kernel kills it when memory is short, −1000 to 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+    /// The SELinux label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selinux_label: Option<String>,
+    /// The I/O priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
+    /// The scheduling policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    /// The processors of `exec` before and after it joins the container's cgroup.
+    #[serde(rename = "execCPUAffinity", skip_serializing_if = "Option::is_none")]
+    pub exec_cpu_affinity: Option<ExecCpuAffinity>,
+}
+
+/// The size of a terminal in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsoleSize {
+    /// Rows.
+    pub height: u16,
+    /// Columns.
+    pub width: u16,
+}
+
+/// Who a process runs as.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct User {
+    /// The user id inside.
+    pub uid: u32,
+    /// The group id inside.
+    pub gid: u32,
+    /// The file mode creation mask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// Supplementary groups.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub additional_gids: Vec<u32>,
+}
+
+/// The five sets of `capabilities(7)`, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub struct Capabilities {
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub bounding: Vec<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub effective: Vec<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub inheritable: Vec<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub permitted: Vec<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub ambient: Vec<String>,
+}
+
+/// A limit of `setrlimit(2)`; `u64::MAX` is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// `RLIMIT_NOFILE`.
+    #[serde(rename = "type")]
+    pub kind: crate::Resource,
+    /// The limit that counts.
+    pub soft: u64,
+    /// How far it may be raised.
+    pub hard: u64,
+}
+
+/// An I/O priority (`ioprio_set(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoPriority {
+    /// The class.
+    pub class: IoClass,
+    /// 0 (first) to 7 within the class.
+    #[serde(default)]
+    pub priority: i32,
+}
+
+/// A class of I/O priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum IoClass {
+    #[serde(rename = "IOPRIO_CLASS_RT")]
+    RealTime,
+    #[serde(rename = "IOPRIO_CLASS_BE")]
+    BestEffort,
+    #[serde(rename = "IOPRIO_CLASS_IDLE")]
+    Idle,
+}
+
+/// How a process is scheduled (`sched_setattr(2)`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduler {
+    /// The policy.
+    pub policy: SchedulerPolicy,
+    /// −20 to 19, for SCHED_OTHER and SCHED_BATCH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// 1 to 99, for SCHED_FIFO and SCHED_RR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// `SCHED_FLAG_*`.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<SchedulerFlag>,
+    /// Nanoseconds, for SCHED_DEADLINE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<u64>,
+    /// Nanoseconds, for SCHED_DEADLINE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
+    /// Nanoseconds, for SCHED_DEADLINE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<u64>,
+}
+
+/// A scheduling policy (`sched(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum SchedulerPolicy {
+    SchedOther,
+    SchedFifo,
+    SchedRr,
+    SchedBatch,
+    SchedIso,
+    SchedIdle,
+    SchedDeadline,
+}
+
+/// A flag of `sched_setattr(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum SchedulerFlag {
+    SchedFlagResetOnFork,
+    SchedFlagReclaim,
+    SchedFlagDlOverrun,
+    SchedFlagKeepPolicy,
+    SchedFlagKeepParams,
+    SchedFlagUtilClampMin,
+    SchedFlagUtilClampMax,
+}
+
+/// The processors of an `exec`: lists such as `0-3,7`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecCpuAffinity {
+    /// Before it joins the container's cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<String>,
+    /// After it.
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+}
