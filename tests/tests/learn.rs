@@ -314,7 +314,10 @@ fn it_goes_on_where_one_stopped() {
         desk.husk.type_line("q");
         desk.husk.wait_for_prompt("HOST>");
         let again = |options: &str| {
-            desk.husk.type_line(&format!("cd; clear; printf '\\033[3J'; ../husk learn {options}"));
+            // What the last one said must not be taken for what this one says.
+            desk.husk.type_line("cd; clear; printf '\\033[3J'");
+            desk.husk.wait_for_screen("HOST>");
+            desk.husk.type_line(&format!("../husk learn {options}"));
             desk.husk.wait_for("watching");
         };
         again("");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A container by hand, in lessons: what to type, what has to be true then, and why it matters.
 //!
-//! `look` reads the kernel and the directory, once for each look, into a [`Sight`]; everything else is pure: which lesson is next
-//! (`walk`), whether it is done (`lesson`), what to say (`words`, `changes`, `hints`), and what a container is graded by (`criteria`).
+//! `look` reads the kernel and the directory, once for each look, into a [`sight::Sight`]; everything else is pure: which
+//! lesson is next (`walk`), whether it is done (`lesson`), what to say (`words`, `changes`, `hints`), and what a container is graded by (`criteria`).
 
 mod changes;
 mod criteria;
