@@ -101,12 +101,13 @@ fn attend(child: &Cloned, words: &OwnedFd, timeout: Option<u32>, end: &mut Words
             tv_sec: (time / 1_000_000_000) as i64,
             tv_nsec: (time % 1_000_000_000) as i64,
         });
-        let listen = if hears { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = [
             PollFd::from_borrowed_fd(child.pidfd.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(words.as_fd(), listen),
+            PollFd::from_borrowed_fd(words.as_fd(), PollFlags::IN),
         ];
-        match poll(&mut fds, time.as_ref()) {
+        // A pipe that has no writer left is always ready.
+        let heard = if hears { 2 } else { 1 };
+        match poll(&mut fds[..heard], time.as_ref()) {
             Ok(0) => {
                 let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
                 let _ = wait(child);
@@ -115,8 +116,8 @@ fn attend(child: &Cloned, words: &OwnedFd, timeout: Option<u32>, end: &mut Words
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Fault { call: Call::Poll, errno }),
         }
-        let ended = !fds[0].revents().is_empty();
-        if hears && !fds[1].revents().is_empty() {
+        let (ended, readable) = (!fds[0].revents().is_empty(), hears && !fds[1].revents().is_empty());
+        if readable {
             let mut bytes = [0; WORDS];
             match read(words, &mut bytes) {
                 Ok(0) => hears = false,
@@ -126,7 +127,7 @@ fn attend(child: &Cloned, words: &OwnedFd, timeout: Option<u32>, end: &mut Words
             // Whoever the hook left behind may go on writing for ever.
             left = if ended { left - 1 } else { left };
         }
-        if ended && (fds[1].revents().is_empty() || left == 0) {
+        if ended && (!readable || left == 0) {
             return wait(child);
         }
     }

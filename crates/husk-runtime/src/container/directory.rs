@@ -128,6 +128,13 @@ pub struct Entry {
     fd: OwnedFd,
 }
 
+impl Drop for Entry {
+    /// A container's process that has not become its command yet has a copy of the descriptor, and with it of the lock.
+    fn drop(&mut self) {
+        let _ = flock(&self.fd, FlockOperation::Unlock);
+    }
+}
+
 impl Entry {
     /// The container's id.
     pub fn id(&self) -> &ContainerId {

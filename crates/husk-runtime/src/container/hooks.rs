@@ -106,12 +106,13 @@ fn attend(
         let rest = timeout.map(|timeout| timeout.saturating_sub(begin.elapsed()));
         let rest = rest
             .map(|rest| Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) });
-        let listen = if hears { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = [
             PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(output.as_fd(), listen),
+            PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN),
         ];
-        match poll(&mut fds, rest.as_ref()) {
+        // A pipe that has no writer left is always ready.
+        let heard = if hears { 2 } else { 1 };
+        match poll(&mut fds[..heard], rest.as_ref()) {
             Ok(0) => return Ok(None),
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
