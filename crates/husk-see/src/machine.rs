@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 
-use rustix::fd::AsFd;
-use rustix::fs::fstat;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, CWD, StatxFlags, fstat, statx};
 
 use crate::cgroup;
 use crate::container::{Census, Container, Group, Rooted, Seen};
@@ -98,6 +99,17 @@ impl Machine {
             && self.process(pid)?.namespaces[Kind::Uts] == self.own.namespaces[Kind::Uts];
         let name = is_here.then(|| self.host.name.clone());
         Details::of(pid, &directory, root, name, &self.mounts)
+    }
+
+    /// Whether the root of a process is this directory, `None` if the caller may not look or one of them is gone.
+    pub fn has_root(&self, pid: u32, directory: &Path) -> Option<bool> {
+        // DONT_SYNC: a file system of somebody's own (FUSE) is not asked, and so cannot keep husk waiting.
+        let look = |at: BorrowedFd<'_>, path: &Path| {
+            let status = statx(at, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+            Some((status.stx_dev_major, status.stx_dev_minor, status.stx_ino))
+        };
+        let its = look(self.proc.process(pid)?.as_fd(), Path::new("root"))?;
+        Some(its == look(CWD, directory)?)
     }
 
     /// The containers with this name.

@@ -2,7 +2,7 @@
 //! husk, the people's program: runs a command in a container, and shows how. A library, so that man pages and completions can be
 //! made from the same definition of the command line that the program reads.
 //!
-//! `cli` is what can be typed, `lower` what it means, `observe` what is there, `commands` what is then done, `view` how it looks, `output` the only place that
+//! `cli` is what can be typed, `lower` what it means, `observe` what is there, `commands` what is then done, `learn` the lessons, `view` how it looks, `output` the only place that
 //! prints.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod explanation;
 mod failure;
+mod learn;
 mod lower;
 mod names;
 mod observe;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Ok(cli::Request::Diff(diff)) => finish(commands::diff::diff(&diff)),
         Ok(cli::Request::Doctor(doctor)) => finish(commands::doctor::doctor(&doctor)),
         Ok(cli::Request::Why(why)) => finish(commands::why::why(&why)),
+        Ok(cli::Request::Learn(learn)) => finish(commands::learn::learn(&learn)),
         Err(failure) => output::failure(&failure),
     }
 }

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod explain;
+mod learn;
 mod refusal;
 mod rootfs;
 mod run;
@@ -20,6 +21,7 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use doctor::Doctor;
 pub(crate) use explain::{ExplainRun, ExplainRunning, Format};
+pub(crate) use learn::Learn;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 pub(crate) use see::{Diff, See};
@@ -81,6 +83,8 @@ enum Command {
     Doctor(Doctor),
     /// Tell the cause of a failure, of a run or of the last one
     Why(WhyLine),
+    /// Make a container by hand, lesson by lesson, and see why
+    Learn(Learn),
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,6 +144,8 @@ pub(crate) enum Request {
     Doctor(Doctor),
     /// `husk why`.
     Why(Why),
+    /// `husk learn`.
+    Learn(Learn),
 }
 
 /// What can be typed, as clap has it: commands, options, and the words of their help.
@@ -178,6 +184,7 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
         Command::Diff(diff) => Request::Diff(diff),
         Command::Doctor(doctor) => Request::Doctor(doctor),
         Command::Why(why) => Request::Why(why.meant(line)),
+        Command::Learn(learn) => Request::Learn(learn),
     })
 }
 

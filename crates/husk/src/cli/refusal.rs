@@ -132,6 +132,7 @@ fn command_of(line: &[OsString]) -> String {
         Some("diff") => &["diff"],
         Some("doctor") => &["doctor"],
         Some("why") => &["why", "run"],
+        Some("learn") => &["learn"],
         _ => &[],
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();

@@ -186,6 +186,7 @@ fn the_help_of_every_command() {
         &["diff"],
         &["doctor"],
         &["why"],
+        &["learn"],
     ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
@@ -235,6 +236,8 @@ fn refusals() {
         &["doctor", "--jsno"],
         &["why", "a", "b"],
         &["why", "run", "--nope"],
+        &["learn", "web"],
+        &["learn", "--restart", "--check"],
     ];
     let all: Vec<String> = lines
         .iter()
