@@ -27,6 +27,7 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("setpriv"), "util-linux"),
     (Program("cc"), "gcc"),
     (Library("libc.a"), "libc6-dev"),
+    (Library("libseccomp.so"), "libseccomp-dev"),
 ];
 
 /// The verb: an error if something is still missing afterwards.
