@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("husk-spec", &[]),
     ("husk-sys", &[]),
     ("husk-tests", &[]),
+    ("husk-engines", &[]),
     ("xtask", &[]),
 ];
 

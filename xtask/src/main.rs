@@ -9,6 +9,7 @@
 mod bench;
 mod crowd;
 mod edges;
+mod engines;
 mod lint;
 mod process;
 mod setup;
@@ -38,6 +39,11 @@ const VERBS: &[Verb] = &[
         name: "test",
         help: "setup, build, every test, lint, size",
         run: |args| no_arguments(args).and_then(|()| test::run()),
+    },
+    Verb {
+        name: "engines",
+        help: "Docker, Podman, containerd and buildah with husk-oci beside runc [--help]",
+        run: engines::run,
     },
     Verb {
         name: "lint",
@@ -90,7 +96,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let verbs: String = VERBS.iter().map(|verb| format!("  {:<6} {}\n", verb.name, verb.help)).collect();
+    let verbs: String = VERBS.iter().map(|verb| format!("  {:<7} {}\n", verb.name, verb.help)).collect();
     format!("usage: cargo xtask VERB\n\n{verbs}")
 }
 

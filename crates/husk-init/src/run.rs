@@ -38,6 +38,8 @@ pub struct Program<'a> {
     pub steps: &'a [Step<'a>],
     /// The detached mounts that the parent has prepared.
     pub prepared: &'a [OwnedFd],
+    /// The host's /proc, where this process has it no longer when it needs it.
+    pub proc: Option<BorrowedFd<'a>>,
     /// Files with the container's state, for hooks.
     pub states: &'a [OwnedFd],
     /// The listening socket on which the start of the command is awaited.
@@ -50,12 +52,27 @@ pub struct Program<'a> {
     pub times: Option<&'a [AtomicU64]>,
 }
 
+/// The host's /proc.
+enum Proc<'a> {
+    Given(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl AsFd for Proc<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Given(fd) => *fd,
+            Self::Opened(fd) => fd.as_fd(),
+        }
+    }
+}
+
 /// What the steps that are done have left for those that follow.
 pub(crate) struct World<'a> {
     program: &'a Program<'a>,
     root: Option<Root<'a>>,
     scratch: Option<OwnedFd>,
-    proc: Option<OwnedFd>,
+    proc: Option<Proc<'a>>,
     terminal: Option<OwnedFd>,
     empty: Option<OwnedFd>,
     starter: Option<OwnedFd>,
@@ -351,9 +368,12 @@ fn propagate(propagation: Propagation, recursive: bool) -> Result<(), Fault> {
 /// The host's /proc, as it is before the pivot: nothing of the container's can stand in front of it, and what belongs to a
 /// process's namespaces it shows for the process that looks.
 fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
-    let proc =
-        open(c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)?;
-    if fstatfs(&proc).at(Call::Fstatfs)?.f_type != PROC_SUPER_MAGIC {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = match world.program.proc {
+        Some(proc) => Proc::Given(proc),
+        None => Proc::Opened(open(c"/proc", flags, Mode::empty()).at(Call::Open)?),
+    };
+    if fstatfs(proc.as_fd()).at(Call::Fstatfs)?.f_type != PROC_SUPER_MAGIC {
         return Err(Fault { call: Call::Fstatfs, errno: Errno::MEDIUMTYPE });
     }
     world.proc = Some(proc);

@@ -23,6 +23,45 @@ pub(crate) enum Call {
     State { id: ContainerId },
     Kill(Kill),
     Delete { id: ContainerId, force: bool },
+    List(List),
+    Exec(Box<Exec>),
+}
+
+/// `list`.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) format: ListFormat,
+    pub(crate) quiet: bool,
+}
+
+/// The form of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListFormat {
+    Table,
+    Json,
+}
+
+/// `exec`.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pub(crate) id: ContainerId,
+    pub(crate) process: Option<PathBuf>,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) user: Option<(u32, Option<u32>)>,
+    pub(crate) additional_gids: Vec<u32>,
+    pub(crate) cwd: Option<String>,
+    pub(crate) tty: bool,
+    pub(crate) detach: bool,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) caps: Vec<String>,
+    pub(crate) apparmor: Option<String>,
+    pub(crate) process_label: Option<String>,
+    pub(crate) no_new_privs: bool,
+    pub(crate) ignore_paused: bool,
+    pub(crate) preserve_fds: u32,
+    pub(crate) cgroups: Vec<String>,
 }
 
 /// The flags before the verb.
@@ -124,6 +163,29 @@ const RUN: &[Flag] = &[
     switch(&["help", "h"]),
 ];
 
+const EXEC: &[Flag] = &[
+    value(&["console-socket"]),
+    value(&["pidfd-socket"]),
+    value(&["cwd"]),
+    value(&["env", "e"]),
+    switch(&["tty", "t"]),
+    value(&["user", "u"]),
+    value(&["additional-gids", "g"]),
+    value(&["process", "p"]),
+    switch(&["detach", "d"]),
+    value(&["pid-file"]),
+    value(&["process-label"]),
+    value(&["apparmor"]),
+    switch(&["no-new-privs"]),
+    value(&["cap", "c"]),
+    value(&["preserve-fds"]),
+    value(&["cgroup"]),
+    switch(&["ignore-paused"]),
+    switch(&["no-subreaper"]),
+    switch(&["help", "h"]),
+];
+
+const LIST: &[Flag] = &[value(&["format", "f"]), switch(&["quiet", "q"]), switch(&["help", "h"])];
 const NONE: &[Flag] = &[switch(&["help", "h"])];
 const DELETE: &[Flag] = &[switch(&["force", "f"]), switch(&["help", "h"])];
 const KILL: &[Flag] = &[switch(&["all", "a"]), switch(&["help", "h"])];
@@ -153,6 +215,29 @@ pub(crate) const VERBS: &[(&str, &[&str], &str)] = &[
     ("state", &[], "ID"),
     ("kill", &["--all"], "ID [SIGNAL]"),
     ("delete", &["--force"], "ID"),
+    ("list", &["--format", "--quiet"], ""),
+    (
+        "exec",
+        &[
+            "--process",
+            "--detach",
+            "--tty",
+            "--console-socket",
+            "--pid-file",
+            "--cwd",
+            "--env",
+            "--user",
+            "--additional-gids",
+            "--cap",
+            "--no-new-privs",
+            "--apparmor",
+            "--process-label",
+            "--preserve-fds",
+            "--cgroup",
+            "--ignore-paused",
+        ],
+        "ID COMMAND [ARG…]",
+    ),
 ];
 
 /// Reads the command line, without the program's name.
@@ -190,6 +275,8 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
         "run" => RUN,
         "kill" => KILL,
         "delete" => DELETE,
+        "list" => LIST,
+        "exec" => EXEC,
         _ => NONE,
     };
     let (flags, rest) = Flags::read(verb, table, rest)?;
@@ -216,6 +303,22 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             Ok(Call::Kill(Kill { id: container_id(id)?, signal, all: flags.is_on("all")? }))
         }
         "delete" => Ok(Call::Delete { id: only_id(verb, rest)?, force: flags.is_on("force")? }),
+        "list" => Ok(Call::List(List {
+            format: match flags.text("format")?.as_deref() {
+                None | Some("table") => ListFormat::Table,
+                Some("json") => ListFormat::Json,
+                Some(other) => {
+                    return Err(Failure::new(format!(
+                        "list: invalid --format {other:?}: it is table or json"
+                    )));
+                }
+            },
+            quiet: flags.is_on("quiet")?,
+        })),
+        "exec" => {
+            let exec = exec(&flags, rest).map_err(|failure| failure.with_status(255))?;
+            Ok(Call::Exec(Box::new(exec)))
+        }
         _ => {
             Err(Failure::new(format!("unknown command {verb:?}: husk-oci --help names those that there are")))
         }
@@ -233,6 +336,58 @@ fn create(flags: &Flags, id: ContainerId) -> Result<Create, Failure> {
         no_new_keyring: flags.is_on("no-new-keyring")?,
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
     })
+}
+
+fn exec(flags: &Flags, rest: &[OsString]) -> Result<Exec, Failure> {
+    let (id, args) = rest.split_first().ok_or_else(|| Failure::new("exec: the container's ID is missing"))?;
+    let process = flags.path("process");
+    if process.is_none() && args.is_empty() {
+        return Err(Failure::new("exec: a command or --process is needed"));
+    }
+    let text = |word: &OsString| {
+        word.to_str().map(str::to_owned).ok_or_else(|| {
+            Failure::new(format!("exec: {word:?} is not UTF-8, and a process is described in JSON"))
+        })
+    };
+    Ok(Exec {
+        id: container_id(id)?,
+        process,
+        args: args.iter().map(text).collect::<Result<_, _>>()?,
+        env: flags.texts("env")?,
+        user: flags.text("user")?.map(|word| user(&word)).transpose()?,
+        additional_gids: flags
+            .texts("additional-gids")?
+            .iter()
+            .map(|word| id_number(word, "--additional-gids"))
+            .collect::<Result<_, _>>()?,
+        cwd: flags.text("cwd")?,
+        tty: flags.is_on("tty")?,
+        detach: flags.is_on("detach")?,
+        pid_file: flags.path("pid-file"),
+        console_socket: flags.path("console-socket"),
+        caps: flags.texts("cap")?,
+        apparmor: flags.text("apparmor")?,
+        process_label: flags.text("process-label")?,
+        no_new_privs: flags.is_on("no-new-privs")?,
+        ignore_paused: flags.is_on("ignore-paused")?,
+        preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
+        cgroups: flags.texts("cgroup")?,
+    })
+}
+
+/// `UID[:GID]`, by number: a runtime reads no image's passwd.
+fn user(word: &str) -> Result<(u32, Option<u32>), Failure> {
+    match word.split_once(':') {
+        Some((uid, gid)) => Ok((id_number(uid, "--user")?, Some(id_number(gid, "--user")?))),
+        None => Ok((id_number(word, "--user")?, None)),
+    }
+}
+
+/// 2³²−1 is no id: to the system calls it means "leave as it is".
+fn id_number(word: &str, flag: &str) -> Result<u32, Failure> {
+    let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let id = word.parse().ok().filter(|id| digits && *id != u32::MAX);
+    id.ok_or_else(|| Failure::new(format!("exec: {flag} {word:?}: an id is a number from 0 to 4294967294")))
 }
 
 fn only_id(verb: &str, rest: &[OsString]) -> Result<ContainerId, Failure> {
@@ -316,6 +471,13 @@ impl Flags {
         let Some(value) = self.get(name) else { return Ok(None) };
         let text = value.to_str().ok_or_else(|| self.invalid(name, value, "text"))?;
         Ok(Some(text.to_owned()))
+    }
+
+    /// Every value of a flag that may stand several times.
+    fn texts(&self, name: &str) -> Result<Vec<String>, Failure> {
+        let values = self.given.iter().filter(|(given, _)| *given == name);
+        let text = |value: &OsString| value.to_str().map(str::to_owned);
+        values.map(|(_, value)| text(value).ok_or_else(|| self.invalid(name, value, "text"))).collect()
     }
 
     fn is_on(&self, name: &str) -> Result<bool, Failure> {

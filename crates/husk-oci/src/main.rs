@@ -45,6 +45,8 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
         Call::State { id } => verbs::state::state(globals, &id),
         Call::Kill(kill) => verbs::kill::kill(globals, &kill),
         Call::Delete { id, force } => verbs::delete::delete(globals, &id, force),
+        Call::List(list) => verbs::list::list(globals, &list),
+        Call::Exec(exec) => verbs::exec::exec(globals, &exec),
     }
 }
 

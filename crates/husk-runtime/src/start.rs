@@ -92,6 +92,7 @@ impl Drop for Container {
 struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
+    proc: Option<OwnedFd>,
 }
 
 /// What the child is given beside its program.
@@ -209,6 +210,11 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
                 .map_err(|errno| failed(Call::Prctl, errno))?;
             let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| failed(Call::Open, errno))?;
+            if *kind == NamespaceKind::Mount {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let proc = open(c"/proc", flags, Mode::empty()).map_err(|errno| failed(Call::Open, errno))?;
+                acquired.proc = Some(proc);
+            }
             move_into_link_name_space(namespace.as_fd(), Some(link_type(*kind)))
                 .map_err(|errno| failed(Call::Setns, errno))?;
         }
@@ -242,6 +248,7 @@ fn clone(
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
+        proc: acquired.proc.as_ref().map(AsFd::as_fd),
         states: inheritance.states,
         start: inheritance.start,
         link: childs_link.as_fd(),

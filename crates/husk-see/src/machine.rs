@@ -115,6 +115,11 @@ impl Machine {
         (0..self.containers.len()).filter(|index| is_meant(&self.containers[*index])).collect()
     }
 
+    /// The mounts of the host, or husk's own where those cannot be had.
+    pub fn host_mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
     /// Whether husk runs as root.
     pub fn is_root(&self) -> bool {
         self.own.uid == 0
@@ -225,10 +230,31 @@ impl Machine {
         let from_engine = match maker.engine {
             // husk gives every container a name, and the name as HOSTNAME to its command.
             Engine::Husk => maker.name.clone().or_else(|| variable(first?, "HOSTNAME")),
-            Engine::Docker => maker.id.as_ref().and_then(docker_name).or_else(|| maker.name.clone()),
+            Engine::Docker => {
+                maker.id.as_ref().and_then(|id| self.docker_name(id)).or_else(|| maker.name.clone())
+            }
             _ => maker.name.clone(),
         };
-        from_engine.or_else(|| Some(Text::from(maker.id.as_ref()?.bytes().get(..12)?)))
+        from_engine.or_else(|| Some(engine::short(maker.id.as_ref()?)))
+    }
+
+    /// The name that Docker has for a container, from the file of a daemon that runs here, wherever it keeps its data. Only
+    /// root's daemons on the host and husk's own user's are believed: anybody can call a process dockerd, and have root
+    /// open what it likes.
+    fn docker_name(&self, id: &Text) -> Option<Text> {
+        let is_believed = |process: &&Process| {
+            process.name.is("dockerd")
+                && (process.uid == 0 || process.uid == self.own.uid)
+                && process.namespaces[Kind::Mnt] == self.host.namespaces[Kind::Mnt]
+        };
+        let daemons = self.processes.iter().filter(is_believed);
+        let told = daemons.filter_map(|daemon| {
+            let mut daemon = daemon.clone();
+            daemon.read_command(&self.proc.process(daemon.pid)?);
+            engine::docker_data(&daemon.command)
+        });
+        let mut places = told.chain([Text::from("/var/lib/docker")]);
+        places.find_map(|place| engine::docker_name(&place, id))
     }
 
     fn roots(&self, members: &[usize], peers: &mut Peers<'_>) -> Vec<Rooted> {
@@ -305,15 +331,4 @@ fn variable(directory: &ProcessDirectory, name: &str) -> Option<Text> {
     let value =
         |word: &Text| Some(Text::from(word.bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?));
     words.iter().find_map(value).filter(|value| !value.is_empty())
-}
-
-/// The name that Docker has for a container, from Docker's own file on the host: `"Name":"/web"`. Readable for root alone.
-fn docker_name(id: &Text) -> Option<Text> {
-    let path = format!("/var/lib/docker/containers/{}/config.v2.json", id.unicode());
-    let config = std::fs::read(path).ok()?;
-    let key = br#""Name":"/"#;
-    let start = config.windows(key.len()).position(|window| window == key)? + key.len();
-    let name = config[start..].split(|byte| *byte == b'"').next()?;
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
-    (!name.is_empty() && name.iter().all(is_name)).then(|| Text::from(name))
 }

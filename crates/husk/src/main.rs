@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk, the people's program: runs a command in a container, and shows how.
 //!
-//! `cli` is what can be typed, `lower` what it means, `commands` what is then done, `view` how it looks, `output` the only place that
+//! `cli` is what can be typed, `lower` what it means, `observe` what is there, `commands` what is then
+//! done, `view` how it looks, `output` the only place that
 //! prints.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod explanation;
 mod failure;
 mod lower;
 mod names;
+mod observe;
 mod output;
 mod view;
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Ok(cli::Request::Print(text)) => output::text(&text),
         Ok(cli::Request::Run(run)) => finish(commands::run::run(&run)),
         Ok(cli::Request::ExplainRun(explain)) => finish(commands::run::explain(&explain)),
+        Ok(cli::Request::ExplainRunning(explain)) => finish(commands::explain::explain(&explain)),
         Ok(cli::Request::StepRun(step)) => finish(commands::step::run(&step)),
         Ok(cli::Request::RootfsNew(new)) => finish(commands::rootfs::new(&new)),
         Ok(cli::Request::See(see)) => finish(commands::see::see(&see)),

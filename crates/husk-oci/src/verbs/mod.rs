@@ -3,8 +3,10 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod exec;
 pub(crate) mod help;
 pub(crate) mod kill;
+pub(crate) mod list;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod version;

@@ -9,6 +9,7 @@ mod root;
 
 use husk_init::{Source, Step};
 use husk_spec::{Config, Origin, Propagation};
+pub(crate) use process::resource;
 
 use crate::host::Host;
 use crate::plan::{Action, HostStep, Plan, PlannedStep, Stage};
@@ -45,7 +46,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     let clone = compiler.clone_step();
     let Compiler { before, after, child, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
-    Ok(Plan { name: config.name.clone(), steps, notes })
+    Ok(Plan { name: config.name.clone(), steps, notes, read_back: None })
 }
 
 /// A propagation in the terms of the system call.

@@ -42,7 +42,7 @@ const RESOURCES: [Resource; 16] = [
     Resource::Rttime,
 ];
 
-fn resource(name: ResourceName) -> Resource {
+pub(crate) fn resource(name: ResourceName) -> Resource {
     RESOURCES[usize::from(name.number())]
 }
 

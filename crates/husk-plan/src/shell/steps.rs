@@ -3,16 +3,15 @@
 
 use std::ffi::CStr;
 
-use husk_init::{
-    Attributes, Exec, Filesystem, Hook, Privileges, ProcessCapabilities, Propagation, Source, Step,
-};
+use husk_init::{Attributes, Exec, Filesystem, Hook, ProcessCapabilities, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::Grade;
 use super::quote::{quote, quote_all};
-use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, Stage};
+use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::seen::Seen;
 
 /// Where in the script a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,31 +53,37 @@ pub(super) struct Piece {
     pub(super) remark: String,
     pub(super) differs: Option<&'static str>,
     /// The line in full, where `code` calls a function of the script.
-    in_full: Option<String>,
+    pub(super) in_full: Option<String>,
 }
 
 impl Piece {
-    fn new(place: Place, code: impl Into<String>) -> Self {
+    pub(super) fn new(place: Place, code: impl Into<String>) -> Self {
         let (code, remark) = (code.into(), String::new());
         Self { place, code, grade: Grade::Same, remark, differs: None, in_full: None }
     }
 
     /// Done without a word of its own.
-    fn done(remark: &str) -> Self {
+    pub(super) fn done(remark: &str) -> Self {
         Self { remark: remark.to_owned(), ..Self::new(Place::Nowhere, "") }
     }
 
-    fn impossible(key: &'static str, why: impl Into<String>) -> Self {
+    pub(super) fn impossible(key: &'static str, why: impl Into<String>) -> Self {
         let piece = Self::new(Place::Nowhere, "");
         Self { grade: Grade::Impossible, remark: why.into(), differs: Some(key), ..piece }
     }
 
-    fn weaker(self, key: &'static str, how: impl Into<String>) -> Self {
+    pub(super) fn weaker(self, key: &'static str, how: impl Into<String>) -> Self {
         Self { grade: Grade::Weaker, remark: how.into(), differs: Some(key), ..self }
     }
 
-    fn in_full(self, line: String) -> Self {
+    pub(super) fn in_full(self, line: String) -> Self {
         Self { in_full: Some(line), ..self }
+    }
+
+    /// With `word` for the container's root, where that is not mounted by the script.
+    fn with_root(self, word: &str) -> Self {
+        let replaced = |code: String| if word == ROOT { code } else { code.replace(ROOT, word) };
+        Self { code: replaced(self.code), in_full: self.in_full.map(replaced), ..self }
     }
 
     /// What a person would type.
@@ -97,6 +102,9 @@ impl Piece {
     }
 }
 
+/// Where the script mounts the container's root.
+const ROOT: &str = "\"$root\"";
+
 /// How the command comes to its root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry<'a> {
@@ -106,13 +114,15 @@ pub(super) enum Entry<'a> {
     Chroot,
     /// By `nsenter(1)` into a mount namespace, the last program of the host's.
     Mount(&'a CStr),
+    /// Not at all: its root is that of the mount namespace as it came to be.
+    Stay,
 }
 
 impl Entry<'_> {
     /// The capabilities that the last program of the host's needs, and the command then has too.
     fn needs(self) -> CapabilitySet {
         match self {
-            Self::Pivot => CapabilitySet::empty(),
+            Self::Pivot | Self::Stay => CapabilitySet::empty(),
             Self::Chroot => CapabilitySet::SYS_CHROOT,
             Self::Mount(_) => CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_ADMIN,
         }
@@ -129,19 +139,26 @@ pub(super) struct Context<'a> {
     pub(super) sets_groups: bool,
     pub(super) terminal: bool,
     pub(super) init: bool,
-    pub(super) privileges: Option<Privileges>,
+    /// The command's user and group.
+    pub(super) ids: (u32, u32),
+    /// A root that is a directory of the mount namespace as it came to be.
+    pub(super) root: Option<&'a CStr>,
+    /// Whether the script makes its caller root inside, where the maps that were read back have no root of the caller's.
+    one_id: bool,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn of(plan: &Plan<'a>) -> Self {
         let mut context = Self {
-            entry: Entry::Pivot,
+            entry: Entry::Stay,
             maps: None,
             joins_user: false,
             sets_groups: false,
             terminal: false,
             init: false,
-            privileges: None,
+            ids: (0, 0),
+            root: None,
+            one_id: false,
         };
         for step in &plan.steps {
             match step.action {
@@ -152,9 +169,24 @@ impl<'a> Context<'a> {
                 Action::Host(HostStep::MapIds(maps)) => context.maps = Some(maps),
                 Action::Child(Step::Groups(_)) => context.sets_groups |= step.stage == Stage::Namespaces,
                 Action::Child(Step::Chroot) => context.entry = Entry::Chroot,
-                Action::Child(Step::OpenTerminal { .. }) => context.terminal = true,
+                Action::Child(Step::OpenTerminal { .. }) | Action::Seen(Seen::Console) => {
+                    context.terminal = true
+                }
                 Action::Child(Step::BecomeInit) => context.init = true,
-                Action::Child(Step::Verify(privileges)) => context.privileges = Some(privileges),
+                Action::Child(Step::Uid(uid)) if step.stage == Stage::Identity => context.ids.0 = uid,
+                Action::Child(Step::Gid(gid)) if step.stage == Stage::Identity => context.ids.1 = gid,
+                Action::Child(Step::PivotRoot) => context.entry = Entry::Pivot,
+                Action::Seen(Seen::ChangeRoot { path }) => {
+                    context.root = Some(path);
+                    if context.entry == Entry::Stay {
+                        context.entry = Entry::Chroot;
+                    }
+                }
+                Action::Seen(Seen::ForeignMaps { uids, .. }) => {
+                    context.one_id = matches!(uids, [IdMapping { count: 1, .. }]);
+                    context.maps = Some(IdMaps::Claimed { count: uids.iter().map(|map| map.count).sum() });
+                }
+                Action::Seen(Seen::NoMaps) => context.one_id = true,
                 _ => {}
             }
         }
@@ -163,8 +195,20 @@ impl<'a> Context<'a> {
 
     /// Whether unshare itself can write the id maps: the caller's own ids become root's, and no others.
     pub(super) fn maps_root_alone(&self) -> bool {
+        if self.one_id {
+            return true;
+        }
         let alone = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: 1, .. }]);
         matches!(self.maps, Some(IdMaps::Written { uids, gids, deny_setgroups: true }) if alone(uids) && alone(gids))
+    }
+
+    /// The container's root as a word of the script, before it is the root.
+    pub(super) fn root_word(&self) -> String {
+        match (self.entry, self.root) {
+            (Entry::Stay, _) => String::new(),
+            (Entry::Chroot, Some(path)) => text(path),
+            _ => ROOT.to_owned(),
+        }
     }
 
     /// Whether the maps are written from beside.
@@ -176,13 +220,12 @@ impl<'a> Context<'a> {
 /// The steps of `plan` in the shell.
 pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
     let context = Context::of(plan);
-    plan.steps
-        .iter()
-        .map(|step| match &step.action {
-            Action::Host(host) => host_piece(&context, host),
-            Action::Child(child) => child_piece(&context, step.stage, child),
-        })
-        .collect()
+    let piece = |step: &PlannedStep<'_>| match &step.action {
+        Action::Host(host) => host_piece(&context, host),
+        Action::Child(child) => child_piece(&context, step.stage, child),
+        Action::Seen(seen) => super::seen::piece(&context, seen),
+    };
+    plan.steps.iter().map(|step| piece(step).with_root(&context.root_word())).collect()
 }
 
 fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
@@ -262,11 +305,11 @@ fn map_ids(context: &Context<'_>, maps: &IdMaps<'_>) -> Piece {
     }
 }
 
-fn map_line(map: &IdMapping) -> String {
+pub(super) fn map_line(map: &IdMapping) -> String {
     format!("{} {} {}", map.inside, map.outside, map.count)
 }
 
-fn write_maps(uids: &str, gids: &str, deny_setgroups: bool) -> String {
+pub(super) fn write_maps(uids: &str, gids: &str, deny_setgroups: bool) -> String {
     let deny = if deny_setgroups { "echo deny >/proc/$pid/setgroups\n" } else { "" };
     format!("{deny}printf '{uids}\\n' >/proc/$pid/uid_map\nprintf '{gids}\\n' >/proc/$pid/gid_map")
 }
@@ -391,7 +434,7 @@ const HOSTILE: &str = "from here on, paths in the root are looked up as the host
 /// What covers a directory that is hidden.
 pub(super) const EMPTY: &str = "mount -t tmpfs -o nosuid,nodev,noexec,size=0,nr_inodes=1 masked";
 
-fn no_terminal() -> Piece {
+pub(super) fn no_terminal() -> Piece {
     Piece::impossible(
         "terminal",
         "no program makes a terminal in the container's /dev/pts: the command has the caller's, and can type into it",
@@ -513,16 +556,14 @@ fn own_pipes(uid: u32, gid: u32) -> Piece {
     Piece::new(Place::Inside, line).weaker("named-pipes", "a pipe that has a name changes its owner as well")
 }
 
-fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
+pub(super) fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
     match context.entry {
-        Entry::Pivot => {
+        Entry::Pivot | Entry::Stay => {
             let piece = Piece::new(Place::Finish, format!("cd -- {}", text(path)));
-            match context.privileges {
-                Some(privileges) if privileges.uid != 0 && path != c"/" => {
-                    piece.weaker("working-directory", "done as the command's user, who must be let in")
-                }
-                _ => piece,
+            if context.ids.0 == 0 || path == c"/" {
+                return piece;
             }
+            piece.weaker("working-directory", "done as the command's user, who must be let in")
         }
         Entry::Chroot if path == c"/" => Piece::done("chroot does"),
         Entry::Chroot => {
@@ -564,8 +605,8 @@ fn own_capabilities(sets: &ProcessCapabilities) -> Piece {
 
 /// Who is root nowhere else may not chroot: then the last program changes the ids.
 fn identity(context: &Context<'_>, step: &Step<'_>) -> Piece {
-    let changes_user = context.privileges.is_some_and(|privileges| privileges.uid != 0);
-    if context.entry != Entry::Pivot && changes_user {
+    let has_last = matches!(context.entry, Entry::Chroot | Entry::Mount(_));
+    if has_last && context.ids.0 != 0 {
         return Piece::done("the last program before the command does it");
     }
     let option = match step {
@@ -587,7 +628,7 @@ fn execute(context: &Context<'_>, exec: &Exec<'_>) -> Piece {
     let lost: Vec<_> = exec.environment.iter().filter_map(lost_variable).collect();
     match (context.entry, lost.is_empty()) {
         (_, false) => piece.weaker("environment", format!("bash keeps {} for itself", lost.join(", "))),
-        (Entry::Pivot, true) => piece,
+        (Entry::Pivot | Entry::Stay, true) => piece,
         (_, true) => piece.weaker(
             "last-program",
             "the command's variables are there already when the last program of the host's runs",
@@ -670,13 +711,13 @@ fn tree(source: &Source<'_>) -> String {
 }
 
 /// A path in the container's root.
-fn below(path: &CStr) -> String {
+pub(super) fn below(path: &CStr) -> String {
     let bytes = path.to_bytes();
     let slash = if bytes.starts_with(b"/") { "" } else { "/" };
     format!("\"$root\"{slash}{}", quote(bytes))
 }
 
-fn text(string: &CStr) -> String {
+pub(super) fn text(string: &CStr) -> String {
     quote(string.to_bytes())
 }
 

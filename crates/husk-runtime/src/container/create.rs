@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Making a container.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use husk_init::Step;
 use husk_plan::{Action, Plan};
@@ -16,8 +14,10 @@ use rustix::net::{
 };
 use rustix::process::geteuid;
 
+use super::console::Console;
 use super::directory::START_SOCKET;
-use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, console, delete, hooks, timestamp};
+use super::pid_file::PidFile;
+use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
 use crate::End;
 use crate::start::{self, Container, Inheritance, Maker};
 use crate::supervise::{self, Signals};
@@ -113,7 +113,7 @@ fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
     spec.hooks.as_ref().map_or(&[], |hooks| hooks.poststart.as_slice())
 }
 
-fn await_exec(plan: &Plan<'_>, container: &mut Container) -> Result<(), Error> {
+pub(crate) fn await_exec(plan: &Plan<'_>, container: &mut Container) -> Result<(), Error> {
     let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
     let Some(link) = &container.link else { return Err(supervise(Errno::BADF)) };
     match link.hear().map_err(supervise)? {
@@ -165,6 +165,7 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
+    console: Option<Console>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -192,7 +193,8 @@ impl<'m> Creation<'m> {
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        Ok(Self { entry, making, record, states, master: None, failure: None })
+        let console = making.console_socket.map(Console::connect).transpose()?;
+        Ok(Self { entry, making, record, states, console, master: None, failure: None })
     }
 
     fn state(&self, status: Status) -> State {
@@ -227,7 +229,7 @@ impl<'m> Creation<'m> {
         self.write_state(1, Status::Created)?;
         self.record.making = false;
         if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
-            write_pid_file(path, init.pid)?;
+            PidFile::at(path)?.write(init.pid)?;
         }
         self.entry.write_record(&self.record)
     }
@@ -244,9 +246,9 @@ impl Maker for Creation<'_> {
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
-        match self.making.console_socket {
-            Some(path) => {
-                let sent = console::send(path, &master);
+        match self.console.take() {
+            Some(console) => {
+                let sent = console.send(&master);
                 self.keep(sent)
             }
             None => {
@@ -265,22 +267,6 @@ impl Maker for Creation<'_> {
         let done = self.commit();
         self.keep(done)
     }
-}
-
-/// Writes a process id, digits alone, into a file that appears at once.
-pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Error> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside: PathBuf = path.with_file_name(format!(".{name}.new"));
-    let write = || {
-        let mut file = fs::File::create(&beside)?;
-        write!(file, "{pid}")?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|error: std::io::Error| Error::File {
-        doing: "write the process id to",
-        path: path.to_owned(),
-        errno: error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error),
-    })
 }
 
 pub(crate) fn send_go(link: &OwnedFd) -> Result<(), Errno> {

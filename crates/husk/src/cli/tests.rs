@@ -104,6 +104,24 @@ fn explain_and_step_take_the_arguments_of_run() {
 }
 
 #[test]
+fn explain_takes_a_running_process_too() {
+    let explain = |line: &[&str]| match parse(&words(line)) {
+        Ok(Request::ExplainRunning(explain)) => explain,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    let container = Some("web".to_owned());
+    assert_eq!(
+        explain(&["explain", "web"]),
+        ExplainRunning { container: container.clone(), ..Default::default() }
+    );
+    assert_eq!(
+        explain(&["explain", "--format=sh", "web"]),
+        ExplainRunning { container, format: Format::Sh, pid: None }
+    );
+    assert_eq!(explain(&["explain", "--pid", "7"]), ExplainRunning { pid: Some(7), ..Default::default() });
+}
+
+#[test]
 fn why_takes_a_run_a_command_or_a_container() {
     let why = |line: &[&str]| match parse(&words(line)) {
         Ok(Request::Why(why)) => why,
@@ -196,7 +214,11 @@ fn refusals() {
         &["explain", "run", "--nope"],
         &["explain", "run", "--format", "xml"],
         &["explain", "run", "--format", "sh", "--timing"],
-        &["explain", "rnu"],
+        &["explain", "rnu", "x"],
+        &["explain", "--pid", "x"],
+        &["explain", "--pid", "1", "web"],
+        &["explain", "--format", "md"],
+        &["explain", "web", "--timing"],
         &["step", "run", "--until", "lunch"],
         &["step", "run", "--as-shell"],
         &["rnu"],

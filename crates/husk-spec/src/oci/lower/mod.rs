@@ -7,7 +7,7 @@ mod process;
 
 use std::path::{Path, PathBuf};
 
-use super::{Hook, Linux, RootfsPropagation, Spec};
+use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
     Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin, Propagation,
     Recursive, Root, Sysctl, UserNamespace, Writes,
@@ -74,6 +74,45 @@ impl Spec {
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
             hooks: hooks(self)?,
+            process,
+        })
+    }
+}
+
+impl Spec {
+    /// What a further process of a container means, whose first process is `pid`: it joins all that the container has of its
+    /// own.
+    ///
+    /// # Errors
+    /// A process that has no meaning; says which field.
+    pub fn lower_exec(
+        &self,
+        process: &Process,
+        pid: i32,
+        with: &Lowering<'_>,
+    ) -> Result<Config, InvalidConfig> {
+        let absent = Linux::default();
+        let linux = self.linux.as_ref().unwrap_or(&absent);
+        let mut process = process::lower(process, "process")?;
+        process.make_working_directory = false;
+        process.preserved_descriptors = with.preserved_descriptors;
+        Ok(Config {
+            name: with.id.to_owned(),
+            lifetime: with.lifetime,
+            root: None,
+            enter_root: Given::default(EnterRoot::Pivot, "pivot_root"),
+            namespaces: namespaces::join(linux, pid),
+            hostname: None,
+            domainname: None,
+            propagation: Given::default(Propagation::Slave, "the container's mounts stay as they are"),
+            root_propagation: None,
+            mounts: Vec::new(),
+            devices: Vec::new(),
+            links: Vec::new(),
+            sysctls: Vec::new(),
+            masked_paths: Given::default(Vec::new(), "hidden already"),
+            readonly_paths: Given::default(Vec::new(), "read-only already"),
+            hooks: Hooks::default(),
             process,
         })
     }

@@ -30,6 +30,31 @@ pub(super) fn lower(linux: &Linux) -> Result<Namespaces, InvalidConfig> {
     })
 }
 
+/// The namespaces of a container whose first process is `pid`: those that it was given, and the runtime's own for the rest.
+pub(super) fn join(linux: &Linux, pid: i32) -> Namespaces {
+    let path = |kind: NamespaceKind| PathBuf::from(format!("/proc/{pid}/ns/{}", kind.file_name()));
+    let of = |kind: oci::NamespaceKind| {
+        let listed = linux.namespaces.iter().any(|namespace| namespace.kind == kind);
+        let value = if listed { Namespace::Join(path(kind.into())) } else { Namespace::Host };
+        Given::default(value, "the container's namespaces")
+    };
+    let user = match of(oci::NamespaceKind::User).value {
+        Namespace::Join(path) => UserNamespace::Join(path),
+        _ => UserNamespace::Host,
+    };
+    Namespaces {
+        user: Given::default(user, "the container's namespaces"),
+        mount: of(oci::NamespaceKind::Mount),
+        pid: of(oci::NamespaceKind::Pid),
+        network: of(oci::NamespaceKind::Network),
+        ipc: of(oci::NamespaceKind::Ipc),
+        uts: of(oci::NamespaceKind::Uts),
+        cgroup: of(oci::NamespaceKind::Cgroup),
+        time: of(oci::NamespaceKind::Time),
+        time_offsets: TimeOffsets::default(),
+    }
+}
+
 fn namespace(linux: &Linux, kind: oci::NamespaceKind) -> Given<Namespace> {
     let listed = linux.namespaces.iter().enumerate().find(|(_, namespace)| namespace.kind == kind);
     match listed {
