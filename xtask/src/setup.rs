@@ -32,6 +32,7 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("lexgrog"), "man-db"),
     (Program("cc"), "gcc"),
     (Library("libc.a"), "libc6-dev"),
+    (Library("libseccomp.so"), "libseccomp-dev"),
     (Program("runc"), "runc"),
     (Program("dockerd"), "docker.io"),
     (Program("docker-compose"), "docker-compose"),
