@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Cgroups (`cgroups(7)`), version 1 and 2.
+//!
+//! What is asked for becomes files and values in [`limits`], without a look at the host.
+#![forbid(unsafe_code)]
+
+pub mod limits;
