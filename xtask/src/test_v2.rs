@@ -17,7 +17,7 @@ use crate::{Result, workspace};
 const LAB: &str = "../shared/lab/lab";
 
 /// Which tests run inside: a package and one of its test programs. They are static, and need nothing but a shell.
-const SUITES: &[(&str, &str)] = &[("husk-cgroup", "effects")];
+const SUITES: &[(&str, &str)] = &[("husk-cgroup", "effects"), ("husk-cgroup", "as_runc")];
 
 /// Who runs them, and what the machine is asked for. Each is a boot.
 const WAYS: &[(&str, &[&str])] = &[
