@@ -16,8 +16,13 @@ use crate::{Result, workspace};
 /// The virtual machine, beside the repository. It is no part of it.
 const LAB: &str = "../shared/lab/lab";
 
-/// Which tests run inside: a package and one of its test programs. They are static, and need nothing but a shell.
-const SUITES: &[(&str, &str)] = &[("husk-cgroup", "effects"), ("husk-cgroup", "as_runc")];
+/// Which tests run inside: a package, one of its test programs, and the boots in which it has something to test. They are
+/// static, and need nothing but a shell.
+const SUITES: &[(&str, &str, &[&str])] = &[
+    ("husk-cgroup", "effects", &["root", "user", "systemd"]),
+    ("husk-cgroup", "as_runc", &["root", "systemd"]),
+    ("husk-cgroup", "systemd", &["systemd", "systemd-user"]),
+];
 
 /// Who runs them, and what the machine is asked for. Each is a boot.
 const WAYS: &[(&str, &[&str])] = &[
@@ -43,13 +48,16 @@ pub(crate) fn run(args: &[String]) -> Result {
     let share = Scratch::new()?;
     // Also the ordinary user inside writes there.
     fs::set_permissions(&share.0, fs::Permissions::from_mode(0o777))?;
-    let mut words = Vec::new();
-    for (package, test) in SUITES {
-        words.push(build(package, test, &share.0)?);
+    let mut programs = Vec::new();
+    for (package, test, of) in SUITES {
+        programs.push((build(package, test, &share.0)?, *of));
     }
-    let script = share.0.join("run");
-    fs::write(&script, script_of(&words, &share.0))?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    for (name, _) in &ways {
+        let script = share.0.join(name);
+        let of_this = programs.iter().filter(|(_, of)| of.contains(name)).map(|(path, _)| path.as_path());
+        fs::write(&script, script_of(of_this, &share.0))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    }
     let failed: Vec<_> =
         ways.into_iter().filter(|(name, options)| !boot(&lab, name, options, &share.0)).collect();
     print!("{}", fs::read_to_string(share.0.join("skips")).unwrap_or_default());
@@ -102,10 +110,10 @@ fn build(package: &str, test: &str, share: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Runs everything, also after a failure. A skip is told in the file of skips with the name of the boot.
-fn script_of(programs: &[PathBuf], share: &Path) -> String {
+/// Runs everything, also after a failure.
+fn script_of<'a>(programs: impl Iterator<Item = &'a Path>, share: &Path) -> String {
     let calls: String =
-        programs.iter().map(|path| format!("{} --test-threads=2 || failed=1\n", path.display())).collect();
+        programs.map(|path| format!("{} --test-threads=2 || failed=1\n", path.display())).collect();
     format!("#!/bin/sh\nfailed=0\nexport HUSK_SKIPS={}/skips\n{calls}exit $failed\n", share.display())
 }
 
@@ -113,7 +121,7 @@ fn boot(lab: &Path, name: &str, options: &[&str], share: &Path) -> bool {
     println!("\n== cgroup v2, {name}");
     let mut command = Command::new(lab);
     command.args(options).args(["--timeout", LIMIT, "--share"]).arg(share).arg("--");
-    command.arg(share.join("run")).stdin(Stdio::null());
+    command.arg(share.join(name)).stdin(Stdio::null());
     let outcome = run_command(&mut command);
     if let Err(error) = &outcome {
         println!("{error}");

@@ -13,6 +13,7 @@ mod hierarchy;
 pub mod limits;
 mod place;
 pub mod stats;
+pub mod systemd;
 
 pub use error::CgroupError;
 pub use hierarchy::{Hierarchies, Mounted};

@@ -2,6 +2,8 @@
 //! The same limits, set by runc and by husk: the files of both cgroups say the same.
 #![forbid(unsafe_code)]
 
+mod skip;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,13 +53,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 fn skip(reason: &str) {
-    use std::io::Write;
-    let line = format!("SKIP the_files_say_what_they_say_with_runc: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    if let Some(file) = std::env::var_os("HUSK_SKIPS") {
-        let file = fs::OpenOptions::new().append(true).create(true).open(file);
-        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    }
+    skip::skip("the_files_say_what_they_say_with_runc", reason);
 }
 
 fn runc(directory: &Path, args: &[&str]) -> Output {

@@ -4,18 +4,22 @@
 #![forbid(unsafe_code)]
 
 mod container;
+mod skip;
+mod until;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use container::{Container, End, is_machines, run, skip, until};
+use container::{Container, End, is_machines, run};
 use husk_cgroup::device::{Access, DEFAULT, Kind, Rule};
 use husk_cgroup::limits::{Hierarchy, files};
 use husk_cgroup::{CgroupError, OomEvent, Place};
 use husk_spec::oci::{Cpu, Memory, Pids, Resources};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
+use skip::skip;
+use until::until;
 
 const M: i64 = 1 << 20;
 const KILLED: End = End::Signal(9);

@@ -45,10 +45,13 @@ impl Place {
     /// # Errors
     /// As for [`Place::apply`]; [`CgroupError::InUse`].
     pub fn update(&self, limits: &Limits) -> Result<(), CgroupError> {
-        if let Some(check) = &limits.check {
-            self.check_usage(check)?;
-        }
+        self.check(limits)?;
         self.apply(&limits.writes)
+    }
+
+    /// Whether new limits are above what is in use, if that was asked.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), CgroupError> {
+        limits.check.as_ref().map_or(Ok(()), |check| self.check_usage(check))
     }
 
     fn check_usage(&self, check: &UsageCheck) -> Result<(), CgroupError> {

@@ -38,6 +38,17 @@ impl Place {
         Ok(())
     }
 
+    /// Makes `controllers` reach a cgroup that somebody else has made, and that may have processes in it.
+    ///
+    /// # Errors
+    /// One does not.
+    pub(crate) fn adopt(&self, controllers: &[&str]) -> Result<(), CgroupError> {
+        match self.v2().filter(|_| self.version == Hierarchy::V2) {
+            Some(directory) => pass_down(directory, controllers),
+            None => Ok(()),
+        }
+    }
+
     fn prepare(&self, directory: &Directory, controllers: &[&str]) -> Result<(), CgroupError> {
         refuse_occupied(directory)?;
         if !directory.is_v2() {

@@ -18,7 +18,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CgroupError;
-use crate::hierarchy::{Hierarchies, Mounted};
+use crate::file;
+use crate::hierarchy::{Hierarchies, Mounted, own_path};
 use crate::limits::Hierarchy;
 
 pub use enter::Entry;
@@ -86,6 +87,26 @@ impl Place {
             directories: found.v1.iter().chain(&found.v2).map(directory).collect(),
             made: Vec::new(),
         })
+    }
+
+    /// The cgroup of version 2 that the process `pid` is in, which somebody else has made.
+    ///
+    /// # Errors
+    /// The process is gone, or its cgroup is not to be seen here.
+    pub(crate) fn of_process(found: &Hierarchies, pid: i32) -> Result<Self, CgroupError> {
+        let own = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = file::read(&own).map_err(CgroupError::call("reading", &own))?;
+        let mounted = found.v2.as_ref().ok_or(CgroupError::NoHierarchy)?;
+        let path = own_path(&text, "").ok_or(CgroupError::NoHierarchy)?;
+        let directory = Directory {
+            controllers: Vec::new(),
+            mount: mounted.mount.clone(),
+            path: mounted.mount.join(clean(&path.to_string_lossy())),
+        };
+        if !directory.path.is_dir() {
+            return Err(CgroupError::call("looking for", &directory.path)(rustix::io::Errno::NOENT));
+        }
+        Ok(Self { version: found.version, directories: vec![directory], made: Vec::new() })
     }
 
     /// Whether its limits are set in version 1 or 2.

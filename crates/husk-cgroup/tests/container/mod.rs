@@ -13,16 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
-/// Says why a test does not test: on standard error, and in the file that collects skips, if there is one.
-pub(crate) fn skip(name: &str, reason: &str) {
-    use std::io::Write;
-    let line = format!("SKIP {name}: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    if let Some(file) = std::env::var_os("HUSK_SKIPS") {
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
-        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    }
-}
+use crate::skip::skip;
 
 pub(crate) struct Container {
     pub(crate) place: Place,
@@ -136,16 +127,6 @@ impl Running {
             assert!(start.elapsed() < Duration::from_secs(30), "process {:?} does not end", self.pid);
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-}
-
-/// Waits until something holds, at most ten seconds.
-#[track_caller]
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "not after ten seconds: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
