@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "raw system calls are what this crate is for")]
 
 mod allocation;
+mod bpf;
 mod clone;
 mod exec;
 mod keyring;
@@ -20,6 +21,10 @@ mod signal;
 mod trial;
 
 pub use allocation::{AllocationGuard, forbid_allocation};
+pub use bpf::{
+    BpfInstruction, attach_device_program, attached_device_programs, detach_device_program,
+    load_device_program, program_by_id, program_name,
+};
 pub use clone::{Clone, Cloned, clone3, exit};
 pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, getcwd, unshare,
