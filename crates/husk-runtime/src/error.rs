@@ -40,6 +40,9 @@ pub enum Error {
         /// What was being done.
         doing: String,
     },
+    /// A hook of a bundle failed.
+    #[error(transparent)]
+    Hook(Box<crate::container::Error>),
     /// A signal asked husk to stop before the command ran.
     #[error("interrupted by signal {0} before the command ran")]
     Interrupted(i32),
@@ -112,7 +115,7 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
-            Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Hook(_) | Self::Interrupted(_) | Self::Supervise(_) => None,
         }
     }
 

@@ -122,10 +122,11 @@ pub(crate) trait Maker {
 /// Carries out husk's half of `plan`.
 pub(crate) fn start(
     plan: &Plan<'_>,
+    inheritance: Inheritance<'_>,
     terminal: &HostTerminal,
     stopwatch: &Stopwatch,
 ) -> Result<Container, Error> {
-    carry_out(plan, Inheritance::default(), Some(terminal), None, stopwatch)
+    carry_out(plan, inheritance, Some(terminal), None, stopwatch)
 }
 
 /// Carries out husk's half of `plan` for a container that is to live on.
@@ -165,6 +166,8 @@ fn carry_out(
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
                 }
+                // Whoever stays with it meets it there, and hears of its terminal before that.
+                (HostStep::Hooks, None, _) => {}
                 (HostStep::Guard, _, Some(terminal)) => {
                     let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
                     container.guard = Some(guard);

@@ -38,6 +38,8 @@ pub(super) enum Place {
     Setpriv,
     /// Beside the first process, when that has given up its rights.
     Roots,
+    /// There too, when the container's root is the root.
+    NewRoot,
     /// In the first process, as long as it has the host's root.
     Descriptors,
     /// In the first process, at its end.
@@ -333,7 +335,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/sys/kernel/domainname", text(name)))
         }
         Step::Propagation(propagation) => {
-            Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
+            // Said to unshare, which makes them private otherwise, before anything can be slave.
+            Piece::new(Place::Unshare, format!("--propagation {}", propagation_word(*propagation)))
+                .in_full(format!("mount --make-r{} /", propagation_word(*propagation)))
         }
         Step::OpenProc => Piece::done("the host's /proc is in sight until the root changes"),
         Step::Sysctl { path, value } => {
@@ -495,9 +499,11 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         }
         Step::RootPropagation { propagation, recursive } => {
             let all = if *recursive { "r" } else { "" };
-            let line = format!("mount --make-{all}{} /", propagation_word(*propagation));
-            Piece::new(Place::Roots, format!("{line} 2>/dev/null || :"))
-                .weaker("root-propagation", "only where the container's root has mount(8)")
+            let make = format!("mount -c --make-{all}{}", propagation_word(*propagation));
+            match context.entry {
+                Entry::Pivot => Piece::new(Place::NewRoot, format!("{make} .")).in_full(format!("{make} /")),
+                _ => Piece::new(Place::Inside, format!("{make} \"$root\"")),
+            }
         }
         Step::OomScoreAdj(value) => {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))

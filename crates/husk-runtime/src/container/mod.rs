@@ -11,7 +11,7 @@ mod delete;
 mod directory;
 mod error;
 mod exec;
-mod hooks;
+pub(crate) mod hooks;
 mod pid_file;
 mod process;
 mod record;
