@@ -20,6 +20,7 @@ mod binary;
 mod caller;
 mod command;
 mod filter;
+pub mod oci;
 mod output;
 mod outside;
 mod place;
