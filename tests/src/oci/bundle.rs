@@ -4,10 +4,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use super::container::files;
 use super::{Container, Site, default_spec};
 use crate::{Command, Output};
 
@@ -86,7 +88,16 @@ impl<'s> Bundle<'s> {
     /// What came of a `create` that failed.
     pub fn create_with(&self, before: &[&str], behind: &[&str]) -> Result<Container<'s>, Output> {
         self.write();
-        Container::create(self, before, behind)
+        Container::create(self, before, behind, files(&self.directory))
+    }
+
+    /// A container, created, with these as standard input, output and error.
+    ///
+    /// # Errors
+    /// What came of a `create` that failed.
+    pub fn create_with_streams(&self, streams: [Stdio; 3]) -> Result<Container<'s>, Output> {
+        self.write();
+        Container::create(self, &[], &[], streams)
     }
 
     /// What came of a `create` that must fail; the test fails if it does not.

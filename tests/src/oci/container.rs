@@ -30,12 +30,17 @@ pub struct Container<'s> {
 }
 
 impl<'s> Container<'s> {
-    pub(super) fn create(bundle: &Bundle<'s>, before: &[&str], behind: &[&str]) -> Result<Self, Output> {
+    pub(super) fn create(
+        bundle: &Bundle<'s>,
+        before: &[&str],
+        behind: &[&str],
+        streams: [Stdio; 3],
+    ) -> Result<Self, Output> {
         let (site, path) = (bundle.site, bundle.path());
         let pid_file = path.join("pid");
         let create = site.oci(before).args(["create", "--bundle"]).arg(path).arg("--pid-file").arg(&pid_file);
         let create = create.args(behind).arg(bundle.id());
-        let output = to_files(&create, path);
+        let output = run(&create, path, streams);
         if output.code() != 0 {
             return Err(output);
         }
@@ -174,12 +179,17 @@ impl<'s> Container<'s> {
     }
 }
 
-/// Runs a command whose standard output and error are files in `directory`: the container keeps them open when the
-/// command has ended.
-fn to_files(command: &Command, directory: &Path) -> Output {
-    let file = |name: &str| File::create(directory.join(name)).expect("a file in the bundle");
+/// Nothing on standard input, and two files in `directory`.
+pub(super) fn files(directory: &Path) -> [Stdio; 3] {
+    let file = |name: &str| File::create(directory.join(name)).expect("a file in the bundle").into();
+    [Stdio::null(), file("stdout"), file("stderr")]
+}
+
+/// Runs a command to its end, but not to that of the container, which keeps these streams open. What it prints is read
+/// from the files of [`files`], if those are its streams.
+fn run(command: &Command, directory: &Path, [stdin, stdout, stderr]: [Stdio; 3]) -> Output {
     let mut process = command.process();
-    process.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+    process.stdin(stdin).stdout(stdout).stderr(stderr);
     let mut child = process.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.shown()));
     let until = Instant::now() + PATIENCE;
     let status = loop {
