@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use husk_tests::oci::Site;
+use husk_tests::oci_site;
 use serde_json::json;
 
 #[test]
 fn a_container_is_driven_from_create_to_delete() {
-    let Some(site) = Site::open("a_container_is_driven_from_create_to_delete") else { return };
+    let site = oci_site!();
     let bundle = site.bundle().sh("echo in; echo err >&2; hostname; exit 3");
     let output = bundle.change(|spec| spec["hostname"] = json!("inside")).output();
     output.exits(3).prints("in\ninside\n").says("err");
@@ -17,7 +17,7 @@ fn a_container_is_driven_from_create_to_delete() {
 
 #[test]
 fn what_a_test_leaves_is_ended_and_removed() {
-    let Some(site) = Site::open("what_a_test_leaves_is_ended_and_removed") else { return };
+    let site = oci_site!();
     let running = site.bundle().sh("echo up; sleep 1000").start();
     let created = site.bundle().create();
     running.wait_for("up");
@@ -37,7 +37,7 @@ fn what_a_test_leaves_is_ended_and_removed() {
 
 #[test]
 fn a_create_that_fails_is_noticed() {
-    let Some(site) = Site::open("a_create_that_fails_is_noticed") else { return };
+    let site = oci_site!();
     let bundle = site.bundle().change(|spec| spec["root"]["path"] = json!("nothing"));
     assert_ne!(bundle.refused().code(), 0);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bundle.create())).is_err());

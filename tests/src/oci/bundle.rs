@@ -106,7 +106,7 @@ impl<'s> Bundle<'s> {
         match self.create_with(&[], &[]) {
             Ok(container) => {
                 let output = container.finish();
-                panic!("this configuration was to be refused:\n{:#}\nbut:\n{output}", self.spec)
+                panic!("this configuration was to be refused:\n{}\nbut:\n{output}", self.spec)
             }
             Err(output) => output,
         }
@@ -120,7 +120,7 @@ impl<'s> Bundle<'s> {
             Err(output) => return output,
         };
         let output = container.verb("start").run();
-        assert_ne!(output.code(), 0, "this configuration was to fail:\n{:#}\nbut:\n{output}", self.spec);
+        assert_ne!(output.code(), 0, "this configuration was to fail:\n{}\nbut:\n{output}", self.spec);
         output
     }
 

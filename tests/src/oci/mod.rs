@@ -4,12 +4,13 @@
 //! A test opens a [`Site`], changes the [`Bundle`] that it gives, makes a [`Container`] of it, and looks:
 //!
 //! ```no_run
-//! use husk_tests::oci::Site;
 //! use serde_json::json;
 //!
-//! let Some(site) = Site::open("hostname") else { return };
-//! let output = site.bundle().change(|spec| spec["hostname"] = json!("inside")).sh("hostname").output();
-//! output.succeeds().prints("inside\n");
+//! fn hostname() {
+//!     let site = husk_tests::oci_site!();
+//!     let output = site.bundle().change(|spec| spec["hostname"] = json!("inside")).sh("hostname").output();
+//!     output.succeeds().prints("inside\n");
+//! }
 //! ```
 //!
 //! Every runtime gets the same configuration, so that what differs is the runtime. A site has a state root, a mount
@@ -28,5 +29,5 @@ pub use cgroup::{Cgroup, is_unified};
 pub use console::{ConsoleSocket, Received};
 pub use container::Container;
 pub use runtime::Runtime;
-pub use site::Site;
+pub use site::{Site, test_name};
 pub use spec::{SpecChange, default_spec};

@@ -47,6 +47,11 @@ impl Runtime {
         &self.name
     }
 
+    /// The first three numbers of its version.
+    pub fn version(&self) -> (u32, u32, u32) {
+        self.version
+    }
+
     /// Whether it is the runtime `name`, in a version before `version`. The references that a distribution has may be
     /// older than what is tested.
     pub fn is_before(&self, name: &str, version: (u32, u32, u32)) -> bool {

@@ -11,6 +11,7 @@ use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Bundle, Cgroup, Runtime};
@@ -85,14 +86,14 @@ impl Site {
         note_skip(self.name, reason);
     }
 
-    /// Whether the runtime is `name` before `version`; then a skip is printed, since `what` came with that version.
-    pub fn is_before(&self, name: &str, version: (u32, u32, u32), what: &str) -> bool {
-        let is_before = self.runtime.is_before(name, version);
-        if is_before {
-            let (major, minor, _) = version;
-            self.note(&format!("{name} has {what} since {major}.{minor}"));
+    /// Whether the runtime is `name` before `version`, and so too old for `what`; then a skip is printed.
+    pub fn is_too_old(&self, name: &str, version: (u32, u32, u32), what: &str) -> bool {
+        let is_too_old = self.runtime.is_before(name, version);
+        if is_too_old {
+            let (major, minor, patch) = self.runtime.version();
+            self.note(&format!("{name} {major}.{minor}.{patch} is too old for {what}"));
         }
-        is_before
+        is_too_old
     }
 
     /// Whether the runtime is `name`, which is known not to do what the test asks for; then a skip is printed.
@@ -109,6 +110,12 @@ impl Site {
         let number = self.bundles.get();
         self.bundles.set(number + 1);
         Bundle::new(self, &format!("c{number}"))
+    }
+
+    /// What a container prints that runs `script` with `sh -c`, without the last newline. It must end with 0.
+    #[track_caller]
+    pub fn inside(&self, script: &str, change: impl FnOnce(&mut Value)) -> String {
+        self.bundle().sh(script).change(change).output().succeeds().stdout.trim_end().to_owned()
     }
 
     /// The runtime, in the site's mount namespace, with the site's state root.
@@ -158,6 +165,24 @@ impl Drop for Site {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
+}
+
+/// A [`Site`] for the test that this stands in, by its name; where it cannot run, the test ends with a printed reason.
+#[macro_export]
+macro_rules! oci_site {
+    () => {{
+        fn here() {}
+        match $crate::oci::Site::open($crate::oci::test_name(std::any::type_name_of_val(&here))) {
+            Some(site) => site,
+            None => return,
+        }
+    }};
+}
+
+/// The function that a path such as `program::test::here` ends in but for the last part.
+#[doc(hidden)]
+pub fn test_name(path: &'static str) -> &'static str {
+    path.rsplit("::").nth(1).unwrap_or(path)
 }
 
 /// A process that holds a mount namespace of its own, from which nothing travels to the host; it ends with the test
