@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The socket on which a caller receives a container's terminal.
+//! The socket on which a caller receives a container's terminal, or its seccomp agent the listener.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -15,7 +15,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 /// How long the runtime may take to connect and to send.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A listening socket, as engines give it to `--console-socket`.
+/// A listening socket, as engines give it to `--console-socket` or name it in `linux.seccomp.listenerPath`.
 #[derive(Debug)]
 pub struct ConsoleSocket {
     path: PathBuf,
@@ -27,6 +27,8 @@ pub struct ConsoleSocket {
 pub struct Received {
     /// The descriptors, of all messages.
     pub descriptors: Vec<OwnedFd>,
+    /// The bytes beside them.
+    pub bytes: Vec<u8>,
     /// How many messages there were until the other side closed.
     pub messages: usize,
 }
@@ -50,7 +52,7 @@ impl ConsoleSocket {
     pub fn receive(&self) -> Received {
         let stream = self.accept();
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit on a socket");
-        let mut received = Received { descriptors: Vec::new(), messages: 0 };
+        let mut received = Received { descriptors: Vec::new(), bytes: Vec::new(), messages: 0 };
         loop {
             let mut bytes = [0; 4096];
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
@@ -67,6 +69,7 @@ impl ConsoleSocket {
             if message.bytes == 0 && received.descriptors.len() == before {
                 return received;
             }
+            received.bytes.extend_from_slice(&bytes[..message.bytes]);
             received.messages += 1;
         }
     }

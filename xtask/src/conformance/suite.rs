@@ -137,8 +137,9 @@ fn build(scratch: &Path, directory: &Path, binaries: &Path) -> Result {
     run(&mut go(&["build", "-o", "runtimetest", "./cmd/runtimetest"]))?;
     let mut validation = Vec::new();
     for entry in fs::read_dir(directory.join("validation"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name != "util" {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() && name != "util" {
             validation.push(format!("./validation/{name}"));
         }
     }

@@ -7,7 +7,6 @@ package tap
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 )
 
