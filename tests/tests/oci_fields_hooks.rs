@@ -95,7 +95,12 @@ fn hooks_run_in_their_order_and_time() {
         let two = [hook(&line(1))[0].clone(), hook(&line(2))[0].clone()];
         bundle = with_hook(bundle, kind, json!(two));
     }
-    let is_crun = site.deviates("crun", "calls poststart hooks beside the process");
+    if site.deviates(
+        "crun",
+        "calls poststart hooks beside the process, and dies of SIGPIPE by hooks that do not read",
+    ) {
+        return;
+    }
     let is_old = site.is_too_old("runc", (1, 2, 0), "poststart hooks that run after the start");
     if is_old {
         bundle = with_hook(bundle, "poststart", json!([]));
@@ -108,9 +113,9 @@ fn hooks_run_in_their_order_and_time() {
     container.wait();
     let so_far = read(&outside);
     let of_start = so_far.strip_prefix(&at_create).expect("what was there");
-    assert!(is_crun || of_start.starts_with(&two("startContainer")), "{of_start:?}");
+    assert!(of_start.starts_with(&two("startContainer")), "{of_start:?}");
     assert!(of_start.contains("process\n"), "{of_start:?}");
-    assert!(is_old || is_crun || of_start.contains(&two("poststart")), "{of_start:?}");
+    assert!(is_old || of_start.contains(&two("poststart")), "{of_start:?}");
     assert!(!of_start.contains("poststop"), "{of_start:?}");
     container.verb("delete").run().succeeds();
     assert_eq!(read(&outside), format!("{so_far}{}", two("poststop")), "at delete");
