@@ -31,6 +31,9 @@ const REFERENCE: &str = "/usr/sbin/runc";
 /// How many programs run at once. Most of their time is waiting.
 const AT_ONCE: usize = 2;
 
+/// How many failures of one program are shown in full.
+const SHOWN: usize = 8;
+
 /// The assertions of each program.
 type Results = BTreeMap<String, Vec<Assertion>>;
 
@@ -63,7 +66,13 @@ pub(crate) fn run(args: &[String]) -> Result {
     println!("{}\nnext to {}", runtime.title(), reference.title());
     let theirs = reference_results(&reference, &suite, &scratch)?;
     let begin = Instant::now();
-    let ours = run_all(&runtime, &suite, &scratch)?;
+    let mut ours = run_all(&runtime, &suite, &scratch)?;
+    let again = worse(&ours, &theirs);
+    if !again.is_empty() {
+        println!("worse than the reference, and so run a second time: {}", again.join(", "));
+        suite.programs.retain(|(name, _)| again.contains(name));
+        ours.extend(run_all(&runtime, &suite, &scratch)?);
+    }
     println!("{} programs, {:.0} s", ours.len(), begin.elapsed().as_secs_f64());
     report(&ours, &theirs, runtime.path == reference.path)
 }
@@ -91,6 +100,17 @@ fn own_runtime() -> Result<PathBuf> {
     }
     let built = workspace::build_release_of(&["husk-oci"])?;
     built.into_iter().find(|path| path.ends_with("husk-oci")).ok_or("cargo built no husk-oci".into())
+}
+
+/// The programs with an assertion that is worse than the reference's. The suite itself has races, and so has the
+/// reference: such a program gets a second try.
+fn worse(ours: &Results, theirs: &Results) -> Vec<String> {
+    let is_worse = |name: &String, list: &[Assertion]| {
+        let theirs = theirs.get(name).map_or(&[][..], Vec::as_slice);
+        let rows = compare(name, list, theirs, sandbox::is_unified());
+        rows.iter().any(|row| matches!(row.verdict, Verdict::Worse(_)))
+    };
+    ours.iter().filter(|(name, list)| is_worse(name, list)).map(|(name, _)| name.clone()).collect()
 }
 
 /// Runs every program of the suite, some at once.
@@ -158,13 +178,22 @@ fn report(ours: &Results, theirs: &Results, is_itself: bool) -> Result {
     }
     list_excused(&rows);
     let failures: Vec<_> = all(&rows, |verdict| verdict.is_failure()).collect();
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
     for (program, row) in &failures {
+        let count = shown.entry(program).or_default();
+        *count += 1;
+        if *count > SHOWN {
+            continue;
+        }
         let how = match row.verdict {
             Verdict::Worse(how) => how,
             _ => "fails, as with the reference, for no known reason",
         };
         println!("\n{program}: {}\n  {how}", row.name);
         print!("{}{}", quoted("  it said:  ", &row.remark), quoted("  the other:", &row.reference));
+    }
+    for (program, count) in shown.iter().filter(|(_, count)| **count > SHOWN) {
+        println!("\n{program}: and {} more", count - SHOWN);
     }
     let better = all(&rows, |verdict| *verdict == Verdict::Better).count();
     let passed = all(&rows, |verdict| *verdict == Verdict::Passed).count();
