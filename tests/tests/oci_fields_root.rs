@@ -66,6 +66,10 @@ fn linux_rootfs_propagation() {
     for (propagation, mark) in
         [("shared", "shared:"), ("slave", "master:"), ("private", "-"), ("unbindable", "unbindable")]
     {
+        if propagation == "unbindable" && site.deviates("runc", "makes the root unbindable and then binds it")
+        {
+            continue;
+        }
         let said = site.inside("awk '$5 == \"/\" {print $7}' /proc/self/mountinfo", |spec| {
             spec["linux"]["rootfsPropagation"] = json!(propagation);
         });
