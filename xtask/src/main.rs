@@ -10,12 +10,16 @@ mod bench;
 mod conformance;
 mod crowd;
 mod edges;
+mod engines;
 mod lint;
+mod manual;
+mod pictures;
 mod process;
 mod setup;
 mod size;
 mod sources;
 mod test;
+mod test_v2;
 mod workspace;
 
 use std::error::Error;
@@ -41,6 +45,16 @@ const VERBS: &[Verb] = &[
         run: |args| no_arguments(args).and_then(|()| test::run()),
     },
     Verb {
+        name: "engines",
+        help: "Docker, Podman, containerd and buildah with husk-oci beside runc [--help]",
+        run: engines::run,
+    },
+    Verb {
+        name: "test-v2",
+        help: "the tests of cgroups in a virtual machine with cgroup v2 alone [root] [user] [systemd] [systemd-user]",
+        run: test_v2::run,
+    },
+    Verb {
         name: "lint",
         help: "formatting, clippy, edges between crates, source rules",
         run: |args| no_arguments(args).and_then(|()| lint::run()),
@@ -54,6 +68,16 @@ const VERBS: &[Verb] = &[
         name: "size",
         help: "size of the release programs, and that they are static",
         run: |args| no_arguments(args).and_then(|()| size::run()),
+    },
+    Verb {
+        name: "manual",
+        help: "man pages and shell completions, into target/manual, in the layout of /usr/share [--out DIR]",
+        run: manual::run,
+    },
+    Verb {
+        name: "pictures",
+        help: "the pictures in docs/pictures, anew (as root)",
+        run: |args| no_arguments(args).and_then(|()| pictures::run()),
     },
     Verb {
         name: "bench",
@@ -115,7 +139,8 @@ mod tests {
     fn help_has_one_line_for_each_verb() {
         let help = help();
         for verb in VERBS {
-            assert_eq!(help.lines().filter(|line| line.trim_start().starts_with(verb.name)).count(), 1);
+            let is_its = |line: &&str| line.split_whitespace().next() == Some(verb.name);
+            assert_eq!(help.lines().filter(is_its).count(), 1);
         }
     }
 }

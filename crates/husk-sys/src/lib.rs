@@ -8,27 +8,36 @@
 #![allow(unsafe_code, reason = "raw system calls are what this crate is for")]
 
 mod allocation;
+mod bpf;
 mod clone;
 mod exec;
+mod keyring;
 mod mount;
 mod namespace;
 mod net;
+mod seccomp;
 mod shared;
 mod signal;
 mod trial;
 
 pub use allocation::{AllocationGuard, forbid_allocation};
+pub use bpf::{
+    BpfInstruction, attach_device_program, attached_device_programs, detach_device_program,
+    load_device_program, program_by_id, program_name,
+};
 pub use clone::{Clone, Cloned, clone3, exit};
 pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, getcwd, unshare,
 };
+pub use keyring::join_session_keyring;
 pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
 pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
 pub use net::interface_up;
+pub use seccomp::{SECCOMP_NEW_LISTENER, SockFilter, seccomp_set_mode_filter};
 pub use shared::{SharedNumbers, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
-    set_signal_mask, signalfd, wait_signal,
+    set_signal_mask, signal_of_number, signalfd, wait_signal,
 };
 pub use trial::{Trial, errno_name, landlock_abi};
 

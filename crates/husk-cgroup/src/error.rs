@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong with the cgroups of a host.
+
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::device::attach::DeviceProgramError;
+use crate::device::v1::HoleInRule;
+
+/// Why a cgroup could not be had, changed, read or taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// No hierarchy is mounted.
+    #[error("no cgroups are mounted here; mount them: mount -t cgroup2 none /sys/fs/cgroup")]
+    NoHierarchy,
+    /// `cgroupsPath` names the top of the hierarchies.
+    #[error(
+        "linux.cgroupsPath: {0:?} is the top of the hierarchies, which cannot be a container's; name a cgroup below it"
+    )]
+    Top(String),
+    /// A call on a file or directory failed.
+    #[error("{action} {}: {errno}{}", path.display(), hint(*errno, path))]
+    Call {
+        /// What was tried: `mkdir`, `reading`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What came of it.
+        errno: Errno,
+    },
+    /// A limit was not taken.
+    #[error("{origin}: writing {value:?} to {}: {errno}{}", path.display(), hint(*errno, path))]
+    Write {
+        /// The field that asks for it.
+        origin: String,
+        /// The file.
+        path: PathBuf,
+        /// What was written.
+        value: String,
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// A controller is not mounted, or the kernel has none of that name.
+    #[error("{origin}: the controller {controller} is not mounted here{}", unmounted(controller))]
+    NoController {
+        /// The field that needs it.
+        origin: String,
+        /// Its name.
+        controller: String,
+    },
+    /// A controller is not passed down to the container's cgroup.
+    #[error("the controller {controller} ends at {}: {reason}", level.display())]
+    NotDelegated {
+        /// Its name.
+        controller: String,
+        /// The lowest cgroup on the way that has it.
+        level: PathBuf,
+        /// Why it goes no further, and what to do.
+        reason: String,
+    },
+    /// The cgroup is in the middle of a threaded one.
+    #[error("{} is inside a threaded cgroup, where whole processes cannot be placed; choose another linux.cgroupsPath", .0.display())]
+    Threaded(PathBuf),
+    /// Processes are there already.
+    #[error("the cgroup {} has processes in it already (one is {pid}); choose another linux.cgroupsPath", path.display())]
+    Occupied {
+        /// The cgroup.
+        path: PathBuf,
+        /// One of them.
+        pid: i32,
+    },
+    /// An update below what is in use.
+    #[error(
+        "{field}: the new limit of {limit} bytes is not above the {usage} bytes in use; the update was refused as memory.checkBeforeUpdate asks"
+    )]
+    InUse {
+        /// The field.
+        field: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+        /// Bytes in use.
+        usage: u64,
+    },
+    /// Freezing or thawing did not end in time.
+    #[error("{} is not {wanted} after {seconds} s; a process in it waits for the kernel and cannot be stopped", path.display())]
+    Freezer {
+        /// The cgroup.
+        path: PathBuf,
+        /// `frozen` or `thawed`.
+        wanted: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A process outlives being killed.
+    #[error("process {pid} in {} was killed and has not ended after {seconds} s: it waits for the kernel (a disk, a network file system)", path.display())]
+    Alive {
+        /// The cgroup.
+        path: PathBuf,
+        /// The process.
+        pid: i32,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The cgroup has no freezer.
+    #[error("the controller freezer is not mounted here, so that nothing can be paused")]
+    NoFreezer,
+    /// Device rules that version 1 cannot follow.
+    #[error("linux.resources.devices: {0}")]
+    DeviceRules(#[from] HoleInRule),
+    /// The kernel did not take the program for the device rules.
+    #[error("linux.resources.devices: {0}")]
+    DeviceProgram(#[from] DeviceProgramError),
+    /// Device rules were written and are not in force.
+    #[error("linux.resources.devices: {} says after writing that {line:?} is missing or too much; the cgroup above may not allow it", path.display())]
+    DeviceList {
+        /// The file that was read back.
+        path: PathBuf,
+        /// The line that would still have to be written.
+        line: String,
+    },
+}
+
+impl CgroupError {
+    /// What the system said, where a call failed.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Call { errno, .. } | Self::Write { errno, .. } => Some(*errno),
+            Self::DeviceProgram(
+                DeviceProgramError::Call { errno, .. } | DeviceProgramError::Verifier { errno, .. },
+            ) => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Whether privilege is missing. Without limits a container may then do without a cgroup.
+    pub fn is_permission(&self) -> bool {
+        matches!(self.errno(), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS))
+            || matches!(self, Self::NotDelegated { .. })
+    }
+
+    pub(crate) fn call(action: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self::Call { action, path: path.to_owned(), errno }
+    }
+}
+
+/// How a user's own systemd is given controllers, as `docs/cgroups.md` has it.
+pub(crate) const DELEGATE: &str = "as root, put [Service] and Delegate=cpu cpuset io memory pids into \
+     /etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload and log in again";
+
+fn hint(errno: Errno, path: &Path) -> String {
+    let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let text = match (errno, file) {
+        (Errno::ACCESS | Errno::PERM, _) => format!("this cgroup is not given to you; {DELEGATE}"),
+        (Errno::ROFS, _) => "cgroups are mounted read-only here".to_owned(),
+        (Errno::NOENT, "memory.memsw.limit_in_bytes") => {
+            "the kernel does not count swap (boot with swapaccount=1)".to_owned()
+        }
+        (Errno::NOENT, _) if file.contains("bfq") => "the kernel has no scheduler with weights".to_owned(),
+        (Errno::NOENT, _) if file.contains('.') => "the kernel has no such limit".to_owned(),
+        (Errno::BUSY, "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes") => {
+            "more is in use, and cannot be reclaimed".to_owned()
+        }
+        (Errno::BUSY, "cgroup.subtree_control") => {
+            "a cgroup with processes in it cannot give controllers to those below".to_owned()
+        }
+        (Errno::INVAL, "cpuset.cpus" | "cpuset.mems") => {
+            "only what the cgroup above has can be given".to_owned()
+        }
+        (Errno::NODEV | Errno::NXIO, _) => "there is no such device".to_owned(),
+        (Errno::INVAL | Errno::RANGE, _) => "the kernel does not take this value".to_owned(),
+        _ => return String::new(),
+    };
+    format!(": {text}")
+}
+
+fn unmounted(controller: &str) -> &'static str {
+    match controller {
+        "hugetlb" | "rdma" | "net_cls" | "net_prio" => {
+            "; mount it below /sys/fs/cgroup if the kernel has it (see /proc/cgroups), or leave the limit out"
+        }
+        _ => "; see /proc/self/mountinfo for those that are, or leave the limit out",
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the limits of a configuration to the files of a cgroup and what is written into them. Pure.
+//!
+//! The fields are those of the OCI specification, `linux.resources`; the files those of the kernel's
+//! `admin-guide/cgroup-v1` and `cgroup-v2.rst`. The values are those that runc 1.5 writes: where it takes 0 for "not
+//! set", as Go programs send it, so does this. Where runc passes over what a hierarchy cannot do, this is an error.
+
+mod block_io;
+mod cpu;
+mod memory;
+mod others;
+#[cfg(test)]
+mod tests;
+
+use husk_spec::oci::Resources;
+
+/// The two kinds of hierarchies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hierarchy {
+    /// One for each controller, or for a few together.
+    V1,
+    /// One for all.
+    V2,
+}
+
+/// One value for one file of a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The controller whose file it is: `memory`. `cgroup` for the files that every cgroup of version 2 has.
+    pub controller: String,
+    /// The file: `memory.max`.
+    pub file: String,
+    /// What is written.
+    pub value: String,
+    /// The field that asks for it: `linux.resources.memory.limit`.
+    pub origin: String,
+    /// What to do where the kernel has no such file.
+    pub missing: Missing,
+}
+
+/// What to do where the kernel has no such file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Fail: what was asked for cannot be had.
+    Refuse,
+    /// Nothing: without the file there is nothing to limit.
+    Skip,
+    /// Write another file of the same controller.
+    Instead {
+        /// The other file.
+        file: String,
+        /// What is written there.
+        value: String,
+    },
+}
+
+/// What a configuration comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// What is written, in this order.
+    pub writes: Vec<Write>,
+    /// What an update must look at first.
+    pub check: Option<UsageCheck>,
+    /// Fields that no kernel of today heeds, which engines may still send: to be reported, not to fail for.
+    pub without_effect: Vec<Ignored>,
+}
+
+impl Limits {
+    /// The controllers that the writes need, each once, in alphabetical order.
+    pub fn controllers(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.writes.iter().map(|write| write.controller.as_str()).collect();
+        names.retain(|name| *name != CORE);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// The files that every cgroup of version 2 has, with all controllers off.
+const CORE: &str = "cgroup";
+
+/// `memory.checkBeforeUpdate` on version 2: an update below what is in use is refused. On version 1 the kernel itself
+/// refuses it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageCheck {
+    /// The new limit of memory, in bytes.
+    pub limit: Option<u64>,
+    /// The new limit of memory and swap together, in bytes.
+    pub swap: Option<u64>,
+}
+
+/// A field without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The field: `linux.resources.memory.kernel`.
+    pub field: String,
+    /// Why it has none.
+    pub reason: &'static str,
+}
+
+/// A limit that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct LimitError {
+    /// The field: `linux.resources.memory.swap`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is version 1 that has it.
+    #[error("cgroup v2 has no such limit; {0}")]
+    OnlyV1(&'static str),
+    /// It is version 2 that has it.
+    #[error(
+        "this needs cgroup v2, and this host has its controllers in v1; use the field of the limit instead"
+    )]
+    OnlyV2,
+    /// The number is not one of those possible.
+    #[error("{value} is out of range: {range}")]
+    Range {
+        /// The number.
+        value: i128,
+        /// Which are possible.
+        range: &'static str,
+    },
+    /// It contradicts another field.
+    #[error("{0}")]
+    Contradiction(&'static str),
+    /// A text that is none of those possible.
+    #[error("{value:?} is not {expected}")]
+    Form {
+        /// The text.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+/// What to write for `resources` in a hierarchy. Device rules are not here: see `device`.
+///
+/// # Errors
+/// The field that the hierarchy cannot do, or whose value no kernel would take.
+pub fn files(resources: &Resources, hierarchy: Hierarchy) -> Result<Limits, LimitError> {
+    let mut list = List { hierarchy, limits: Limits::default() };
+    others::pids(resources, &mut list);
+    if let Some(memory) = &resources.memory {
+        memory::writes(memory, &mut list)?;
+    }
+    if let Some(block_io) = &resources.block_io {
+        block_io::writes(block_io, &mut list)?;
+    }
+    if let Some(cpu) = &resources.cpu {
+        cpu::writes(cpu, &mut list)?;
+    }
+    others::hugepages(resources, &mut list)?;
+    others::rdma(resources, &mut list)?;
+    others::network(resources, &mut list)?;
+    others::unified(resources, &mut list)?;
+    Ok(list.limits)
+}
+
+/// The list while it is made.
+struct List {
+    hierarchy: Hierarchy,
+    limits: Limits,
+}
+
+impl List {
+    fn is_v2(&self) -> bool {
+        self.hierarchy == Hierarchy::V2
+    }
+
+    /// The controller is the file's first word. `field` is below `linux.resources`.
+    fn push(&mut self, file: &str, value: impl ToString, field: &str, missing: Missing) {
+        self.limits.writes.push(Write {
+            controller: file.split('.').next().unwrap_or(file).to_owned(),
+            file: file.to_owned(),
+            value: value.to_string(),
+            origin: origin(field),
+            missing,
+        });
+    }
+
+    fn require(&mut self, file: &str, value: impl ToString, field: &str) {
+        self.push(file, value, field, Missing::Refuse);
+    }
+
+    fn ignore(&mut self, field: &str, reason: &'static str) {
+        self.limits.without_effect.push(Ignored { field: origin(field), reason });
+    }
+}
+
+fn origin(field: &str) -> String {
+    format!("linux.resources.{field}")
+}
+
+fn error(field: &str, problem: Problem) -> LimitError {
+    LimitError { field: origin(field), problem }
+}
+
+/// Go programs send 0 for "not set".
+fn set<T: Copy + Default + PartialEq>(value: Option<T>) -> Option<T> {
+    value.filter(|value| *value != T::default())
+}

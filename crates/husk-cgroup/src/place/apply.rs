@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writing limits, at first and later.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use super::Place;
+use crate::error::CgroupError;
+use crate::file;
+use crate::limits::{Limits, Missing, UsageCheck, Write};
+
+impl Place {
+    /// Writes limits. Some values fit only after another is in (memory and memory with swap, quota and period: the one must
+    /// not exceed the other, and which is first depends on what was before). So what the kernel calls invalid is tried
+    /// again once the rest is written, as long as that helps.
+    ///
+    /// # Errors
+    /// The field, the file, the value and what the kernel said.
+    pub fn apply(&self, writes: &[Write]) -> Result<(), CgroupError> {
+        let mut left: Vec<&Write> = writes.iter().collect();
+        loop {
+            let before = left.len();
+            let mut refused = None;
+            let mut again = Vec::new();
+            for write in left {
+                match self.write(write) {
+                    Err(error) if may_fit_later(&error) => {
+                        again.push(write);
+                        refused.get_or_insert(error);
+                    }
+                    result => result?,
+                }
+            }
+            match refused {
+                None => return Ok(()),
+                Some(error) if again.len() == before => return Err(error),
+                Some(_) => left = again,
+            }
+        }
+    }
+
+    /// Writes new limits into the cgroups of a running container, if they are not below what it uses and that was asked.
+    ///
+    /// # Errors
+    /// As for [`Place::apply`]; [`CgroupError::InUse`].
+    pub fn update(&self, limits: &Limits) -> Result<(), CgroupError> {
+        self.check(limits)?;
+        self.apply(&limits.writes)
+    }
+
+    /// Whether new limits are above what is in use, if that was asked.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), CgroupError> {
+        limits.check.as_ref().map_or(Ok(()), |check| self.check_usage(check))
+    }
+
+    fn check_usage(&self, check: &UsageCheck) -> Result<(), CgroupError> {
+        let Some(directory) = self.directory("memory") else { return Ok(()) };
+        // As in runc, which compares memory alone with both limits.
+        let Ok(usage) = file::number(&directory.file("memory.current")) else { return Ok(()) };
+        for (limit, field) in
+            [(check.swap, "linux.resources.memory.swap"), (check.limit, "linux.resources.memory.limit")]
+        {
+            if let Some(limit) = limit.filter(|limit| *limit <= usage) {
+                return Err(CgroupError::InUse { field, limit, usage });
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, write: &Write) -> Result<(), CgroupError> {
+        let Some(directory) = self.directory(&write.controller) else {
+            return match write.missing {
+                Missing::Skip => Ok(()),
+                _ => Err(CgroupError::NoController {
+                    origin: write.origin.clone(),
+                    controller: write.controller.clone(),
+                }),
+            };
+        };
+        let refused = |path: PathBuf, value: &str, errno| CgroupError::Write {
+            origin: write.origin.clone(),
+            path,
+            value: value.to_owned(),
+            errno,
+        };
+        let path = directory.file(&write.file);
+        match (file::write(&path, &write.value), &write.missing) {
+            (Ok(()), _) | (Err(Errno::NOENT), Missing::Skip) => Ok(()),
+            (Err(Errno::NOENT), Missing::Instead { file, value }) => {
+                let path = directory.file(file);
+                file::write(&path, value).map_err(|errno| refused(path, value, errno))
+            }
+            (Err(errno), _) => Err(refused(path, &write.value, errno)),
+        }
+    }
+}
+
+fn may_fit_later(error: &CgroupError) -> bool {
+    matches!(error, CgroupError::Write { errno: Errno::INVAL, .. })
+}

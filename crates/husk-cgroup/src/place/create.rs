@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Making the directories of a container.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use super::{Directory, Place};
+use crate::error::{CgroupError, DELEGATE};
+use crate::file;
+use crate::limits::Hierarchy;
+
+/// How often a directory is made again that somebody else's clean-up has taken away in between.
+const ATTEMPTS: usize = 5;
+
+impl Place {
+    /// Makes the directories, and those above them that are missing. `controllers` are those that limits need: on version 2
+    /// each must reach the container's cgroup. If anything fails, what was made is taken away again, and nothing else.
+    ///
+    /// # Errors
+    /// A directory cannot be made, has processes in it already, or a controller does not reach it.
+    pub fn create(&mut self, controllers: &[&str]) -> Result<(), CgroupError> {
+        let mut made = Vec::new();
+        let result = self.directories.iter().try_for_each(|directory| {
+            make_all(directory, &mut made)?;
+            self.prepare(directory, controllers)
+        });
+        if let Err(error) = result {
+            for path in made.iter().rev() {
+                let _ = rustix::fs::rmdir(path);
+            }
+            return Err(error);
+        }
+        made.retain(|path| !self.directories.iter().any(|directory| directory.path == *path));
+        self.made = made;
+        Ok(())
+    }
+
+    /// Makes `controllers` reach a cgroup that somebody else has made, and that may have processes in it.
+    ///
+    /// # Errors
+    /// One does not.
+    pub(crate) fn adopt(&self, controllers: &[&str]) -> Result<(), CgroupError> {
+        match self.v2().filter(|_| self.version == Hierarchy::V2) {
+            Some(directory) => pass_down(directory, controllers),
+            None => Ok(()),
+        }
+    }
+
+    fn prepare(&self, directory: &Directory, controllers: &[&str]) -> Result<(), CgroupError> {
+        refuse_occupied(directory)?;
+        if !directory.is_v2() {
+            if directory.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(&directory.path, &directory.mount)?;
+            }
+            return Ok(());
+        }
+        match self.version {
+            Hierarchy::V2 => pass_down(directory, controllers),
+            Hierarchy::V1 => Ok(()),
+        }
+    }
+
+    /// Gives the container's cgroup of version 2 to the user `uid` of the host: its directory and the files that the kernel
+    /// names in `/sys/kernel/cgroup/delegate`, so that a systemd inside can make cgroups of its own. Limits stay out of reach.
+    ///
+    /// # Errors
+    /// `chown` failed on one of them.
+    pub fn delegate(&self, uid: u32) -> Result<(), CgroupError> {
+        let Some(directory) = self.v2().filter(|_| self.version == Hierarchy::V2) else { return Ok(()) };
+        let known = file::read(Path::new("/sys/kernel/cgroup/delegate"));
+        let names =
+            known.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads".to_owned());
+        let files = names.lines().map(|name| directory.file(name)).filter(|path| path.exists());
+        for path in files.chain([directory.path.clone()]) {
+            let owner = Some(rustix::fs::Uid::from_raw(uid));
+            rustix::fs::chown(&path, owner, None).map_err(CgroupError::call("giving away", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the directory and those above it, below the mount, that are missing.
+fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), CgroupError> {
+    let mut last = Errno::NOENT;
+    for _ in 0..ATTEMPTS {
+        match make_missing(directory, made) {
+            Err((Errno::NOENT, _)) => last = Errno::NOENT,
+            Err((errno, path)) => return Err(CgroupError::call("making", &path)(errno)),
+            Ok(()) => return Ok(()),
+        }
+    }
+    Err(CgroupError::call("making", &directory.path)(last))
+}
+
+fn make_missing(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), (Errno, PathBuf)> {
+    let is_missing = |path: &&Path| **path != *directory.mount && !path.is_dir();
+    let missing: Vec<_> = directory.path.ancestors().take_while(is_missing).collect();
+    for path in missing.into_iter().rev() {
+        match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+            Ok(()) => made.push(path.to_owned()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err((errno, path.to_owned())),
+        }
+    }
+    Ok(())
+}
+
+/// A cgroup with processes in it is somebody else's: its limits would change, and `delete` would kill them.
+fn refuse_occupied(directory: &Directory) -> Result<(), CgroupError> {
+    let procs = directory.file("cgroup.procs");
+    let text = match file::read(&procs) {
+        // What a threaded cgroup answers.
+        Err(Errno::OPNOTSUPP) => return Err(CgroupError::Threaded(directory.path.clone())),
+        result => result.map_err(CgroupError::call("reading", &procs))?,
+    };
+    match text.lines().find_map(|line| line.parse().ok()) {
+        Some(pid) => Err(CgroupError::Occupied { path: directory.path.clone(), pid }),
+        None => Ok(()),
+    }
+}
+
+/// A new cpuset of version 1 is empty, and takes no process before it has processors and memory (`cpusets.rst`).
+fn inherit_cpuset(path: &Path, mount: &Path) -> Result<(), CgroupError> {
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        inherit(path, mount, name)?;
+    }
+    Ok(())
+}
+
+fn inherit(path: &Path, mount: &Path, name: &str) -> Result<String, CgroupError> {
+    let own = path.join(name);
+    let value = file::read(&own).map_err(CgroupError::call("reading", &own))?;
+    let above = path.parent().filter(|_| path != mount);
+    match above {
+        Some(above) if value.trim().is_empty() => {
+            let value = inherit(above, mount, name)?;
+            file::write(&own, value.trim()).map_err(CgroupError::call("writing", &own))?;
+            Ok(value)
+        }
+        _ => Ok(value),
+    }
+}
+
+/// Turns on what each level has for the one below, down to the container's cgroup: what is wanted, and for the sake of
+/// statistics everything else. Only what is wanted must succeed.
+fn pass_down(directory: &Directory, wanted: &[&str]) -> Result<(), CgroupError> {
+    let mut levels: Vec<_> = directory.path.ancestors().skip(1).collect();
+    levels.retain(|level| level.starts_with(&directory.mount));
+    let mut refusals = Vec::new();
+    for level in levels.into_iter().rev() {
+        let errno = give(level).err();
+        refusals.push((level, errno));
+    }
+    let has = words(&directory.file("cgroup.controllers"));
+    let Some(missing) = wanted.iter().find(|wanted| !has.iter().any(|name| name == *wanted)) else {
+        return refuse_threaded(directory);
+    };
+    let has_it = |(level, _): &&(&Path, _)| {
+        words(&level.join("cgroup.controllers")).iter().any(|name| name == missing)
+    };
+    let (level, errno) = match refusals.iter().rev().find(has_it) {
+        Some((level, errno)) => (*level, *errno),
+        None => (directory.mount.as_path(), None),
+    };
+    Err(CgroupError::NotDelegated {
+        controller: (*missing).to_owned(),
+        level: level.to_owned(),
+        reason: reason(missing, level, errno),
+    })
+}
+
+/// Turns on what `level` has and does not give yet: all at once or, if one of them is refused, one by one.
+fn give(level: &Path) -> Result<(), Errno> {
+    let control = level.join("cgroup.subtree_control");
+    let given = words(&control);
+    let has = words(&level.join("cgroup.controllers"));
+    let missing: Vec<_> =
+        has.iter().filter(|name| !given.contains(name)).map(|name| format!("+{name}")).collect();
+    if missing.is_empty() || file::write(&control, &missing.join(" ")).is_ok() {
+        return Ok(());
+    }
+    missing.iter().map(|name| file::write(&control, name)).fold(Ok(()), Result::and)
+}
+
+fn words(path: &Path) -> Vec<String> {
+    let text = file::read(path).unwrap_or_default();
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+fn reason(controller: &str, level: &Path, errno: Option<Errno>) -> String {
+    let file = level.join("cgroup.subtree_control");
+    match errno {
+        Some(Errno::BUSY) => {
+            format!(
+                "it has processes in it, and so cannot give +{controller} to those below; move them, or choose another linux.cgroupsPath"
+            )
+        }
+        Some(Errno::ACCESS | Errno::PERM) => {
+            format!("you may not write +{controller} into {}; {DELEGATE}", file.display())
+        }
+        Some(errno) => format!("writing +{controller} into {}: {errno}", file.display()),
+        None if !words(&level.join("cgroup.controllers")).iter().any(|name| name == controller) => {
+            "there is none of that name; a hierarchy of version 1 may hold it, or the kernel lacks it"
+                .to_owned()
+        }
+        None => "it was taken away again".to_owned(),
+    }
+}
+
+fn refuse_threaded(directory: &Directory) -> Result<(), CgroupError> {
+    let kind = file::read(&directory.file("cgroup.type")).unwrap_or_default();
+    match kind.trim() {
+        "domain invalid" | "threaded" => Err(CgroupError::Threaded(directory.path.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// The cgroups below a directory, the directory itself last, each before the one above it.
+pub(super) fn tree(path: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            all.extend(tree(&entry.path()));
+        }
+    }
+    all.push(path.to_owned());
+    all
+}

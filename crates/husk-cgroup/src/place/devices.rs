@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Device rules of a place.
+
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::AsFd;
+
+use super::{Directory, Place};
+use crate::device::v1::List;
+use crate::device::{Rule, attach};
+use crate::error::CgroupError;
+use crate::file;
+use crate::limits::Hierarchy;
+
+impl Place {
+    /// Makes `rules` those of the container, in place of what was before. On version 1 only the difference is written, and
+    /// read back; on version 2 one program takes the place of another.
+    ///
+    /// # Errors
+    /// Privilege is missing ([`CgroupError::is_permission`]); rules that version 1 cannot follow; rules that the cgroup above
+    /// does not allow.
+    pub fn set_devices(&self, rules: &[Rule]) -> Result<(), CgroupError> {
+        let Some(directory) = self.directory("devices") else {
+            return Err(CgroupError::NoController {
+                origin: "linux.resources.devices".to_owned(),
+                controller: "devices".to_owned(),
+            });
+        };
+        match self.version {
+            Hierarchy::V1 => v1(directory, rules),
+            Hierarchy::V2 => v2(directory, rules),
+        }
+    }
+}
+
+fn v1(directory: &Directory, rules: &[Rule]) -> Result<(), CgroupError> {
+    let target = List::new(rules)?;
+    let list = directory.file("devices.list");
+    let read = || file::read(&list).map_err(CgroupError::call("reading", &list));
+    for line in target.lines(List::read(&read()?).as_ref()) {
+        let path = directory.file(line.file);
+        file::write(&path, &line.value).map_err(|errno| CgroupError::Write {
+            origin: "linux.resources.devices".to_owned(),
+            path,
+            value: line.value,
+            errno,
+        })?;
+    }
+    // With a default of allowing, what was written is not to be read.
+    let Some(current) = List::read(&read()?) else { return Ok(()) };
+    match target.lines(Some(&current)).into_iter().next() {
+        Some(line) => Err(CgroupError::DeviceList { path: list, line: line.value }),
+        None => Ok(()),
+    }
+}
+
+fn v2(directory: &Directory, rules: &[Rule]) -> Result<(), CgroupError> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let cgroup = rustix::fs::open(&directory.path, flags, Mode::empty())
+        .map_err(CgroupError::call("opening", &directory.path))?;
+    Ok(attach::attach(cgroup.as_fd(), rules)?)
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Notice of processes that the kernel killed for memory.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Place;
+use crate::error::CgroupError;
+use crate::file;
+use crate::limits::Hierarchy;
+
+/// Something that [`OomWatch`] has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OomEvent {
+    /// The kernel has run out of what the limit leaves, and killed.
+    Oom,
+    /// Nothing that matters.
+    Nothing,
+    /// The cgroup is gone: there will be no more.
+    Gone,
+}
+
+/// Watches a container's memory. Poll it for reading, then ask [`OomWatch::take`].
+#[derive(Debug)]
+pub struct OomWatch {
+    notice: OwnedFd,
+    /// Version 1: the file must stay open.
+    _control: Option<OwnedFd>,
+    /// `memory.events`, or on version 1 `memory.oom_control`.
+    counter: PathBuf,
+    seen: u64,
+    version: Hierarchy,
+}
+
+impl Place {
+    /// How many processes the kernel has killed since the cgroup was made, because its limit of memory was reached. `None`
+    /// without the controller.
+    pub fn oom_kills(&self) -> Option<u64> {
+        let path = self.oom_counter()?;
+        file::value_of(&file::read(&path).ok()?, "oom_kill")
+    }
+
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// The controller memory is not there; a call failed.
+    pub fn watch_oom(&self) -> Result<OomWatch, CgroupError> {
+        let counter = self.oom_counter().ok_or_else(|| CgroupError::NoController {
+            origin: "events".to_owned(),
+            controller: "memory".to_owned(),
+        })?;
+        let failed = |errno| CgroupError::call("watching", &counter)(errno);
+        let (notice, control) = match self.version {
+            Hierarchy::V1 => v1(&counter).map(|(notice, control)| (notice, Some(control))).map_err(failed)?,
+            Hierarchy::V2 => (v2(&counter).map_err(failed)?, None),
+        };
+        let seen = self.oom_kills().unwrap_or(0);
+        Ok(OomWatch { notice, _control: control, counter, seen, version: self.version })
+    }
+
+    fn oom_counter(&self) -> Option<PathBuf> {
+        let name = match self.version {
+            Hierarchy::V1 => "memory.oom_control",
+            Hierarchy::V2 => "memory.events",
+        };
+        self.directory("memory").map(|directory| directory.file(name))
+    }
+}
+
+/// An eventfd that is told of each time the limit is hit (`cgroup-v1/memory.rst`, "OOM Control").
+fn v1(control: &std::path::Path) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let notice = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let control_fd = rustix::fs::open(control, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let words = format!("{} {}", notice.as_raw_fd(), control_fd.as_raw_fd());
+    file::write(&control.with_file_name("cgroup.event_control"), &words)?;
+    Ok((notice, control_fd))
+}
+
+/// `memory.events` and `cgroup.events` tell inotify when they change (`cgroup-v2.rst`).
+fn v2(events: &std::path::Path) -> Result<OwnedFd, Errno> {
+    let notice = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    inotify::add_watch(&notice, events, WatchFlags::MODIFY)?;
+    inotify::add_watch(&notice, events.with_file_name("cgroup.events"), WatchFlags::MODIFY)?;
+    Ok(notice)
+}
+
+impl OomWatch {
+    /// What has happened, after the descriptor has become readable.
+    pub fn take(&mut self) -> OomEvent {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        while matches!(rustix::io::read(&self.notice, &mut buffer), Ok((read, _)) if !read.is_empty()) {}
+        let Ok(text) = file::read(&self.counter) else { return OomEvent::Gone };
+        let kills = file::value_of(&text, "oom_kill").unwrap_or(0);
+        // Version 1 tells of each time, also where killing is disabled.
+        let told = self.version == Hierarchy::V1 || kills > self.seen;
+        self.seen = kills;
+        if told {
+            return OomEvent::Oom;
+        }
+        // The last process has left.
+        let populated = file::read(&self.counter.with_file_name("cgroup.events"));
+        match populated.map(|text| file::value_of(&text, "populated")) {
+            Ok(Some(0)) | Err(_) => OomEvent::Gone,
+            Ok(_) => OomEvent::Nothing,
+        }
+    }
+}
+
+impl AsFd for OomWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notice.as_fd()
+    }
+}

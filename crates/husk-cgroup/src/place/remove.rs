@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Taking the directories of a container away.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::Place;
+use super::create::tree;
+use crate::error::CgroupError;
+
+/// How long a cgroup may stay busy after its last process is gone: the kernel lets go of it a moment later.
+const LIMIT: Duration = Duration::from_secs(2);
+
+impl Place {
+    /// Removes the container's cgroups with those below them, and directories above that were made for it and that nobody
+    /// else uses by now. What is gone already is no error. Processes are not ended: see [`Place::kill`].
+    ///
+    /// # Errors
+    /// A cgroup stays busy.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(500);
+        loop {
+            let failed = self.directories.iter().filter_map(|directory| remove(&directory.path).err()).next();
+            let Some(error) = failed else { break };
+            if error.errno() != Some(Errno::BUSY) || start.elapsed() > LIMIT {
+                return Err(error);
+            }
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        for path in self.made.iter().rev() {
+            // Another container may be in it.
+            let _ = rustix::fs::rmdir(path);
+        }
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<(), CgroupError> {
+    if gone(path) == Ok(()) {
+        return Ok(());
+    }
+    for cgroup in tree(path) {
+        gone(&cgroup).map_err(CgroupError::call("removing", &cgroup))?;
+    }
+    Ok(())
+}
+
+fn gone(path: &Path) -> Result<(), Errno> {
+    match rustix::fs::rmdir(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}

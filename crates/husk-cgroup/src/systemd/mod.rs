@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The systemd driver: the container's cgroup is a transient scope, made by systemd on request over D-Bus. For hosts with
+//! cgroup v2, where every cgroup has one owner, and that is systemd.
+//!
+//! A scope cannot be empty. So the container's first process comes first, and systemd moves it in, before anything of the
+//! container runs; whoever calls [`Scope::start`] holds the process back that long.
+
+mod bus;
+mod properties;
+mod wire;
+
+use std::path::PathBuf;
+
+use bus::Bus;
+use wire::{Encoder, Property, Value};
+
+use crate::error::CgroupError;
+use crate::hierarchy::Hierarchies;
+use crate::limits::{Hierarchy, Limits};
+use crate::place::Place;
+
+pub use properties::SystemdPropertyError;
+
+/// Why systemd did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemdError {
+    /// `cgroupsPath` has another form.
+    #[error(
+        "linux.cgroupsPath: {0:?} is not SLICE:PREFIX:NAME, as the systemd driver wants it, such as system.slice:husk:web"
+    )]
+    Path(String),
+    /// Nobody is there.
+    #[error("connecting to systemd through {}: {error}; is systemd running here? The other driver does without it", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What came of it.
+        error: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("talking to systemd: {0}")]
+    Talk(std::io::Error),
+    /// systemd answered with an error.
+    #[error("systemd refuses {call}: {text} ({name})")]
+    Refused {
+        /// The method.
+        call: String,
+        /// The error's name: `org.freedesktop.systemd1.UnitExists`.
+        name: String,
+        /// What it says.
+        text: String,
+    },
+    /// A job did not succeed.
+    #[error("systemd's job for {unit} ended with: {result}; see systemctl status {unit}")]
+    Job {
+        /// The unit.
+        unit: String,
+        /// Its result.
+        result: String,
+    },
+    /// The host's controllers are in version 1.
+    #[error(
+        "the systemd driver needs cgroup v2, and the controllers of this host are in v1; leave out --systemd-cgroup"
+    )]
+    Version1,
+    /// A limit that systemd cannot be told.
+    #[error(transparent)]
+    Property(#[from] SystemdPropertyError),
+    /// The cgroup that systemd has made.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+}
+
+/// A scope of systemd's. It is data, like a [`Place`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Scope {
+    /// The unit: `PREFIX-NAME.scope`.
+    pub unit: String,
+    /// The slice it is in.
+    pub slice: String,
+    /// Whether it is the user's own systemd that has it.
+    pub user: bool,
+}
+
+impl Scope {
+    /// The scope that `linux.cgroupsPath` names: `SLICE:PREFIX:NAME`, of which the slice may be empty. Without a path it is
+    /// `husk-ID.scope`. The slice is `system.slice` unless named, `user.slice` with the user's own systemd.
+    ///
+    /// # Errors
+    /// The path has another form, or has characters that no unit's name may have.
+    pub fn new(cgroups_path: Option<&str>, id: &str, user: bool) -> Result<Self, SystemdError> {
+        let path = cgroups_path.filter(|path| !path.is_empty());
+        let default = format!(":husk:{id}");
+        let path = path.unwrap_or(&default);
+        let is_word =
+            |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte));
+        let wrong = || SystemdError::Path(path.to_owned());
+        let [slice, prefix, name] = path.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
+        let usual = if user { "user.slice" } else { "system.slice" };
+        let slice = if slice.is_empty() { usual } else { slice };
+        if name.is_empty() || !slice.ends_with(".slice") || ![slice, prefix, name].into_iter().all(is_word) {
+            return Err(wrong());
+        }
+        let unit = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
+        Ok(Self { unit, slice: slice.to_owned(), user })
+    }
+
+    /// Makes the scope around the process `pid`, with `limits` as properties, so that systemd keeps to them when it is
+    /// reloaded, and then as they are in the files, of which systemd knows not all. What comes back is the cgroup.
+    ///
+    /// # Errors
+    /// systemd cannot be reached, refuses, or does not get done; a limit is not taken.
+    pub fn start(&self, pid: i32, limits: &Limits) -> Result<Place, SystemdError> {
+        let found = Hierarchies::read()?;
+        if found.version == Hierarchy::V1 {
+            return Err(SystemdError::Version1);
+        }
+        let mut properties = self.scope_properties(pid);
+        properties.extend(properties::of(&limits.writes)?);
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        let started = self.start_unit(&mut bus, &properties);
+        // What is left of a scope of that name that has failed.
+        let answer = match started {
+            Err(SystemdError::Refused { name, .. }) if name.ends_with(".UnitExists") => {
+                let mut body = Encoder::default();
+                body.text(&self.unit);
+                bus.manager("ResetFailedUnit", "s", body)?;
+                self.start_unit(&mut bus, &properties)?
+            }
+            result => result?,
+        };
+        bus.finish(&self.unit, &answer)?;
+        let place = Place::of_process(&found, pid)?;
+        place.adopt(&limits.controllers())?;
+        place.apply(&limits.writes)?;
+        Ok(place)
+    }
+
+    fn start_unit(&self, bus: &mut Bus, properties: &[Property]) -> Result<wire::Message, SystemdError> {
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        body.text("replace");
+        body.properties(properties);
+        body.nothing();
+        bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+    }
+
+    fn scope_properties(&self, pid: i32) -> Vec<Property> {
+        let is = |name| (name, Value::Bool(true));
+        vec![
+            ("Description", Value::Text(format!("container {}", self.unit))),
+            ("Slice", Value::Text(self.slice.clone())),
+            ("PIDs", Value::Pids(vec![pid.unsigned_abs()])),
+            ("DefaultDependencies", Value::Bool(false)),
+            is("Delegate"),
+            is("MemoryAccounting"),
+            is("CPUAccounting"),
+            is("IOAccounting"),
+            is("TasksAccounting"),
+        ]
+    }
+
+    /// Tells systemd of new limits, and then writes them.
+    ///
+    /// # Errors
+    /// As for [`Scope::start`]; [`CgroupError::InUse`].
+    pub fn update(&self, place: &Place, limits: &Limits) -> Result<(), SystemdError> {
+        place.check(limits)?;
+        let properties = properties::of(&limits.writes)?;
+        if !properties.is_empty() {
+            let mut body = Encoder::default();
+            body.text(&self.unit);
+            body.boolean(true);
+            body.properties(&properties);
+            Bus::connect(&bus::socket(self.user))?.manager("SetUnitProperties", "sba(sv)", body)?;
+        }
+        Ok(place.apply(&limits.writes)?)
+    }
+
+    /// Ends the scope. One that is gone already, as they are when their last process is, is no error.
+    ///
+    /// # Errors
+    /// systemd cannot be reached, or does not get done.
+    pub fn stop(&self) -> Result<(), SystemdError> {
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        body.text("replace");
+        let stopped = match bus.manager("StopUnit", "ss", body) {
+            Err(SystemdError::Refused { name, .. }) if name.ends_with(".NoSuchUnit") => Ok(()),
+            result => result.and_then(|answer| bus.finish(&self.unit, &answer)),
+        };
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        match bus.manager("ResetFailedUnit", "s", body) {
+            Ok(_) | Err(SystemdError::Refused { .. }) => stopped,
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_parts_of_a_path() {
+        let scope =
+            |path: Option<&str>, user| Scope::new(path, "ID", user).map(|scope| (scope.slice, scope.unit));
+        let parts = |slice: &str, unit: &str| (slice.to_owned(), unit.to_owned());
+        assert_eq!(
+            scope(Some("a-b.slice:cri:x"), false).expect("a scope"),
+            parts("a-b.slice", "cri-x.scope")
+        );
+        assert_eq!(scope(Some(":libpod:x"), true).expect("a scope"), parts("user.slice", "libpod-x.scope"));
+        assert_eq!(scope(None, false).expect("a scope"), parts("system.slice", "husk-ID.scope"));
+        for wrong in ["/a/b", "a:b", "a:b:c", "a.slice:b:", "a.slice:b:../c", "a.slice:b:c:d"] {
+            let error = scope(Some(wrong), false).expect_err("an error").to_string();
+            assert!(
+                error.starts_with("linux.cgroupsPath: ") && error.contains("SLICE:PREFIX:NAME"),
+                "{error}"
+            );
+        }
+    }
+}

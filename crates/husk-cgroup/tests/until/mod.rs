@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Waiting for what happens by itself.
+
+use std::time::{Duration, Instant};
+
+/// Waits until something holds, at most ten seconds.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "not after ten seconds: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The tests that need a host with cgroup v2 alone, inside a virtual machine that is one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::bench::Scratch;
+use crate::process::{cargo, find, is_root, output, run as run_command, shown};
+use crate::{Result, workspace};
+
+/// The virtual machine, beside the repository. It is no part of it.
+const LAB: &str = "../shared/lab/lab";
+
+/// Which tests run inside: a package, one of its test programs, and the boots in which it has something to test. They are
+/// static, and need nothing but a shell.
+const SUITES: &[(&str, &str, &[&str])] = &[
+    ("husk-cgroup", "effects", &["root", "user", "systemd"]),
+    ("husk-cgroup", "as_runc", &["root", "systemd"]),
+    ("husk-cgroup", "systemd", &["systemd", "systemd-user"]),
+];
+
+/// Who runs them, and what the machine is asked for. Each is a boot.
+const WAYS: &[(&str, &[&str])] = &[
+    ("root", &[]),
+    ("user", &["--user"]),
+    ("systemd", &["--systemd"]),
+    ("systemd-user", &["--systemd", "--user"]),
+];
+
+/// Seconds for a boot and the tests in it, in software emulation.
+const LIMIT: &str = "400";
+
+/// The verb: without arguments all of [`WAYS`], else those named.
+pub(crate) fn run(args: &[String]) -> Result {
+    let ways = parse(args)?;
+    let lab = workspace::root().join(LAB);
+    if !lab.exists() {
+        return skip(&format!("there is no virtual machine at {LAB}"));
+    }
+    if !is_root() {
+        return skip("the virtual machine takes root to start");
+    }
+    let share = Scratch::new()?;
+    // Also the ordinary user inside writes there.
+    fs::set_permissions(&share.0, fs::Permissions::from_mode(0o777))?;
+    let mut programs = Vec::new();
+    for (package, test, of) in SUITES {
+        programs.push((build(package, test, &share.0)?, *of));
+    }
+    for (name, _) in &ways {
+        let script = share.0.join(name);
+        let of_this = programs.iter().filter(|(_, of)| of.contains(name)).map(|(path, _)| path.as_path());
+        fs::write(&script, script_of(of_this, &share.0))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    }
+    let failed: Vec<_> =
+        ways.into_iter().filter(|(name, options)| !boot(&lab, name, options, &share.0)).collect();
+    print!("{}", fs::read_to_string(share.0.join("skips")).unwrap_or_default());
+    match failed.as_slice() {
+        [] => Ok(()),
+        ways => {
+            let names: Vec<_> = ways.iter().map(|(name, _)| *name).collect();
+            Err(format!("tests failed as {}", names.join(", ")).into())
+        }
+    }
+}
+
+type Way = (&'static str, &'static [&'static str]);
+
+fn parse(args: &[String]) -> Result<Vec<Way>> {
+    if args.is_empty() {
+        return Ok(WAYS.to_vec());
+    }
+    let way = |arg: &String| WAYS.iter().find(|(name, _)| name == arg).copied();
+    let known = || WAYS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+    args.iter().map(|arg| way(arg).ok_or_else(|| format!("'{arg}' is none of: {}", known()).into())).collect()
+}
+
+fn skip(reason: &str) -> Result {
+    println!("SKIP test-v2: {reason}");
+    Ok(())
+}
+
+/// Builds a test program and copies it, without what only a debugger reads, to where the machine sees it.
+fn build(package: &str, test: &str, share: &Path) -> Result<PathBuf> {
+    let format = "--message-format=json-render-diagnostics";
+    let mut build = cargo(&["test", "--package", package, "--test", test, "--no-run", format]);
+    eprintln!("$ {}", shown(&build));
+    let messages = output(build.stderr(Stdio::inherit()))?;
+    let built = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == test)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo built no test {test} of {package}"))?;
+    let copy = share.join(format!("{package}-{test}"));
+    match find("strip") {
+        Some(strip) => {
+            run_command(Command::new(strip).arg("--strip-debug").arg("-o").arg(&copy).arg(&built))?;
+        }
+        None => {
+            fs::copy(&built, &copy)?;
+        }
+    }
+    Ok(copy)
+}
+
+/// Runs everything, also after a failure.
+fn script_of<'a>(programs: impl Iterator<Item = &'a Path>, share: &Path) -> String {
+    let calls: String =
+        programs.map(|path| format!("{} --test-threads=2 || failed=1\n", path.display())).collect();
+    format!("#!/bin/sh\nfailed=0\nexport HUSK_SKIPS={}/skips\n{calls}exit $failed\n", share.display())
+}
+
+fn boot(lab: &Path, name: &str, options: &[&str], share: &Path) -> bool {
+    println!("\n== cgroup v2, {name}");
+    let mut command = Command::new(lab);
+    command.args(options).args(["--timeout", LIMIT, "--share"]).arg(share).arg("--");
+    command.arg(share.join(name)).stdin(Stdio::null());
+    let outcome = run_command(&mut command);
+    if let Err(error) = &outcome {
+        println!("{error}");
+    }
+    outcome.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_named_or_all() {
+        assert_eq!(parse(&[]).expect("all").len(), WAYS.len());
+        assert_eq!(parse(&["user".to_string()]).expect("one"), [WAYS[1]]);
+        assert!(
+            parse(&["nobody".to_string()]).is_err_and(|error| error.to_string().contains("systemd-user"))
+        );
+    }
+}
