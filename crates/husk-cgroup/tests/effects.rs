@@ -335,6 +335,69 @@ fn what_cannot_be_had_leaves_nothing() {
     assert!(!place.exists());
 }
 
+/// A place below another container's, by its path from the top.
+fn below(container: &Container, name: &str) -> Place {
+    let directory = container.place.v2().expect("version 2");
+    let path = directory.path.strip_prefix(&directory.mount).expect("it is below the mount");
+    let found = husk_cgroup::Hierarchies::read().expect("hierarchies");
+    Place::new(&found, Some(&format!("/{}/{name}", path.display())), "").expect("a place")
+}
+
+#[test]
+fn processes_in_the_way_of_a_controller_are_named() {
+    let test = "processes_in_the_way_of_a_controller_are_named";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V1 {
+        return skip(test, "only version 2 passes controllers down");
+    }
+    let _process = container.shell("exec sleep 60");
+    let mut place = below(&container, "deeper");
+    // Without controllers it may be there.
+    place.create(&[]).expect("it can be made");
+    place.remove().expect("it goes");
+    let error = place.create(&["memory"]).expect_err("an error").to_string();
+    let level = container.place.directories()[0].path.display();
+    let expected = format!("the controller memory ends at {level}: it has processes in it");
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(!place.exists());
+}
+
+#[test]
+fn a_threaded_cgroup_is_refused() {
+    let test = "a_threaded_cgroup_is_refused";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V1 {
+        return skip(test, "only version 2 has threaded cgroups");
+    }
+    let threads = container.place.directories()[0].path.join("threads");
+    fs::create_dir(&threads).expect("a cgroup");
+    fs::write(threads.join("cgroup.type"), "threaded").expect("it becomes threaded");
+    let mut place = below(&container, "whole");
+    let error = place.create(&[]).expect_err("an error");
+    assert!(matches!(error, CgroupError::Threaded(_)), "{error}");
+    assert!(!place.exists());
+}
+
+#[test]
+fn a_delegated_cgroup_changes_owner_and_its_limits_do_not() {
+    use std::os::unix::fs::MetadataExt;
+    let test = "a_delegated_cgroup_changes_owner_and_its_limits_do_not";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V1 || !rustix::process::geteuid().is_root() {
+        return skip(test, "it takes version 2, and root");
+    }
+    container.place.delegate(1234).expect("it is given away");
+    let path = &container.place.directories()[0].path;
+    let owner = |path: PathBuf| fs::metadata(path).expect("a file").uid();
+    for file in ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        assert_eq!(owner(path.join(file)), 1234, "{file}");
+    }
+    assert_eq!(owner(path.clone()), 1234);
+    for file in ["cgroup.freeze", "cgroup.max.depth", "cgroup.kill"] {
+        assert_eq!(owner(path.join(file)), 0, "{file}");
+    }
+}
+
 #[test]
 fn an_update_below_what_is_used_is_refused() {
     let test = "an_update_below_what_is_used_is_refused";
