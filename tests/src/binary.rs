@@ -57,8 +57,10 @@ fn is_fresh(husk: &Path, built: &Path) -> bool {
 
 /// When the newest source below `path` was changed.
 fn newest(path: &Path) -> Option<SystemTime> {
-    let is_source =
-        |path: &Path| path.extension().is_some_and(|extension| extension == "rs" || extension == "toml");
+    let is_source = |path: &Path| {
+        path.extension()
+            .is_some_and(|extension| ["rs", "toml", "css"].iter().any(|known| extension == *known))
+    };
     if !path.is_dir() {
         return fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     }

@@ -42,6 +42,16 @@ impl<'p> Caller<'p> {
         self.through(["unshare", "--uts", "--ipc", "--mount"])
     }
 
+    /// The same, where all mounts are shared with each other, as on a host that systemd has started.
+    pub fn contained_with_shared_mounts(self) -> Self {
+        let script = "mount --make-rshared / && exec \"$@\"";
+        let contained = self.contained();
+        let words =
+            contained.through.clone().into_iter().chain(["sh", "-c", script, "sh"].map(OsString::from));
+        let words: Vec<_> = words.collect();
+        contained.through(words)
+    }
+
     pub(crate) fn with_ranges(self, ranges: [(u32, u32); 2]) -> Self {
         Self { ranges: Some(ranges), ..self }
     }

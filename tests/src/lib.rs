@@ -17,6 +17,8 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod browser;
+mod by_hand;
 mod caller;
 mod command;
 mod filter;
@@ -27,6 +29,8 @@ mod running;
 mod skip;
 mod terminal;
 
+pub use browser::Browser;
+pub use by_hand::{classic_pair, command_line, descendant};
 pub use caller::Caller;
 pub use command::Command;
 pub use filter::{cannot_filter, refusing};

@@ -9,16 +9,27 @@ use std::time::{Duration, Instant};
 
 use crate::{Caller, Output};
 
+/// What tmux is to tell of a new window.
+const FORMAT: &str = "#{window_id} #{pane_tty}";
+
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long something may take to appear on the screen.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What runs in a terminal: a shell with a prompt that no other has. A bash in it would write its history when the terminal is
+/// closed, into a directory that is just being removed.
+const SHELL: &str = "exec env TERM=screen HISTFILE= PS1='HOST> ' sh";
 
 /// A terminal. Its tmux server ends when it is dropped.
 #[derive(Debug)]
 pub struct Terminal<'c, 'p> {
     caller: &'c Caller<'p>,
     socket: PathBuf,
+    /// tmux's name for the window.
+    window: String,
+    /// Whether the server is another terminal's.
+    is_beside: bool,
     /// The device that the shell in it has as its terminal.
     device: PathBuf,
 }
@@ -34,13 +45,29 @@ impl<'c, 'p> Terminal<'c, 'p> {
         // A server that has been killed may hold its socket for a moment.
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let socket = caller.home().join(format!("tmux-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        let mut terminal = Self { caller, socket, device: PathBuf::default() };
-        let shell = "exec env TERM=screen PS1='HOST> ' sh";
-        let words = ["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", shell];
-        terminal.tmux(&words).succeeds();
-        terminal.device = terminal.tmux(&["display-message", "-p", "#{pane_tty}"]).stdout.trim().into();
-        terminal.wait_for("HOST>");
-        terminal
+        let terminal =
+            Self { caller, socket, window: String::new(), is_beside: false, device: PathBuf::default() };
+        let words = ["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30"];
+        let window = terminal.tmux(&[&words[..], &["-P", "-F", FORMAT, SHELL]].concat());
+        terminal.in_window(&window)
+    }
+
+    /// Another one of the same caller's, of the same size, as beside the first on a desk: in the same namespaces.
+    pub fn beside(&self) -> Self {
+        let window = self.tmux(&["new-window", "-d", "-P", "-F", FORMAT, SHELL]);
+        let Self { caller, socket, .. } = self;
+        let (socket, window_name) = (socket.clone(), String::new());
+        let terminal =
+            Self { caller, socket, window: window_name, is_beside: true, device: PathBuf::default() };
+        terminal.in_window(&window)
+    }
+
+    /// This terminal, in the window of which tmux has told name and device.
+    fn in_window(mut self, told: &Output) -> Self {
+        let (window, device) = told.succeeds().stdout.trim().split_once(' ').expect("name and device");
+        (self.window, self.device) = (window.to_owned(), device.into());
+        self.wait_for("HOST>");
+        self
     }
 
     fn tmux(&self, words: &[&str]) -> Output {
@@ -52,20 +79,30 @@ impl<'c, 'p> Terminal<'c, 'p> {
         &self.device
     }
 
+    /// Types text.
+    pub fn type_text(&self, text: &str) {
+        self.tmux(&["send-keys", "-t", &self.window, "-l", text]).succeeds();
+    }
+
     /// Types text and the return key.
     pub fn type_line(&self, text: &str) {
-        self.tmux(&["send-keys", "-l", text]).succeeds();
+        self.type_text(text);
         self.press("Enter");
     }
 
     /// Presses a key: `C-c`, `Escape`, `x`.
     pub fn press(&self, key: &str) {
-        self.tmux(&["send-keys", key]).succeeds();
+        self.tmux(&["send-keys", "-t", &self.window, key]).succeeds();
     }
 
     /// What is on the screen.
     pub fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p", "-J"]).stdout.trim_end().to_owned()
+        self.tmux(&["capture-pane", "-t", &self.window, "-p", "-J"]).stdout.trim_end().to_owned()
+    }
+
+    /// What is on the screen, and what has scrolled off it.
+    pub fn history(&self) -> String {
+        self.tmux(&["capture-pane", "-t", &self.window, "-p", "-J", "-S", "-"]).stdout.trim_end().to_owned()
     }
 
     /// Waits until the screen shows `text`. What was typed is on the screen as well: type something else than what is awaited.
@@ -134,12 +171,15 @@ impl<'c, 'p> Terminal<'c, 'p> {
     /// Gives it another size.
     pub fn resize(&self, columns: u16, rows: u16) {
         let (columns, rows) = (columns.to_string(), rows.to_string());
-        self.tmux(&["resize-window", "-x", &columns, "-y", &rows]).succeeds();
+        self.tmux(&["resize-window", "-t", &self.window, "-x", &columns, "-y", &rows]).succeeds();
     }
 
     /// Closes it, as a person closes a window.
     pub fn close(&self) {
-        let _ = self.tmux(&["kill-server"]);
+        let _ = match self.is_beside {
+            true => self.tmux(&["kill-window", "-t", &self.window]),
+            false => self.tmux(&["kill-server"]),
+        };
     }
 }
 

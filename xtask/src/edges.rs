@@ -24,7 +24,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("husk-cgroup", &["husk-spec", "husk-sys"]),
     ("husk-spec", &[]),
     ("husk-sys", &[]),
+    ("husk-manual", &["husk"]),
     ("husk-tests", &[]),
+    ("husk-engines", &[]),
     ("xtask", &[]),
 ];
 

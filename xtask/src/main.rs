@@ -9,7 +9,10 @@
 mod bench;
 mod crowd;
 mod edges;
+mod engines;
 mod lint;
+mod manual;
+mod pictures;
 mod process;
 mod setup;
 mod size;
@@ -46,6 +49,11 @@ const VERBS: &[Verb] = &[
         run: test_v2::run,
     },
     Verb {
+        name: "engines",
+        help: "Docker, Podman, containerd and buildah with husk-oci beside runc [--help]",
+        run: engines::run,
+    },
+    Verb {
         name: "lint",
         help: "formatting, clippy, edges between crates, source rules",
         run: |args| no_arguments(args).and_then(|()| lint::run()),
@@ -59,6 +67,16 @@ const VERBS: &[Verb] = &[
         name: "size",
         help: "size of the release programs, and that they are static",
         run: |args| no_arguments(args).and_then(|()| size::run()),
+    },
+    Verb {
+        name: "manual",
+        help: "man pages and shell completions, into target/manual, in the layout of /usr/share [--out DIR]",
+        run: manual::run,
+    },
+    Verb {
+        name: "pictures",
+        help: "the pictures in docs/pictures, anew (as root)",
+        run: |args| no_arguments(args).and_then(|()| pictures::run()),
     },
     Verb {
         name: "bench",
@@ -96,7 +114,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let verbs: String = VERBS.iter().map(|verb| format!("  {:<7} {}\n", verb.name, verb.help)).collect();
+    let verbs: String = VERBS.iter().map(|verb| format!("  {:<8} {}\n", verb.name, verb.help)).collect();
     format!("usage: cargo xtask VERB\n\n{verbs}")
 }
 

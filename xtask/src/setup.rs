@@ -5,7 +5,7 @@
 use std::process::{Command, Stdio};
 
 use crate::Result;
-use crate::process::{find, is_root, run as run_command};
+use crate::process::{find, is_root};
 
 enum Need {
     Program(&'static str),
@@ -25,9 +25,36 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("strace"), "strace"),
     (Program("unshare"), "util-linux"),
     (Program("setpriv"), "util-linux"),
+    (Program("chromium"), "chromium"),
+    (Program("zsh"), "zsh"),
+    (Program("fish"), "fish"),
+    (Program("groff"), "groff"),
+    (Program("lexgrog"), "man-db"),
     (Program("cc"), "gcc"),
     (Library("libc.a"), "libc6-dev"),
+    (Library("libseccomp.so"), "libseccomp-dev"),
+    (Program("runc"), "runc"),
+    (Program("dockerd"), "docker.io"),
+    (Program("docker-compose"), "docker-compose"),
+    (Program("containerd"), "containerd"),
+    (Program("podman"), "podman"),
+    (Program("conmon"), "conmon"),
+    (Program("buildah"), "buildah"),
+    (Program("catatonit"), "catatonit"),
+    (Program("tini"), "tini"),
 ];
+
+/// Runs its arguments while no package may start a service: Docker and containerd are wanted as programs, not as daemons
+/// of this machine.
+const WITHOUT_SERVICES: &str = r#"
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+"$@"
+"#;
 
 /// The verb: an error if something is still missing afterwards.
 pub(crate) fn run() -> Result {
@@ -88,13 +115,29 @@ fn install(prefix: &[&str], packages: &[&str]) -> Result {
         return Err("there is no apt-get here".into());
     }
     let apt_get = |args: &[&str]| {
-        let front =
-            ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"];
-        let words: Vec<_> = [prefix, &front, args].concat();
-        run_command(Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()))
+        let front = ["sh", "-c", WITHOUT_SERVICES, "apt-get", "env", "DEBIAN_FRONTEND=noninteractive"];
+        let options = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"];
+        let words: Vec<_> = [prefix, &front, &options, args].concat();
+        eprintln!("$ apt-get {}", args.join(" "));
+        let status = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(format!("apt-get {}: {status}", args.join(" ")).into()) }
     };
     apt_get(&["update"])?;
-    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    // One name that apt does not know, such as Ubuntu's chromium, would keep it from installing the others.
+    let (known, unknown): (Vec<_>, Vec<_>) = packages.iter().partition(|package| is_known(package));
+    if !unknown.is_empty() {
+        println!("setup: apt has no {} here", unknown.join(", "));
+    }
+    if known.is_empty() {
+        return Ok(());
+    }
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], known.as_slice()].concat())
+}
+
+/// Whether apt has a package of this name to install.
+fn is_known(package: &str) -> bool {
+    let shown = Command::new("apt-cache").args(["show", "--no-all-versions", package]).output();
+    shown.is_ok_and(|output| !output.stdout.is_empty())
 }
 
 fn instruction(packages: &[&str]) -> String {
@@ -108,6 +151,11 @@ mod tests {
     #[test]
     fn nothing_is_installed_where_nothing_is_missing() {
         assert!(missing_packages(|_| true).is_empty());
+    }
+
+    #[test]
+    fn a_package_that_apt_does_not_have_is_not_asked_for() {
+        assert!(!is_known("no-such-package"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ const SPDX: &str = "// SPDX-License-Identifier: Apache-2.0";
 const UNSAFE: &[&str] = &["husk-sys"];
 const NO_STD: &[&str] = &["husk-sys", "husk-init"];
 const NO_ALLOC: &[&str] = &["husk-init"];
-const PRINTING: &[&str] = &["husk", "husk-oci", "husk-tests", "xtask"];
+const PRINTING: &[&str] = &["husk", "husk-oci", "husk-engines", "husk-manual", "husk-tests", "xtask"];
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "misc"];
 

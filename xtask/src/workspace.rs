@@ -37,9 +37,14 @@ pub(crate) fn string<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
+/// Cargo's target directory.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    Ok(PathBuf::from(string(&metadata()?, "target_directory")))
+}
+
 /// A directory for what the verbs leave behind, in cargo's target directory.
 pub(crate) fn scratch_directory() -> Result<PathBuf> {
-    let directory = Path::new(string(&metadata()?, "target_directory")).join("xtask");
+    let directory = target_directory()?.join("xtask");
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     Ok(directory)
 }

@@ -8,7 +8,10 @@
 
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, mknodat, openat, openat2,
+    statat,
+};
 use rustix::io::Errno;
 
 use crate::call::{At, Call, Fault};
@@ -87,6 +90,31 @@ pub(crate) fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fa
         Err(Errno::EXIST) => place(root, path),
         Err(errno) => Err(Fault { call: Call::Openat, errno }),
     }
+}
+
+/// Makes the device node `path` beneath `root`. One that is there already will do if it is the same.
+pub(crate) fn make_node(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    (mode, device): (u32, u64),
+    owner: Option<(u32, u32)>,
+) -> Result<(), Fault> {
+    let (directory, name) = parent(root, path)?;
+    let kind = FileType::from_raw_mode(mode);
+    match mknodat(&directory, name, kind, Mode::from_raw_mode(mode), device) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => {
+            let there = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fstat)?;
+            let same = FileType::from_raw_mode(there.st_mode) == kind && there.st_rdev == device;
+            if !same {
+                return Err(Fault { call: Call::Mknodat, errno: Errno::EXIST });
+            }
+        }
+        Err(errno) => return Err(Fault { call: Call::Mknodat, errno }),
+    }
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    chownat(&directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fchown)
 }
 
 /// Room for a path that has to be cut, since there is no heap here.

@@ -23,6 +23,7 @@ macro_rules! calls {
 }
 
 calls! {
+    Accept = "accept4",
     Capget = "capget",
     Capset = "capset",
     Chdir = "chdir",
@@ -31,6 +32,7 @@ calls! {
     CloseRange = "close_range",
     Dup2 = "dup3",
     Execve = "execve",
+    Faccessat = "faccessat2",
     Fchdir = "fchdir",
     Fchmod = "fchmod",
     Fchown = "fchown",
@@ -40,7 +42,13 @@ calls! {
     Fstat = "fstat",
     Fstatfs = "fstatfs",
     Getcwd = "getcwd",
+    HookExecve = "execve of the hook",
+    HookExit = "exit status of the hook",
+    HookSignal = "end of the hook by a signal",
+    HookTimeout = "timeout of the hook",
     InterfaceUp = "ioctl(SIOCSIFFLAGS)",
+    Keyctl = "keyctl(KEYCTL_JOIN_SESSION_KEYRING)",
+    Lseek = "lseek",
     Mkdirat = "mkdirat",
     Mknodat = "mknodat",
     MountSetattr = "mount_setattr",
@@ -49,7 +57,9 @@ calls! {
     OpenTree = "open_tree",
     Openat = "openat",
     Openat2 = "openat2",
+    Pipe2 = "pipe2",
     PivotRoot = "pivot_root",
+    Poll = "ppoll",
     Prctl = "prctl",
     Prlimit = "prlimit64",
     ReadBack = "reading back what was set",
@@ -57,6 +67,7 @@ calls! {
     RtSigaction = "rt_sigaction",
     RtSigprocmask = "rt_sigprocmask",
     Sendmsg = "sendmsg",
+    Setdomainname = "setdomainname",
     Setgroups = "setgroups",
     Sethostname = "sethostname",
     Setns = "setns",
@@ -72,6 +83,7 @@ calls! {
     TerminalUnlock = "ioctl(TIOCSPTLCK)",
     Umount2 = "umount2",
     Unshare = "unshare",
+    Waitid = "waitid",
     Write = "write",
 }
 

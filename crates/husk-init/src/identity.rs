@@ -5,13 +5,14 @@
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
-    no_new_privs, remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set,
+    clear_ambient_capability_set, configure_capability_in_ambient_set, no_new_privs,
+    remove_capability_from_bounding_set, set_capabilities, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
 };
 
 use crate::call::{At, Call, Fault};
-use crate::step::Privileges;
+use crate::step::{Privileges, ProcessCapabilities};
 
 /// More groups than this nobody has; the kernel allows 65,536.
 const GROUPS: usize = 1024;
@@ -67,10 +68,25 @@ pub(crate) fn set_uid(uid: u32) -> Result<(), Fault> {
 }
 
 /// Carries out [`crate::Step::Capabilities`].
-pub(crate) fn set_capability_sets(set: CapabilitySet) -> Result<(), Fault> {
+pub(crate) fn set_capability_sets(sets: &ProcessCapabilities) -> Result<(), Fault> {
     clear_ambient_capability_set().at(Call::Prctl)?;
-    let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).at(Call::Capset)
+    let ProcessCapabilities { effective, permitted, inheritable, ambient } = *sets;
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable }).at(Call::Capset)?;
+    for capability in each(ambient) {
+        configure_capability_in_ambient_set(capability, true).at(Call::Prctl)?;
+    }
+    Ok(())
+}
+
+fn each(set: CapabilitySet) -> impl Iterator<Item = CapabilitySet> {
+    (0..64).map(|number| CapabilitySet::from_bits_retain(1 << number)).filter(move |one| set.contains(*one))
+}
+
+/// The ambient set as the kernel has it.
+fn ambient_set() -> CapabilitySet {
+    let all = CapabilitySet::from_bits_retain(u64::MAX);
+    let is_in = |one: &CapabilitySet| capability_is_in_ambient_set(*one).unwrap_or(false);
+    each(all).filter(is_in).fold(CapabilitySet::empty(), |set, one| set | one)
 }
 
 /// Carries out [`crate::Step::Verify`]: what a bug, a kernel or a security module made of our requests must be what the
@@ -80,14 +96,21 @@ pub(crate) fn verify(planned: &Privileges) -> Result<(), Fault> {
     let real = Privileges {
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
-        capabilities: sets.permitted,
+        capabilities: ProcessCapabilities {
+            effective: sets.effective,
+            permitted: sets.permitted,
+            inheritable: sets.inheritable,
+            ambient: if planned.capabilities.ambient.is_empty() && sets.inheritable.is_empty() {
+                // Nothing can be ambient that is not inheritable.
+                CapabilitySet::empty()
+            } else {
+                ambient_set()
+            },
+        },
         bounding: bounding_set(),
         no_new_privileges: no_new_privs().at(Call::Prctl)?,
     };
-    let consistent = getuid() == geteuid()
-        && getgid() == getegid()
-        && sets.effective == sets.permitted
-        && sets.inheritable.is_empty();
+    let consistent = getuid() == geteuid() && getgid() == getegid();
     if consistent && real == *planned {
         Ok(())
     } else {

@@ -12,12 +12,14 @@ mod beneath;
 mod call;
 mod failure;
 mod guard;
+mod hook;
 mod identity;
 mod mounts;
 mod pipes;
 mod reap;
 mod root;
 mod run;
+mod start;
 mod step;
 mod terminal;
 
@@ -27,7 +29,7 @@ pub use guard::{Guard, stand_guard};
 pub use husk_sys::{Propagation, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};
-pub use step::{Exec, Filesystem, FsOption, Privileges, Source, Step};
+pub use step::{Attributes, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step};
 
 /// The exit status of husk's own failures.
 pub const OWN_FAILURE: i32 = 125;

@@ -2,7 +2,7 @@
 //! Mounts: made detached, changed while nobody can see them, then moved to a place that is a descriptor.
 
 use core::ffi::CStr;
-use husk_sys::{MountChange, mount_setattr};
+use husk_sys::{MountChange, Propagation, mount_setattr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, fstat};
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ use rustix::mount::{
 use crate::beneath;
 use crate::call::{At, Call, Fault};
 use crate::run::World;
-use crate::step::{Filesystem, FsOption, Source};
+use crate::step::{Attributes, Filesystem, FsOption, Source};
 
 /// Makes a file system and a detached mount of it.
 pub(crate) fn make(world: &mut World<'_>, filesystem: &Filesystem<'_>) -> Result<OwnedFd, Fault> {
@@ -57,8 +57,7 @@ pub(crate) fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Fault> {
 
 pub(crate) fn set_attributes(
     mount: BorrowedFd<'_>,
-    set: MountAttrFlags,
-    clear: MountAttrFlags,
+    Attributes { set, clear }: Attributes,
     recursive: bool,
 ) -> Result<(), Fault> {
     if set.is_empty() && clear.is_empty() {
@@ -68,25 +67,40 @@ pub(crate) fn set_attributes(
     mount_setattr(mount, c"", &change).at(Call::MountSetattr)
 }
 
+fn propagate(mount: BorrowedFd<'_>, to: Option<(Propagation, bool)>) -> Result<(), Fault> {
+    let Some((propagation, recursive)) = to else { return Ok(()) };
+    let change = MountChange { propagation: Some(propagation), recursive, ..MountChange::NONE };
+    mount_setattr(mount, c"", &change).at(Call::MountSetattr)
+}
+
 /// Carries out [`crate::Step::Mount`].
-pub(crate) fn mount(world: &mut World<'_>, filesystem: &Filesystem<'_>, target: &CStr) -> Result<(), Fault> {
+pub(crate) fn mount(
+    world: &mut World<'_>,
+    filesystem: &Filesystem<'_>,
+    target: &CStr,
+    propagation: Option<(Propagation, bool)>,
+) -> Result<(), Fault> {
     let mount = make(world, filesystem)?;
+    propagate(mount.as_fd(), propagation)?;
     attach(mount.as_fd(), beneath::place(world.root()?, target)?.as_fd())
 }
 
+/// What [`crate::Step::Bind`] binds, and how.
+pub(crate) struct Tree<'a> {
+    pub(crate) source: Source<'a>,
+    pub(crate) recursive: bool,
+    pub(crate) attributes: Attributes,
+    pub(crate) recursive_attributes: Attributes,
+    pub(crate) propagation: Option<(Propagation, bool)>,
+}
+
 /// Carries out [`crate::Step::Bind`].
-pub(crate) fn bind(
-    world: &World<'_>,
-    source: Source<'_>,
-    target: &CStr,
-    recursive: bool,
-    (set, clear): (MountAttrFlags, MountAttrFlags),
-) -> Result<(), Fault> {
+pub(crate) fn bind(world: &World<'_>, tree: &Tree<'_>, target: &CStr) -> Result<(), Fault> {
     let copied;
-    let mount = match source {
+    let mount = match tree.source {
         Source::Prepared(number) => world.prepared(number)?,
         Source::Host(path) => {
-            copied = copy(CWD, path, recursive)?;
+            copied = copy(CWD, path, tree.recursive)?;
             copied.as_fd()
         }
         Source::Terminal => {
@@ -94,7 +108,9 @@ pub(crate) fn bind(
             copied.as_fd()
         }
     };
-    set_attributes(mount, set, clear, recursive)?;
+    set_attributes(mount, tree.recursive_attributes, tree.recursive)?;
+    set_attributes(mount, tree.attributes, false)?;
+    propagate(mount, tree.propagation)?;
     attach(mount, beneath::place(world.root()?, target)?.as_fd())
 }
 
@@ -148,6 +164,7 @@ fn make_empty(world: &mut World<'_>) -> Result<OwnedFd, Fault> {
 pub(crate) fn make_readonly(world: &World<'_>, path: &CStr) -> Result<(), Fault> {
     let Some(place) = place_if_there(world.root()?, path)? else { return Ok(()) };
     let mount = copy(place.as_fd(), c"", true)?;
-    set_attributes(mount.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, MountAttrFlags::empty(), true)?;
+    let readonly = Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, clear: MountAttrFlags::empty() };
+    set_attributes(mount.as_fd(), readonly, true)?;
     attach(mount.as_fd(), place.as_fd())
 }

@@ -10,8 +10,8 @@ use husk_sys::{
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mknodat, open, openat, openat2,
-    symlinkat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, accessat, fstatfs, open,
+    openat, openat2, stat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::MountAttrFlags;
@@ -20,7 +20,7 @@ use rustix::process::{
     DumpableBehavior, Rlimit, Signal, fchdir, set_dumpable_behavior, set_parent_process_death_signal,
     setrlimit, setsid, umask,
 };
-use rustix::system::sethostname;
+use rustix::system::{setdomainname, sethostname};
 use rustix::thread::{
     LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_keep_capabilities, set_no_new_privs,
 };
@@ -28,8 +28,8 @@ use rustix::thread::{
 use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
-use crate::step::{Exec, Step};
-use crate::{OWN_FAILURE, beneath, identity, mounts, own_pipes, reap, terminal};
+use crate::step::{Attributes, Exec, Step};
+use crate::{OWN_FAILURE, beneath, hook, identity, mounts, own_pipes, reap, start, terminal};
 
 /// What a child has to do, and what it has to do it with.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,12 @@ pub struct Program<'a> {
     pub steps: &'a [Step<'a>],
     /// The detached mounts that the parent has prepared.
     pub prepared: &'a [OwnedFd],
+    /// The host's /proc, where this process has it no longer when it needs it.
+    pub proc: Option<BorrowedFd<'a>>,
+    /// Files with the container's state, for hooks.
+    pub states: &'a [OwnedFd],
+    /// The listening socket on which the start of the command is awaited.
+    pub start: Option<BorrowedFd<'a>>,
     /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
     pub link: BorrowedFd<'a>,
     /// The parent's end: as long as the child holds it too, the link does not end with the parent.
@@ -46,20 +52,49 @@ pub struct Program<'a> {
     pub times: Option<&'a [AtomicU64]>,
 }
 
+/// The host's /proc.
+enum Proc<'a> {
+    Given(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl AsFd for Proc<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Given(fd) => *fd,
+            Self::Opened(fd) => fd.as_fd(),
+        }
+    }
+}
+
 /// What the steps that are done have left for those that follow.
 pub(crate) struct World<'a> {
     program: &'a Program<'a>,
     root: Option<Root<'a>>,
     scratch: Option<OwnedFd>,
-    proc: Option<OwnedFd>,
+    proc: Option<Proc<'a>>,
     terminal: Option<OwnedFd>,
     empty: Option<OwnedFd>,
+    starter: Option<OwnedFd>,
     log: ([u8; LOG], usize),
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn link(&self) -> BorrowedFd<'a> {
-        self.program.link
+    /// The link to whoever wants to know how it goes: the parent or, later, who starts the command.
+    pub(crate) fn link(&self) -> BorrowedFd<'_> {
+        self.starter.as_ref().map_or(self.program.link, AsFd::as_fd)
+    }
+
+    pub(crate) fn start_socket(&self) -> Result<BorrowedFd<'a>, Fault> {
+        self.program.start.ok_or(Errno::BADF).at(Call::Accept)
+    }
+
+    pub(crate) fn set_starter(&mut self, starter: OwnedFd) {
+        self.starter = Some(starter);
+    }
+
+    pub(crate) fn state(&self, number: usize) -> Result<BorrowedFd<'a>, Fault> {
+        self.program.states.get(number).map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Lseek)
     }
 
     pub(crate) fn prepared(&self, number: usize) -> Result<BorrowedFd<'a>, Fault> {
@@ -103,6 +138,13 @@ impl<'a> World<'a> {
         self.proc.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Openat)
     }
 
+    /// Keeps the end of what a program had to say.
+    pub(crate) fn keep_words(&mut self, words: &[u8]) {
+        let end = &words[words.len().saturating_sub(LOG)..];
+        self.log.0[..end.len()].copy_from_slice(end);
+        self.log.1 = end.len();
+    }
+
     /// Keeps what the kernel has to say about a file system context that failed.
     pub(crate) fn keep_log(&mut self, context: BorrowedFd<'_>) {
         let (bytes, length) = &mut self.log;
@@ -125,6 +167,7 @@ pub fn run(program: &Program<'_>) -> Infallible {
         proc: None,
         terminal: None,
         empty: None,
+        starter: None,
         log: ([0; LOG], 0),
     };
     go_on(world, 0)
@@ -147,7 +190,10 @@ fn go_on(mut world: World<'_>, first: usize) -> Infallible {
         if let Err(fault) = result {
             let failure = Failure::new(number as u16, fault.call, fault.errno);
             let failure = failure.with_log(&world.log.0[..world.log.1]);
-            let _ = terminal::send(world.link(), Message::Failure(failure), None);
+            match step {
+                Step::FindCommand(_) => tell_with_root(&world, failure),
+                _ => drop(terminal::send(world.link(), Message::Failure(failure), None)),
+            }
             exit(OWN_FAILURE);
         }
         if let Some(time) = world.program.times.and_then(|times| times.get(number)) {
@@ -165,7 +211,8 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::BeOpaque => set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Call::Prctl),
         Step::LoopbackUp => bring_loopback_up(),
         Step::Hostname(name) => sethostname(name.to_bytes()).at(Call::Sethostname),
-        Step::Propagation(propagation) => propagate(propagation),
+        Step::Domainname(name) => setdomainname(name.to_bytes()).at(Call::Setdomainname),
+        Step::Propagation(propagation) => propagate(propagation, true),
         Step::Scratch { ref filesystem, mode } => root::make_scratch(world, filesystem, mode),
         Step::Lower(source) => root::attach_lower(world, source),
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
@@ -174,34 +221,47 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Root { source, recursive } => root::take(world, source, recursive),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
-            mounts::set_attributes(world.root()?, set, MountAttrFlags::empty(), false)
+            let attributes = Attributes { set, clear: MountAttrFlags::empty() };
+            mounts::set_attributes(world.root()?, attributes, false)
         }
+        Step::RootPropagation { propagation, recursive } => propagate(propagation, recursive),
         Step::MakeDirectory { path, mode } => beneath::make_directories(world.root()?, path, mode).map(drop),
         Step::MakeFile { path } => beneath::make_file(world.root()?, path).map(drop),
         Step::Symlink { path, to } => {
             let (directory, name) = beneath::parent(world.root()?, path)?;
-            symlinkat(to, directory, name).at(Call::Symlinkat)
+            match symlinkat(to, directory, name) {
+                // What is there already is the image's own choice.
+                Ok(()) | Err(Errno::EXIST) => Ok(()),
+                Err(errno) => Err(Fault { call: Call::Symlinkat, errno }),
+            }
         }
-        Step::MakeNode { path, mode, device } => {
-            let (directory, name) = beneath::parent(world.root()?, path)?;
-            mknodat(directory, name, FileType::from_raw_mode(mode), Mode::from_raw_mode(mode), device)
-                .at(Call::Mknodat)
+        Step::MakeNode { path, mode, device, owner } => {
+            beneath::make_node(world.root()?, path, (mode, device), owner)
         }
-        Step::Mount { ref filesystem, target } => mounts::mount(world, filesystem, target),
-        Step::Bind { source, target, recursive, set, clear } => {
-            mounts::bind(world, source, target, recursive, (set, clear))
+        Step::Mount { ref filesystem, target, propagation } => {
+            mounts::mount(world, filesystem, target, propagation)
         }
+        Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
+            let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
+            mounts::bind(world, &tree, target)
+        }
+        Step::OomScoreAdj(value) => {
+            let file = open_in_proc(world.proc()?, c"self/oom_score_adj", OFlags::WRONLY)?;
+            write(&file, value.to_bytes()).map(drop).at(Call::Write)
+        }
+        Step::Keyring(name) => join_session_keyring(name),
         Step::OpenProc => open_proc(world),
         Step::Sysctl { path, value } => write_sysctl(world, path, value),
         Step::Mask { path } => mounts::mask(world, path),
         Step::ReadOnly { path } => mounts::make_readonly(world, path),
-        Step::OpenTerminal { size } => terminal::open(world, size),
+        Step::OpenTerminal { size, inherit_settings } => terminal::open(world, size, inherit_settings),
         Step::PivotRoot => root::pivot(world),
         Step::DetachOldRoot => root::detach_old(),
         Step::Chroot => root::change(world),
         Step::NewSession => setsid().map(drop).at(Call::Setsid),
         Step::ControllingTerminal => terminal::control(world),
         Step::TerminalStdio { which } => terminal::take_stdio(world, which),
+        Step::OwnTerminal { uid } => terminal::own(world, uid),
         Step::OwnPipes { uid, gid } => own_pipes(uid, gid).at(Call::Fchown),
         Step::Rlimit { resource, soft, hard } => {
             setrlimit(resource, Rlimit { current: soft, maximum: hard }).at(Call::Prlimit)
@@ -216,15 +276,19 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Groups(groups) => identity::set_groups(groups),
         Step::Gid(gid) => identity::set_gid(gid),
         Step::Uid(uid) => identity::set_uid(uid),
-        Step::Capabilities(set) => identity::set_capability_sets(set),
+        Step::Capabilities(ref sets) => identity::set_capability_sets(sets),
         Step::NoNewPrivileges => set_no_new_privs(true).at(Call::Prctl),
         Step::Verify(ref privileges) => identity::verify(privileges),
         Step::ResetSignals => reset_signals(),
-        Step::Pause => {
+        Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             terminal::send(world.link(), Message::Paused, None).at(Call::Sendmsg)?;
             await_parent(world)
         }
-        Step::CloseDescriptors => close_range(3).at(Call::CloseRange),
+        Step::Hook(ref program) => hook::run(world, program),
+        Step::FindCommand(ref exec) => find_command(exec),
+        Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
+        Step::AwaitStart => start::await_start(world),
+        Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),
     }
@@ -240,7 +304,34 @@ fn die_with_parent(world: &World<'_>) -> Result<(), Fault> {
     }
 }
 
-fn await_parent(world: &World<'_>) -> Result<(), Fault> {
+/// Starts a session keyring; a kernel without keyrings has none to share either.
+fn join_session_keyring(name: &CStr) -> Result<(), Fault> {
+    match husk_sys::join_session_keyring(name) {
+        Ok(()) | Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(Fault { call: Call::Keyctl, errno }),
+    }
+}
+
+/// Looks for the command as [`become_command`] will, so that what is missing is said when the container is made and not when it
+/// is started.
+fn find_command(exec: &Exec<'_>) -> Result<(), Fault> {
+    let mut found = Errno::NOENT;
+    for path in exec.candidates {
+        match accessat(CWD, *path, Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) if is_file(path) => return Ok(()),
+            Ok(()) => found = Errno::ACCESS,
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => found = errno,
+        }
+    }
+    Err(Fault { call: Call::Faccessat, errno: found })
+}
+
+fn is_file(path: &CStr) -> bool {
+    stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+pub(crate) fn await_parent(world: &World<'_>) -> Result<(), Fault> {
     let mut byte = [0];
     loop {
         match recv(world.link(), &mut byte, RecvFlags::empty()) {
@@ -269,17 +360,20 @@ fn bring_loopback_up() -> Result<(), Fault> {
     interface_up(socket.as_fd(), c"lo").at(Call::InterfaceUp)
 }
 
-fn propagate(propagation: Propagation) -> Result<(), Fault> {
-    let change = MountChange { propagation: Some(propagation), recursive: true, ..MountChange::NONE };
+fn propagate(propagation: Propagation, recursive: bool) -> Result<(), Fault> {
+    let change = MountChange { propagation: Some(propagation), recursive, ..MountChange::NONE };
     mount_setattr(CWD, c"/", &change).at(Call::MountSetattr)
 }
 
 /// The host's /proc, as it is before the pivot: nothing of the container's can stand in front of it, and what belongs to a
 /// process's namespaces it shows for the process that looks.
 fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
-    let proc =
-        open(c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)?;
-    if fstatfs(&proc).at(Call::Fstatfs)?.f_type != PROC_SUPER_MAGIC {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = match world.program.proc {
+        Some(proc) => Proc::Given(proc),
+        None => Proc::Opened(open(c"/proc", flags, Mode::empty()).at(Call::Open)?),
+    };
+    if fstatfs(proc.as_fd()).at(Call::Fstatfs)?.f_type != PROC_SUPER_MAGIC {
         return Err(Fault { call: Call::Fstatfs, errno: Errno::MEDIUMTYPE });
     }
     world.proc = Some(proc);
@@ -336,9 +430,13 @@ fn become_command(world: &World<'_>, number: usize, exec: &Exec<'_>) -> i32 {
             break;
         }
     }
+    tell_with_root(world, failure);
+    OWN_FAILURE
+}
+
+/// Tells a failure whose reason is in the root, which is there for the other side to look at as long as this process is.
+fn tell_with_root(world: &World<'_>, failure: Failure) {
     let root = open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
     let _ = terminal::send(world.link(), Message::Failure(failure), root.as_ref());
-    // The parent looks into the root for the reason, which is there as long as this process is.
     let _ = recv(world.link(), &mut [0], RecvFlags::empty());
-    OWN_FAILURE
 }

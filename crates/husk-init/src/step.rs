@@ -28,6 +28,8 @@ pub enum Step<'a> {
     LoopbackUp,
     /// Set the host name.
     Hostname(&'a CStr),
+    /// Set the NIS domain name.
+    Domainname(&'a CStr),
     /// Change the propagation of every mount in the namespace.
     Propagation(Propagation),
     /// Make a tmpfs with the directories `lower`, `upper` and `work` for the overlay of the root.
@@ -56,6 +58,13 @@ pub enum Step<'a> {
     CurrentRoot,
     /// Change the attributes of the root mount itself.
     RootAttributes(MountAttrFlags),
+    /// Change the propagation of the root mount, as the process sees it.
+    RootPropagation {
+        /// To what.
+        propagation: Propagation,
+        /// Whether that of the mounts below changes too.
+        recursive: bool,
+    },
     /// Make a directory, and those above it, where there is none.
     MakeDirectory {
         /// Where.
@@ -83,6 +92,8 @@ pub enum Step<'a> {
         mode: u32,
         /// The device number.
         device: u64,
+        /// User and group, if not those of the process.
+        owner: Option<(u32, u32)>,
     },
     /// Mount a new instance of a file system.
     Mount {
@@ -90,6 +101,8 @@ pub enum Step<'a> {
         filesystem: Filesystem<'a>,
         /// Where.
         target: &'a CStr,
+        /// Its propagation, and whether that of the mounts below is meant too.
+        propagation: Option<(Propagation, bool)>,
     },
     /// Mount a part of an existing file tree.
     Bind {
@@ -99,10 +112,12 @@ pub enum Step<'a> {
         target: &'a CStr,
         /// Whether the mounts below come along.
         recursive: bool,
-        /// Attributes to set.
-        set: MountAttrFlags,
-        /// Attributes to clear before.
-        clear: MountAttrFlags,
+        /// The attributes of the mount itself.
+        attributes: Attributes,
+        /// The attributes of the mount and of those below it.
+        recursive_attributes: Attributes,
+        /// Its propagation, and whether that of the mounts below is meant too.
+        propagation: Option<(Propagation, bool)>,
     },
     /// Write a kernel parameter through the host's /proc, which nothing in the container can stand in front of.
     Sysctl {
@@ -111,6 +126,10 @@ pub enum Step<'a> {
         /// The value.
         value: &'a CStr,
     },
+    /// Write how readily the kernel is to kill this process when memory is short (`/proc/PID/oom_score_adj`).
+    OomScoreAdj(&'a CStr),
+    /// Start a session keyring of this name, so that keys of the caller's are out of reach.
+    Keyring(&'a CStr),
     /// Open the host's /proc, for what is written through it later.
     OpenProc,
     /// Hide what is at a path: a file behind `/dev/null`, a directory behind an empty one. Nothing there: nothing done.
@@ -127,6 +146,8 @@ pub enum Step<'a> {
     OpenTerminal {
         /// Its first size.
         size: Option<Winsize>,
+        /// Whether it begins with the settings of the caller's terminal.
+        inherit_settings: bool,
     },
     /// Make the container's root the root of the mount namespace (`pivot_root(2)`).
     PivotRoot,
@@ -144,6 +165,11 @@ pub enum Step<'a> {
     TerminalStdio {
         /// Input, output, error.
         which: [bool; 3],
+    },
+    /// Give the container's terminal to a user.
+    OwnTerminal {
+        /// The user id.
+        uid: u32,
     },
     /// Give pipes among standard input, output and error to a user, so that it can open `/dev/stdout`.
     OwnPipes {
@@ -175,18 +201,33 @@ pub enum Step<'a> {
     Gid(u32),
     /// Set the real, effective and saved user id.
     Uid(u32),
-    /// Set the permitted and effective capabilities; inheritable and ambient ones become none.
-    Capabilities(CapabilitySet),
+    /// Set the capabilities but those of the bounding set.
+    Capabilities(ProcessCapabilities),
     /// Let no exec gain privileges any more (`PR_SET_NO_NEW_PRIVS`).
     NoNewPrivileges,
     /// Read the privileges back from the kernel; go no further if they are not these.
     Verify(Privileges),
     /// Give signals that husk or Rust changed their default disposition, and block none.
     ResetSignals,
-    /// Let no descriptor but the three standard ones pass the exec.
-    CloseDescriptors,
+    /// Let no descriptor from this number on pass the exec.
+    CloseDescriptors {
+        /// The first that does not: 3, after the standard ones.
+        first: u32,
+    },
     /// Tell the parent, and wait until it lets this process go on: for somebody who wants to look round.
     Pause,
+    /// Tell the parent that everything is mounted, and wait until it has run its hooks.
+    AwaitHooks,
+    /// Run a program of somebody else's, and go no further if it fails.
+    Hook(Hook<'a>),
+    /// See whether the command can be executed, without doing so.
+    FindCommand(Exec<'a>),
+    /// Live on when the parent dies, from now on.
+    ForgetParent,
+    /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
+    AwaitCommit,
+    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link.
+    AwaitStart,
     /// Become the command.
     Exec(Exec<'a>),
 }
@@ -231,12 +272,52 @@ pub struct Privileges {
     pub uid: u32,
     /// Real and effective group id.
     pub gid: u32,
-    /// Permitted and effective capabilities. None are inheritable.
-    pub capabilities: CapabilitySet,
+    /// The capabilities but those of the bounding set.
+    pub capabilities: ProcessCapabilities,
     /// The bounding set.
     pub bounding: CapabilitySet,
     /// No exec gains privileges.
     pub no_new_privileges: bool,
+}
+
+/// The capabilities that a process has itself (`capabilities(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub struct ProcessCapabilities {
+    pub effective: CapabilitySet,
+    pub permitted: CapabilitySet,
+    pub inheritable: CapabilitySet,
+    pub ambient: CapabilitySet,
+}
+
+/// Attributes of a mount, as `mount_setattr(2)` changes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// To set.
+    pub set: MountAttrFlags,
+    /// To clear before.
+    pub clear: MountAttrFlags,
+}
+
+impl Attributes {
+    /// No change.
+    pub const NONE: Self = Self { set: MountAttrFlags::empty(), clear: MountAttrFlags::empty() };
+
+    /// Whether nothing changes.
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+/// A program of somebody else's.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook<'a> {
+    /// The program, with one candidate.
+    pub exec: Exec<'a>,
+    /// The number of the file with the container's state, which becomes its standard input.
+    pub state: usize,
+    /// Seconds after which it is killed.
+    pub timeout: Option<u32>,
 }
 
 /// What the child becomes.

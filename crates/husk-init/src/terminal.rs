@@ -4,7 +4,7 @@
 use core::mem::MaybeUninit;
 use rustix::cmsg_space;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Uid, fchown};
 use rustix::io::{Errno, IoSlice};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::ioctl_tiocsctty;
@@ -20,13 +20,19 @@ use crate::failure::Message;
 use crate::run::World;
 
 /// Carries out [`crate::Step::OpenTerminal`].
-pub(crate) fn open(world: &mut World<'_>, size: Option<Winsize>) -> Result<(), Fault> {
+pub(crate) fn open(
+    world: &mut World<'_>,
+    size: Option<Winsize>,
+    inherit_settings: bool,
+) -> Result<(), Fault> {
     let master = beneath::open(world.root()?, c"dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY)?;
     unlockpt(&master).at(Call::TerminalUnlock)?;
     // By the master's descriptor, not by a path in /dev/pts that the container's tree could redirect.
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = ioctl_tiocgptpeer(&master, flags).at(Call::TerminalPeer)?;
-    take_settings(slave.as_fd())?;
+    if inherit_settings {
+        take_settings(slave.as_fd())?;
+    }
     if let Some(size) = size {
         tcsetwinsize(&slave, size).at(Call::TerminalSize)?;
     }
@@ -47,6 +53,11 @@ fn take_settings(slave: BorrowedFd<'_>) -> Result<(), Fault> {
         settings.output_modes -= OutputModes::OPOST;
     }
     tcsetattr(slave, OptionalActions::Now, &settings).at(Call::TerminalSettings)
+}
+
+/// Carries out [`crate::Step::OwnTerminal`]. The device is of the container's own devpts: nobody else's changes hands.
+pub(crate) fn own(world: &World<'_>, uid: u32) -> Result<(), Fault> {
+    fchown(world.terminal()?, Some(Uid::from_raw(uid)), None).at(Call::Fchown)
 }
 
 /// Carries out [`crate::Step::ControllingTerminal`].

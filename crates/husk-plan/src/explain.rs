@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The words: what each step of a plan does, and why, for a person.
 
+mod seen;
+
 use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
-use husk_init::{Filesystem, Propagation, Source, Step};
+use husk_init::{Attributes, Filesystem, ProcessCapabilities, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, ReadBack, Stage};
+use crate::seen::Seen;
 use crate::shell;
 
 /// A plan in words, stage by stage, each step with its line in the shell.
@@ -25,6 +28,9 @@ pub struct Explanation<'p> {
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.steps.is_empty() {
+            writeln!(f, "{}", nothing(self.plan))?;
+        }
         let (bold, dim, off) = if self.colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let mut stage = None;
         let lines = shell::lines(self.plan);
@@ -40,7 +46,8 @@ impl fmt::Display for Explanation<'_> {
                 acting.clone_from(&actings[index]);
                 writeln!(f, "      {dim}as {acting}{off}")?;
             }
-            let (number, actor, sentence) = (index + 1, actor(step.actor()), sentence(&step.action));
+            let (number, actor) = (index + 1, actor_of(self.plan, step.actor()));
+            let sentence = sentence(&step.action);
             let cost = self.costs.and_then(|costs| costs.get(index)).map_or(String::new(), cost);
             writeln!(f, "{number:4}  {actor:9}  {cost}{sentence}  {dim}[{}]{off}", step.origin)?;
             writeln!(f, "                 {dim}{}{off}", shell_line(&lines[index]))?;
@@ -59,6 +66,14 @@ impl fmt::Display for Explanation<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What there is to say of a plan without steps.
+pub(crate) fn nothing(plan: &Plan<'_>) -> &'static str {
+    match &plan.read_back {
+        Some(read_back) if !read_back.is_seen => "unknown: you may not look at what it sees",
+        _ => "nothing: it sees what the host sees",
     }
 }
 
@@ -99,6 +114,9 @@ impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (title, rule) = if self.costs.is_some() { (" cost |", " ---: |") } else { ("", "") };
         writeln!(f, "# {}\n", in_cell(&self.plan.name))?;
+        if self.plan.steps.is_empty() {
+            return writeln!(f, "{}", nothing(self.plan));
+        }
         writeln!(f, "| | stage | who | what | from | in the shell |{title}")?;
         writeln!(f, "| ---: | --- | --- | --- | --- | --- |{rule}")?;
         for (index, (step, line)) in self.plan.steps.iter().zip(shell::lines(self.plan)).enumerate() {
@@ -111,7 +129,7 @@ impl fmt::Display for Table<'_> {
                 "| {} | {} | {} | {} | {} | {}{code}{remark} |",
                 index + 1,
                 step.stage.name(),
-                actor(step.actor()),
+                actor_of(self.plan, step.actor()),
                 in_cell(&sentence),
                 in_cell(&origin),
                 line.grade.sign()
@@ -147,13 +165,14 @@ fn code_cell(code: &str) -> String {
 
 /// Who does each step: which process, which ids, in which namespaces, before which files.
 pub fn actings(plan: &Plan<'_>) -> Vec<String> {
-    let mut acting = Acting::default();
+    let mut acting = Acting { mapped: true, read_back: plan.read_back.clone(), ..Acting::default() };
     plan.steps.iter().map(|step| acting.next(&step.action)).collect()
 }
 
 /// Who does the next step.
 #[derive(Default)]
 struct Acting {
+    read_back: Option<ReadBack>,
     namespaces: Vec<&'static str>,
     joined: Vec<&'static str>,
     pid: bool,
@@ -164,12 +183,23 @@ struct Acting {
 
 impl Acting {
     fn next(&mut self, action: &Action<'_>) -> String {
-        let now = match action {
-            Action::Host(_) if self.joined.is_empty() => "husk, on the host".to_owned(),
-            Action::Host(_) => format!("husk, in the {} namespaces that it entered", list(&self.joined)),
-            Action::Child(_) => self.child(),
+        let by_child = match action {
+            Action::Host(_) => false,
+            Action::Child(_) => true,
+            Action::Seen(seen) => seen.actor() == Actor::Container,
         };
+        let now = if by_child { self.child() } else { self.outside() };
         match action {
+            Action::Seen(Seen::ForeignMaps { uids, gids }) => {
+                self.mapped = true;
+                if let ([uid], [gid]) = (uids, gids)
+                    && (uid.count, gid.count) == (1, 1)
+                {
+                    self.ids = Some((uid.inside, gid.inside));
+                }
+            }
+            Action::Host(HostStep::MapIds(_)) if self.read_back.is_some() => self.mapped = true,
+            Action::Seen(Seen::ChangeRoot { .. }) => self.pivoted = true,
             Action::Host(HostStep::Join { kind, .. }) => self.joined.push(namespace(*kind)),
             Action::Host(HostStep::Clone { namespaces }) => {
                 self.namespaces = new_namespaces(*namespaces);
@@ -185,8 +215,26 @@ impl Acting {
         now
     }
 
+    fn outside(&self) -> String {
+        let who = match &self.read_back {
+            None => "husk",
+            Some(read_back) => read_back.maker.as_deref().unwrap_or("whoever made it"),
+        };
+        match self.joined.as_slice() {
+            [] => format!("{who}, on the host"),
+            joined => format!("{who}, in the {} namespaces that it entered", list(joined)),
+        }
+    }
+
     fn child(&self) -> String {
-        let process = if self.pid { "PID 1" } else { "the first process" };
+        if self.read_back.as_ref().is_some_and(|read_back| !read_back.is_seen) {
+            return "this process, or one that it comes from, somewhere where you may not look".to_owned();
+        }
+        let process = match &self.read_back {
+            Some(read_back) if !read_back.is_first => "this process, or one that it comes from",
+            _ if self.pid => "PID 1",
+            _ => "the first process",
+        };
         let who = match (self.mapped, self.ids) {
             (false, _) => "nobody yet, since no id is mapped,".to_owned(),
             (true, Some((uid, gid))) if (uid, gid) != (0, 0) => format!("user {uid}, group {gid},"),
@@ -237,6 +285,14 @@ pub fn actor(actor: Actor) -> &'static str {
     }
 }
 
+/// The name of an actor in `plan`: what was read back was made by whoever, not by husk.
+pub fn actor_of(plan: &Plan<'_>, who: Actor) -> &'static str {
+    match who {
+        Actor::Husk if plan.read_back.is_some() => "maker",
+        who => actor(who),
+    }
+}
+
 /// What `step` does, as a sentence in the imperative, without a full stop.
 pub fn describe(step: &PlannedStep<'_>) -> String {
     sentence(&step.action)
@@ -246,6 +302,7 @@ fn sentence(action: &Action<'_>) -> String {
     match action {
         Action::Host(step) => host_sentence(step),
         Action::Child(step) => child_sentence(step),
+        Action::Seen(step) => seen::sentence(step),
     }
 }
 
@@ -258,8 +315,9 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::Join { kind, path } => {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
-        HostStep::PrepareTree { number, source, recursive } => format!(
-            "take a detached, private copy of the mount at {}{} (tree {number})",
+        HostStep::PrepareTree { number, source, recursive, propagation } => format!(
+            "take a detached, {} copy of the mount at {}{} (tree {number})",
+            propagation_name(*propagation),
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
@@ -275,6 +333,13 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             format!("show the files of tree {number} through the container's id maps")
         }
         HostStep::Release => "let the container's process go on".to_owned(),
+        HostStep::Hooks => {
+            "wait until everything is mounted, run the hooks that belong on the host, and let it go on"
+                .to_owned()
+        }
+        HostStep::Commit => {
+            "wait until the container's process is ready, write its state down, and let it go on".to_owned()
+        }
         HostStep::Guard => {
             "put a guard beside husk, to end the container and restore the terminal if husk is killed"
                 .to_owned()
@@ -318,11 +383,11 @@ fn ranges(map: &[IdMapping]) -> String {
 fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
-        Step::AwaitParent => "wait until husk has written the id maps".to_owned(),
+        Step::AwaitParent => "wait until the id maps are written".to_owned(),
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",
-                text(offsets).trim().replace('\n', " and ")
+                visible(&offsets.to_string_lossy().trim().replace('\n', " and "))
             )
         }
         Step::BeOpaque => {
@@ -330,6 +395,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::LoopbackUp => "bring the loopback interface up".to_owned(),
         Step::Hostname(name) => format!("set the host name to {}", text(name)),
+        Step::Domainname(name) => format!("set the NIS domain name to {}", text(name)),
         Step::Propagation(propagation) => {
             format!("make every mount {}, recursively", propagation_name(*propagation))
         }
@@ -343,26 +409,46 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::Root { source, .. } => format!("make {} the container's root", tree(source)),
         Step::CurrentRoot => "keep the root of the mount namespace that was entered".to_owned(),
         Step::RootAttributes(set) => format!("make the root {}", words(MountFlags::set(*set))),
+        Step::RootPropagation { propagation, recursive } => format!(
+            "make the root mount {}{}",
+            propagation_name(*propagation),
+            if *recursive { ", and those below" } else { "" }
+        ),
         Step::MakeDirectory { path, .. } => format!("make the directory {}", text(path)),
         Step::MakeFile { path } => format!("make the file {} to mount on", text(path)),
         Step::Symlink { path, to } => format!("link {} to {}", text(path), text(to)),
-        Step::MakeNode { path, device, .. } => format!(
-            "make the device node {} ({}:{})",
+        Step::MakeNode { path, device, owner, .. } => format!(
+            "make the device node {} ({}:{}){}",
             text(path),
             rustix::fs::major(*device),
-            rustix::fs::minor(*device)
+            rustix::fs::minor(*device),
+            owner.map_or(String::new(), |(uid, gid)| format!(", owned by {uid}:{gid}"))
         ),
-        Step::Mount { filesystem, target } => mount(filesystem, target),
-        Step::Bind { source, target, recursive, set, clear } => {
-            let with = words(MountFlags { set: *set, clear: *clear });
+        Step::Mount { filesystem, target, propagation } => mount(filesystem, target) + &travels(*propagation),
+        Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
+            let with = |attributes: &Attributes| {
+                let with = words(MountFlags { set: attributes.set, clear: attributes.clear });
+                if with.is_empty() { String::new() } else { format!(", {with}") }
+            };
+            let below = match with(recursive_attributes) {
+                some if !some.is_empty() && !attributes.is_none() && *recursive => {
+                    format!("{some} also below")
+                }
+                some => some,
+            };
             format!(
-                "bind {} to {}{}{}",
+                "bind {} to {}{}{}{below}{}",
                 tree(source),
                 text(target),
                 if *recursive { " with all below it" } else { "" },
-                if with.is_empty() { String::new() } else { format!(", {with}") }
+                with(attributes),
+                travels(*propagation)
             )
         }
+        Step::OomScoreAdj(value) => {
+            format!("set how readily the kernel kills it when memory is short to {}", text(value))
+        }
+        Step::Keyring(name) => format!("start the session keyring {}", text(name)),
         Step::OpenProc => "open the host's /proc, to write kernel parameters through".to_owned(),
         Step::Sysctl { path, value } => {
             format!("set the kernel parameter {} to {}", text(path).replace('/', "."), text(value))
@@ -388,6 +474,7 @@ fn child_sentence(step: &Step<'_>) -> String {
                 .collect();
             format!("make it standard {}", list(&names))
         }
+        Step::OwnTerminal { uid } => format!("give the terminal to user {uid}"),
         Step::OwnPipes { .. } => own_pipes(),
         Step::Rlimit { resource, soft, hard } => {
             let value = |v: &Option<u64>| v.map_or("unlimited".to_owned(), |v| v.to_string());
@@ -398,6 +485,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::WorkingDirectory(path) => {
             format!("change to {}, and check that it is inside the root", text(path))
         }
+        Step::BoundingSet(set) if set.is_empty() => "drop every capability from the bounding set".to_owned(),
         Step::BoundingSet(set) => {
             format!("drop every capability but {} from the bounding set", capabilities(*set))
         }
@@ -409,21 +497,57 @@ fn child_sentence(step: &Step<'_>) -> String {
         ),
         Step::Gid(gid) => format!("become group {gid}"),
         Step::Uid(uid) => format!("become user {uid}"),
-        Step::Capabilities(set) => {
-            format!("keep the capabilities {}, none inheritable, none ambient", capabilities(*set))
-        }
+        Step::Capabilities(sets) => own_capabilities(sets),
         Step::NoNewPrivileges => "let no program gain privileges any more (no_new_privs)".to_owned(),
         Step::Verify(_) => {
             "read ids and capabilities back, and go no further if they are not these".to_owned()
         }
         Step::ResetSignals => "give signals their default meaning, and block none".to_owned(),
-        Step::CloseDescriptors => "let no open file but standard input, output and error pass on".to_owned(),
+        Step::CloseDescriptors { first: 3 } => {
+            "let no open file but standard input, output and error pass on".to_owned()
+        }
+        Step::CloseDescriptors { first } => format!("let no open file from number {first} on pass on"),
         Step::Pause => "wait until somebody who looks round says go on".to_owned(),
+        Step::AwaitHooks => "wait until husk has run its hooks".to_owned(),
+        Step::Hook(hook) => format!(
+            "run the hook {}{}",
+            text(hook.exec.candidates[0]),
+            hook.timeout.map_or(String::new(), |seconds| format!(", for at most {seconds} s"))
+        ),
+        Step::FindCommand(exec) => {
+            format!("look for the command {}", exec.arguments.iter().next().map_or(String::new(), text))
+        }
+        Step::ForgetParent => "live on when husk ends".to_owned(),
+        Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
+        Step::AwaitStart => "wait to be started".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))
         }
     }
+}
+
+fn own_capabilities(sets: &ProcessCapabilities) -> String {
+    let named = |name: &str, set: CapabilitySet| {
+        if set.is_empty() { format!("none {name}") } else { format!("{} {name}", capabilities(set)) }
+    };
+    let effective = if sets.effective == sets.permitted {
+        String::new()
+    } else {
+        format!(" ({})", named("effective", sets.effective))
+    };
+    format!(
+        "keep the capabilities {}{effective}, {}, {}",
+        capabilities(sets.permitted),
+        named("inheritable", sets.inheritable),
+        named("ambient", sets.ambient)
+    )
+}
+
+fn travels(propagation: Option<(Propagation, bool)>) -> String {
+    propagation.map_or(String::new(), |(to, recursive)| {
+        format!(", {}{}", propagation_name(to), if recursive { " with all below" } else { "" })
+    })
 }
 
 fn mount(filesystem: &Filesystem<'_>, target: &CStr) -> String {
@@ -497,5 +621,18 @@ fn list(words: &[&str]) -> String {
 }
 
 fn text(string: &CStr) -> String {
-    string.to_string_lossy().into_owned()
+    visible(&string.to_string_lossy())
+}
+
+/// `text` with everything escaped that is not plainly to be seen: it may be a stranger's, and try to move the cursor or to
+/// turn the line round.
+pub(crate) fn visible(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ';
+    text.chars().fold(String::new(), |mut shown, c| {
+        match is_plain(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
+        }
+        shown
+    })
 }

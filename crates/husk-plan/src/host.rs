@@ -80,6 +80,12 @@ pub struct HostAccounts {
     pub group: String,
 }
 
+impl HostAccounts {
+    fn of(root: BorrowedFd<'_>) -> Self {
+        Self { passwd: accounts_text(root, "/etc/passwd"), group: accounts_text(root, "/etc/group") }
+    }
+}
+
 /// The set-user-id programs of the shadow package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapHelpers {
@@ -159,6 +165,12 @@ impl Host {
         Ok(host)
     }
 
+    /// The accounts of a root that is there already.
+    pub fn with_accounts_of(mut self, root: BorrowedFd<'_>) -> Self {
+        self.accounts = HostAccounts::of(root);
+        self
+    }
+
     /// Whether husk's user namespace is the machine's first one, or at least has all ids.
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
@@ -183,7 +195,7 @@ impl Host {
     fn probe_sources(&mut self, config: &Config) {
         let binds = config.mounts.iter().filter_map(|mount| match &mount.value {
             Mount::Bind(bind) => Some(&bind.source),
-            Mount::Filesystem(_) => None,
+            Mount::Filesystem(_) | Mount::Cgroup(_) => None,
         });
         for source in binds {
             self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
@@ -203,7 +215,8 @@ impl Host {
             errno => PlanError::UnreadableRoot { path: path.to_owned(), errno },
         })?;
         let unreadable = |errno| PlanError::UnreadableRoot { path: path.to_owned(), errno };
-        if is_empty(root.as_fd()).map_err(unreadable)? {
+        let has_binds = config.mounts.iter().any(|mount| matches!(mount.value, Mount::Bind(_)));
+        if !has_binds && is_empty(root.as_fd()).map_err(unreadable)? {
             return Err(PlanError::EmptyRoot(path.to_owned()));
         }
         self.root_mode = fstat(&root).map_err(unreadable)?.st_mode & 0o7777;
@@ -211,10 +224,7 @@ impl Host {
         for target in targets(config) {
             self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
         }
-        self.accounts = HostAccounts {
-            passwd: accounts_text(root.as_fd(), "/etc/passwd"),
-            group: accounts_text(root.as_fd(), "/etc/group"),
-        };
+        self.accounts = HostAccounts::of(root.as_fd());
         Ok(())
     }
 }
@@ -223,6 +233,7 @@ fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
     config.mounts.iter().map(|mount| match &mount.value {
         Mount::Filesystem(mount) => &mount.target,
         Mount::Bind(bind) => &bind.target,
+        Mount::Cgroup(cgroup) => &cgroup.target,
     })
 }
 

@@ -12,6 +12,8 @@ mod error;
 pub mod explain;
 mod host;
 mod plan;
+pub mod read_back;
+mod seen;
 pub mod shell;
 pub mod strace;
 pub mod survey;
@@ -21,4 +23,7 @@ pub use arena::Arena;
 pub use compile::plan;
 pub use error::{PlanError, in_words};
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
-pub use plan::{Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, Stage};
+pub use plan::{
+    Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage,
+};
+pub use seen::Seen;

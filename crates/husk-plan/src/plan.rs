@@ -3,9 +3,11 @@
 
 use std::ffi::CStr;
 
-use husk_init::Step;
+use husk_init::{Propagation, Step};
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
+
+use crate::seen::Seen;
 
 /// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
 pub const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
@@ -28,6 +30,22 @@ pub struct Plan<'a> {
     pub steps: Vec<PlannedStep<'a>>,
     /// What a person should know before: what is missing here, and what it costs.
     pub notes: Vec<Note>,
+    /// Whose plan it is, if it was read back from a running process instead of made by husk. It is then to be told, not
+    /// carried out.
+    pub read_back: Option<ReadBack>,
+}
+
+/// The actors of a plan that was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadBack {
+    /// The process.
+    pub pid: u32,
+    /// Who made its container, if that is known.
+    pub maker: Option<String>,
+    /// Whether it is the first process of its pid namespace; another one has got much from those that it comes from.
+    pub is_first: bool,
+    /// Whether its namespaces could be looked at.
+    pub is_seen: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -94,6 +112,7 @@ impl PlannedStep<'_> {
         match self.action {
             Action::Host(_) => Actor::Husk,
             Action::Child(_) => Actor::Container,
+            Action::Seen(seen) => seen.actor(),
         }
     }
 }
@@ -105,6 +124,8 @@ pub enum Action<'a> {
     Host(HostStep<'a>),
     /// The container's first process.
     Child(Step<'a>),
+    /// What a running process shows and husk has no step for: in a plan that was read back.
+    Seen(Seen<'a>),
 }
 
 /// Who does a step.
@@ -185,6 +206,8 @@ pub enum HostStep<'a> {
         source: &'a CStr,
         /// Whether the mounts below come along.
         recursive: bool,
+        /// Its propagation.
+        propagation: Propagation,
     },
     /// Make the child in its new namespaces.
     Clone {
@@ -212,6 +235,10 @@ pub enum HostStep<'a> {
     },
     /// Let the child go on.
     Release,
+    /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.
+    Hooks,
+    /// Wait until the child is all ready, write down that it is, and let it go on.
+    Commit,
     /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
     Guard,
 }

@@ -20,6 +20,7 @@ pub fn calls(action: &Action<'_>, name: &str) -> Vec<String> {
     let all = match action {
         Action::Host(step) => of_host(step),
         Action::Child(step) => of_child(step),
+        Action::Seen(_) => Vec::new(),
     };
     let is_of = |call: &String| call.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
     // `ioctl(TIOCGPTPEER)` is named with its request.
@@ -37,11 +38,14 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
             format!("setns(<{}>, {})", text(path), namespace_flag(*kind)),
         ],
-        HostStep::PrepareTree { source, recursive, .. } => {
+        HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
             vec![
                 format!("open_tree(AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{flag})", quoted(source)),
-                format!("mount_setattr(<copy>, \"\", AT_EMPTY_PATH{flag}, {{propagation=MS_PRIVATE}}, 32)"),
+                format!(
+                    "mount_setattr(<copy>, \"\", AT_EMPTY_PATH{flag}, {{propagation={}}}, 32)",
+                    propagation_flag(*propagation)
+                ),
             ]
         }
         HostStep::Clone { namespaces } => vec![format!(
@@ -64,6 +68,12 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             ]
         }
         HostStep::Release => vec!["sendmsg(<link>, {iov=[1 byte]}, MSG_NOSIGNAL)".to_owned()],
+        HostStep::Hooks | HostStep::Commit => {
+            vec![
+                "recvmsg(<link>, …, MSG_CMSG_CLOEXEC)".to_owned(),
+                "sendto(<link>, \"G\", 1, MSG_NOSIGNAL)".to_owned(),
+            ]
+        }
         HostStep::Guard => vec!["clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned()],
     }
 }
@@ -93,7 +103,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
     match step {
         Step::DieWithParent => vec!["prctl(PR_SET_PDEATHSIG, SIGKILL)".to_owned()],
         Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0)".to_owned()],
-        Step::Pause => {
+        Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0)"].map(str::to_owned).to_vec()
         }
         Step::TimeNamespace { offsets } => {
@@ -116,10 +126,42 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::Hostname(name) => {
             vec![format!("sethostname({}, {})", quoted(name), name.to_bytes().len())]
         }
-        Step::Propagation(propagation) => vec![format!(
-            "mount_setattr(AT_FDCWD, \"/\", AT_EMPTY_PATH|AT_RECURSIVE, {{propagation={}}}, 32)",
-            propagation_flag(*propagation)
-        )],
+        Step::Domainname(name) => {
+            vec![format!("setdomainname({}, {})", quoted(name), name.to_bytes().len())]
+        }
+        Step::Propagation(propagation) => vec![root_propagation(*propagation, true)],
+        Step::RootPropagation { propagation, recursive } => vec![root_propagation(*propagation, *recursive)],
+        Step::OomScoreAdj(value) => vec![
+            format!(
+                "openat2(</proc>, \"self/oom_score_adj\", {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)"
+            ),
+            format!("write(</proc/self/oom_score_adj>, {}, {})", quoted(value), value.to_bytes().len()),
+        ],
+        Step::Keyring(name) => vec![format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name))],
+        Step::Hook(hook) => {
+            let mut calls = vec![
+                "lseek(<state>, 0, SEEK_SET)".to_owned(),
+                "pipe2(…, O_CLOEXEC)".to_owned(),
+                "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned(),
+            ];
+            calls.extend(execs(&hook.exec));
+            calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
+            calls
+        }
+        Step::FindCommand(exec) => exec
+            .candidates
+            .iter()
+            .map(|path| format!("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", quoted(path)))
+            .collect(),
+        Step::ForgetParent => vec!["prctl(PR_SET_PDEATHSIG, 0)".to_owned()],
+        Step::AwaitStart => vec![
+            "rt_sigprocmask(SIG_SETMASK, [HUP INT QUIT USR1 USR2 TERM], …, 8)".to_owned(),
+            "signalfd4(-1, [HUP INT QUIT USR1 USR2 TERM], 8, SFD_CLOEXEC|SFD_NONBLOCK)".to_owned(),
+            "ppoll([<start>, <signals>], 2, NULL, NULL, 0)".to_owned(),
+            "accept4(<start>, NULL, NULL, SOCK_CLOEXEC)".to_owned(),
+            "recvfrom(<starter>, …, 1, 0)".to_owned(),
+        ],
+        Step::OwnTerminal { uid } => vec![format!("fchown(<terminal>, {uid}, -1)")],
         Step::Scratch { filesystem, mode } => {
             let mut calls = new_filesystem(filesystem);
             calls
@@ -159,26 +201,36 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::Symlink { path, to } => {
             vec![beneath(path), format!("symlinkat({}, <root>, {})", quoted(to), quoted(path))]
         }
-        Step::MakeNode { path, mode, device } => vec![
-            beneath(path),
-            format!(
-                "mknodat(<root>, {}, {}, makedev({}, {}))",
-                quoted(path),
-                octal(*mode),
-                rustix::fs::major(*device),
-                rustix::fs::minor(*device)
-            ),
-        ],
-        Step::Mount { filesystem, target } => {
+        Step::MakeNode { path, mode, device, owner } => {
+            let mut calls = vec![
+                beneath(path),
+                format!(
+                    "mknodat(<root>, {}, {}, makedev({}, {}))",
+                    quoted(path),
+                    octal(*mode),
+                    rustix::fs::major(*device),
+                    rustix::fs::minor(*device)
+                ),
+            ];
+            calls.extend(owner.map(|(uid, gid)| {
+                format!("fchownat(<root>, {}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW)", quoted(path))
+            }));
+            calls
+        }
+        Step::Mount { filesystem, target, propagation } => {
             let mut calls = new_filesystem(filesystem);
+            calls.extend(mount_propagation("<mount>", *propagation));
             calls.extend([beneath(target), attach("<mount>")]);
             calls
         }
-        Step::Bind { source, target, recursive, set, clear } => {
+        Step::Bind { source, target, recursive, attributes: top, recursive_attributes, propagation } => {
             let mut calls = copied(source, *recursive);
-            if !set.is_empty() || !clear.is_empty() {
-                calls.push(attributes("<copy>", *set, Some(*clear), *recursive));
+            for (changed, recursive) in [(recursive_attributes, *recursive), (top, false)] {
+                if !changed.is_none() {
+                    calls.push(attributes("<copy>", changed.set, Some(changed.clear), recursive));
+                }
             }
+            calls.extend(mount_propagation("<copy>", *propagation));
             calls.extend([beneath(target), attach("<copy>")]);
             calls
         }
@@ -246,11 +298,19 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::Groups(groups) => vec![format!("setgroups({}, {groups:?})", groups.len())],
         Step::Gid(id) => vec![format!("setresgid({id}, {id}, {id})")],
         Step::Uid(id) => vec![format!("setresuid({id}, {id}, {id})")],
-        Step::Capabilities(set) => {
-            let bits = set.bits();
-            vec![format!(
-                "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={bits:#x}, permitted={bits:#x}, inheritable=0}})"
-            )]
+        Step::Capabilities(sets) => {
+            let (effective, permitted) = (sets.effective.bits(), sets.permitted.bits());
+            let inheritable = match sets.inheritable.bits() {
+                0 => "0".to_owned(),
+                some => format!("{some:#x}"),
+            };
+            let mut calls = vec![format!(
+                "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={effective:#x}, permitted={permitted:#x}, inheritable={inheritable}}})"
+            )];
+            if !sets.ambient.is_empty() {
+                calls.push("prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, <each>, 0, 0)".to_owned());
+            }
+            calls
         }
         Step::NoNewPrivileges => vec!["prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)".to_owned()],
         Step::Verify(_) => vec!["capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, …)".to_owned()],
@@ -260,9 +320,23 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 "rt_sigprocmask(SIG_SETMASK, [], NULL, 8)".to_owned(),
             ]
         }
-        Step::CloseDescriptors => vec!["close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)".to_owned()],
+        Step::CloseDescriptors { first } => {
+            vec![format!("close_range({first}, 4294967295, CLOSE_RANGE_CLOEXEC)")]
+        }
         Step::Exec(exec) => execs(exec),
     }
+}
+
+fn root_propagation(propagation: Propagation, recursive: bool) -> String {
+    let flag = if recursive { "|AT_RECURSIVE" } else { "" };
+    let to = propagation_flag(propagation);
+    format!("mount_setattr(AT_FDCWD, \"/\", AT_EMPTY_PATH{flag}, {{propagation={to}}}, 32)")
+}
+
+fn mount_propagation(mount: &str, propagation: Option<(Propagation, bool)>) -> Option<String> {
+    let (to, recursive) = propagation?;
+    let (flag, to) = (if recursive { "|AT_RECURSIVE" } else { "" }, propagation_flag(to));
+    Some(format!("mount_setattr({mount}, \"\", AT_EMPTY_PATH{flag}, {{propagation={to}}}, 32)"))
 }
 
 /// One `execve` for each place where the command may be. Of the environment only the size: it may hold what is nobody's
@@ -403,7 +477,7 @@ mod tests {
         let options = [husk_init::FsOption { key: c"size", value: Some(c"64k") }];
         let attributes = rustix::mount::MountAttrFlags::MOUNT_ATTR_NOSUID;
         let filesystem = Filesystem { kind: c"tmpfs", source: c"none", options: &options, attributes };
-        let mount = Action::Child(Step::Mount { filesystem, target: c"/tmp" });
+        let mount = Action::Child(Step::Mount { filesystem, target: c"/tmp", propagation: None });
         assert_eq!(calls(&mount, "fsconfig").len(), 3);
         assert_eq!(calls(&mount, "fsmount"), ["fsmount(<tmpfs>, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID)"]);
     }

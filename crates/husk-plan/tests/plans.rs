@@ -10,9 +10,9 @@ use husk_plan::explain::Explanation;
 use husk_plan::shell::Script;
 use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
 use husk_spec::{
-    BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given, IdMapping,
-    Mount, MountFlags, Namespace, Namespaces, Process, Root, Terminal, TimeOffsets, User, UserNamespace,
-    Writes,
+    BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given, Grant, Hooks,
+    IdMapping, Lifetime, Mount, MountFlags, Namespace, Namespaces, Process, Propagation, Root, Terminal,
+    TimeOffsets, User, UserNamespace, Writes,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -26,9 +26,11 @@ fn config() -> Config {
     let capabilities: Capabilities = ["CHOWN", "SETUID"].iter().flat_map(|name| name.parse()).collect();
     Config {
         name: "box".to_owned(),
+        lifetime: Lifetime::Attached,
         root: Some(Root {
             path: Given::argument(PathBuf::from(ROOT), "ROOTFS"),
             writes: Given::default(Writes::Through, "writes go to ROOTFS"),
+            idmap: true,
         }),
         enter_root: Given::default(EnterRoot::Pivot, "pivot_root"),
         namespaces: Namespaces {
@@ -43,6 +45,9 @@ fn config() -> Config {
             time_offsets: TimeOffsets::default(),
         },
         hostname: Some(Given::default("box".to_owned(), "host name: the container's name")),
+        domainname: None,
+        propagation: Given::default(Propagation::Private, "no mount travels between host and container"),
+        root_propagation: None,
         mounts: vec![
             file_system("/proc", "proc", &[]),
             file_system("/dev", "tmpfs", &[("size", "64k")]),
@@ -51,13 +56,14 @@ fn config() -> Config {
             volume("/data", "/v"),
         ],
         devices: vec![Given::default(
-            Device { source: PathBuf::from("/dev/null"), target: PathBuf::from("/dev/null") },
+            Device { source: PathBuf::from("/dev/null"), target: PathBuf::from("/dev/null"), node: None },
             "devices",
         )],
         links: vec![Given::default((PathBuf::from("/dev/ptmx"), PathBuf::from("pts/ptmx")), "/dev links")],
         sysctls: Vec::new(),
         masked_paths: Given::default(vec![PathBuf::from("/proc/kcore")], "masked paths"),
         readonly_paths: Given::default(vec![PathBuf::from("/proc/sys")], "read-only paths"),
+        hooks: Hooks::default(),
         process: Process {
             args: Given::argument(vec!["sh".into(), "-c".into(), "true".into()], "COMMAND"),
             environment: vec![Given::default(
@@ -65,13 +71,17 @@ fn config() -> Config {
                 "PATH",
             )],
             working_directory: None,
+            make_working_directory: false,
             user: Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
             umask: None,
-            capabilities: Given::default(capabilities, "capabilities"),
+            capabilities: Given::default(Grant::Bounded(capabilities), "capabilities"),
             no_new_privileges: Given::default(true, "no new privileges"),
             rlimits: Vec::new(),
+            oom_score_adj: None,
+            keyring: None,
+            preserved_descriptors: 0,
             init: None,
-            terminal: Terminal { stdio: Vec::new(), size: None },
+            terminal: Terminal { stdio: Vec::new(), size: None, inherit_settings: true },
         },
     }
 }
@@ -80,9 +90,12 @@ fn file_system(target: &'static str, kind: &str, options: &[(&str, &str)]) -> Gi
     let option = |(name, value): &(&str, &str)| ((*name).to_owned(), Some((*value).to_owned()));
     let mount = FilesystemMount {
         kind: kind.to_owned(),
+        source: None,
         target: PathBuf::from(target),
         options: options.iter().map(option).collect(),
         flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID),
+        propagation: None,
+        copy_up: false,
     };
     Given::default(Mount::Filesystem(mount), target)
 }
@@ -93,7 +106,9 @@ fn volume(source: &str, target: &str) -> Given<Mount> {
         target: PathBuf::from(target),
         recursive: true,
         idmap: true,
-        flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV),
+        flags: MountFlags::NONE,
+        recursive_flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV),
+        propagation: (Propagation::Private, true),
     };
     Given::argument(Mount::Bind(mount), "--volume")
 }

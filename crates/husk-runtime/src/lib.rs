@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod claim;
+pub mod container;
 pub mod doctor;
 pub mod elf;
 mod error;

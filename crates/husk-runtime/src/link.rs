@@ -41,6 +41,11 @@ impl Link {
         Ok((Self(ours), childs))
     }
 
+    /// The link that a connected socket is.
+    pub(crate) fn of(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
     /// Lets the child go on.
     ///
     /// # Errors

@@ -4,9 +4,9 @@
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
 use husk_spec::{IdMapping, NamespaceKind};
-use husk_sys::{Clone, Cloned, MountChange, Propagation, clone3, mount_setattr};
+use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -45,6 +45,11 @@ struct GuardProcess {
 }
 
 impl Container {
+    /// Lets go of the container, which lives on without husk.
+    pub(crate) fn let_go(mut self) {
+        self.reaped = true;
+    }
+
     fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
         Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
     }
@@ -87,12 +92,56 @@ impl Drop for Container {
 struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
+    proc: Option<OwnedFd>,
+}
+
+/// What the child is given beside its program.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inheritance<'a> {
+    /// Files with the container's state, for hooks.
+    pub(crate) states: &'a [OwnedFd],
+    /// The listening socket on which the start of the command is awaited.
+    pub(crate) start: Option<BorrowedFd<'a>>,
+}
+
+/// Who makes a container that is to live on: what is done where the plan waits for it.
+pub(crate) trait Maker {
+    /// The container's first process is there.
+    fn made(&mut self, container: &Container) -> Result<(), Error>;
+
+    /// It has made its terminal.
+    fn terminal(&mut self, master: OwnedFd) -> Result<(), Error>;
+
+    /// Everything is mounted, and the root not yet entered.
+    fn mounted(&mut self) -> Result<(), Error>;
+
+    /// It is ready, and stays so without husk once this has returned.
+    fn ready(&mut self) -> Result<(), Error>;
 }
 
 /// Carries out husk's half of `plan`.
 pub(crate) fn start(
     plan: &Plan<'_>,
     terminal: &HostTerminal,
+    stopwatch: &Stopwatch,
+) -> Result<Container, Error> {
+    carry_out(plan, Inheritance::default(), Some(terminal), None, stopwatch)
+}
+
+/// Carries out husk's half of `plan` for a container that is to live on.
+pub(crate) fn make(
+    plan: &Plan<'_>,
+    inheritance: Inheritance<'_>,
+    maker: &mut dyn Maker,
+) -> Result<Container, Error> {
+    carry_out(plan, inheritance, None, Some(maker), &Stopwatch::default())
+}
+
+fn carry_out(
+    plan: &Plan<'_>,
+    inheritance: Inheritance<'_>,
+    terminal: Option<&HostTerminal>,
+    mut maker: Option<&mut dyn Maker>,
     stopwatch: &Stopwatch,
 ) -> Result<Container, Error> {
     let mut acquired = Acquired::default();
@@ -103,14 +152,26 @@ pub(crate) fn start(
         match container.as_mut() {
             None => match step {
                 HostStep::Clone { namespaces } => {
-                    let (cloned, link) = clone(plan, *namespaces, &acquired, stopwatch)
+                    let (cloned, link) = clone(plan, *namespaces, &acquired, inheritance, stopwatch)
                         .map_err(|(call, errno)| failed(call, errno))?;
-                    container = Some(Container::new(cloned, link, acquired.ids.take()));
+                    let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
+                    if let Some(maker) = &mut maker {
+                        maker.made(made)?;
+                    }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
             },
-            Some(container) => attend(plan, index, step, container, &acquired, terminal)
-                .map_err(|error| last_word(plan, container).unwrap_or(error))?,
+            Some(container) => match (step, &mut maker, terminal) {
+                (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
+                    meet(plan, index, step, container, *maker)?;
+                }
+                (HostStep::Guard, _, Some(terminal)) => {
+                    let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
+                    container.guard = Some(guard);
+                }
+                _ => attend(plan, index, step, container, &acquired)
+                    .map_err(|error| last_word(plan, container).unwrap_or(error))?,
+            },
         }
         stopwatch.done(index);
     }
@@ -126,17 +187,14 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
-        HostStep::PrepareTree { source, recursive, .. } => {
+        HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             flags.set(OpenTreeFlags::AT_RECURSIVE, *recursive);
             let tree = open_tree(CWD, *source, flags).map_err(|errno| failed(Call::OpenTree, errno))?;
             // The copy of a shared mount is shared too: what is mounted below it would travel between host and container, and
             // pivot_root(2) refuses such a root.
-            let private = MountChange {
-                propagation: Some(Propagation::Private),
-                recursive: *recursive,
-                ..MountChange::NONE
-            };
+            let private =
+                MountChange { propagation: Some(*propagation), recursive: *recursive, ..MountChange::NONE };
             mount_setattr(tree.as_fd(), c"", &private).map_err(|errno| failed(Call::MountSetattr, errno))?;
             acquired.trees.push(tree);
         }
@@ -152,6 +210,11 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
                 .map_err(|errno| failed(Call::Prctl, errno))?;
             let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| failed(Call::Open, errno))?;
+            if *kind == NamespaceKind::Mount {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let proc = open(c"/proc", flags, Mode::empty()).map_err(|errno| failed(Call::Open, errno))?;
+                acquired.proc = Some(proc);
+            }
             move_into_link_name_space(namespace.as_fd(), Some(link_type(*kind)))
                 .map_err(|errno| failed(Call::Setns, errno))?;
         }
@@ -177,6 +240,7 @@ fn clone(
     plan: &Plan<'_>,
     namespaces: UnshareFlags,
     acquired: &Acquired,
+    inheritance: Inheritance<'_>,
     stopwatch: &Stopwatch,
 ) -> Result<(Cloned, Link), (Call, Errno)> {
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
@@ -184,6 +248,9 @@ fn clone(
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
+        proc: acquired.proc.as_ref().map(AsFd::as_fd),
+        states: inheritance.states,
+        start: inheritance.start,
         link: childs_link.as_fd(),
         parent_link: link.as_fd(),
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
@@ -204,6 +271,31 @@ fn last_word(plan: &Plan<'_>, container: &Container) -> Option<Error> {
     }
 }
 
+/// Meets the child where it waits: hears what it has to say until it does, does what is to be done, and lets it go on.
+fn meet(
+    plan: &Plan<'_>,
+    index: usize,
+    step: &HostStep<'_>,
+    container: &Container,
+    maker: &mut dyn Maker,
+) -> Result<(), Error> {
+    let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
+    let Some(link) = &container.link else { return Err(Error::Supervise(Errno::BADF)) };
+    loop {
+        match link.hear().map_err(|errno| failed(Call::Recv, errno))? {
+            Heard::Terminal(master) => maker.terminal(master)?,
+            Heard::Paused => break,
+            Heard::Failure(failure, root) => return Err(supervise::failed(plan, &failure, root)),
+            Heard::End => return Err(failed(Call::Recv, Errno::PIPE)),
+        }
+    }
+    match step {
+        HostStep::Hooks => maker.mounted()?,
+        _ => maker.ready()?,
+    }
+    link.release().map_err(|errno| last_word(plan, container).unwrap_or(failed(Call::Sendmsg, errno)))
+}
+
 /// The steps after the clone.
 fn attend(
     plan: &Plan<'_>,
@@ -211,7 +303,6 @@ fn attend(
     step: &HostStep<'_>,
     container: &mut Container,
     acquired: &Acquired,
-    terminal: &HostTerminal,
 ) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
     match step {
@@ -234,10 +325,6 @@ fn attend(
             },
             None => Ok(()),
         },
-        HostStep::Guard => {
-            container.guard = Some(guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?);
-            Ok(())
-        }
         _ => Err(Error::Supervise(Errno::INVAL)),
     }
 }

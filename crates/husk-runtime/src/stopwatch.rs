@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use husk_plan::{Action, HostStep, Plan};
+use husk_plan::{Action, Actor, HostStep, Plan};
 use husk_sys::{SharedNumbers, now};
 use rustix::io;
 
@@ -36,9 +36,9 @@ impl Stopwatch {
         let Some((begin, times)) = &self.0 else { return Vec::new() };
         let (mut husk, mut child) = (*begin, *begin);
         let costs = plan.steps.iter().zip(times.as_slice()).map(|(step, done)| {
-            let before = match step.action {
-                Action::Host(_) => &mut husk,
-                Action::Child(_) => &mut child,
+            let before = match step.actor() {
+                Actor::Husk => &mut husk,
+                Actor::Container => &mut child,
             };
             let done = done.load(Ordering::Relaxed);
             let cost = Duration::from_nanos(done.saturating_sub(*before));

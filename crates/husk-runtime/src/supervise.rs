@@ -110,6 +110,35 @@ pub(crate) fn stay<'p>(
     attended.finish()
 }
 
+/// Stays with a container whose command runs until it ends, and passes on what goes through its terminal if this husk was given
+/// that. A signal that the command's PID 1 does not take is lost, as engines expect.
+pub(crate) fn stay_with_command<'p>(
+    plan: &'p Plan<'p>,
+    container: Container,
+    host: HostTerminal,
+    master: Option<OwnedFd>,
+    signals: &Signals,
+) -> Result<End, Error> {
+    let relay = master.map(|master| Relay::new(host, master)).transpose().map_err(Error::Supervise)?;
+    let stopwatch = Stopwatch::default();
+    let mut attended = Attended {
+        plan,
+        container,
+        host: None,
+        relay,
+        init: true,
+        ended_by: None,
+        stopwatch: &stopwatch,
+        pauses: None,
+    };
+    if let Some(relay) = &mut attended.relay {
+        relay.resize();
+        relay.begin().map_err(Error::Supervise)?;
+    }
+    while !attended.attend(signals)? {}
+    attended.finish()
+}
+
 /// What there is to do, as `poll(2)` says.
 #[derive(Default)]
 struct Events {
@@ -319,7 +348,7 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
     let (steps, numbers) = plan.program();
     let number = usize::from(failure.step);
     match (steps.get(number), root) {
-        (Some(Step::Exec(exec)), Some(root)) => {
+        (Some(Step::Exec(exec) | Step::FindCommand(exec)), Some(root)) => {
             let problem = exec_problem(&steps, exec, failure, root.as_fd());
             Error::Exec { problem, errno: failure.errno }
         }

@@ -18,6 +18,7 @@ fn parent() -> TempDir {
 }
 
 fn build(dir: &Path, recipe: &Recipe) -> Built {
+    let _alone = again::alone();
     rootfs::build(dir, recipe).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -52,7 +53,7 @@ fn run(root: &Path, script: &str) -> Option<String> {
         .arg(root)
         .args(["/bin/sh", "-c", script])
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    let output = output.output().unwrap();
+    let output = again::output(output).unwrap();
     assert!(output.status.success(), "{script}: {output:?}");
     Some(String::from_utf8(output.stdout).unwrap())
 }
@@ -111,7 +112,10 @@ fn a_root_of_the_hosts_programs_runs() {
     // Not in /tmp, where this checkout may be: what is added from there would be hidden.
     let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
     let script = elsewhere.path().join("greet");
-    fs::write(&script, "#!/bin/sh\necho hello\n").unwrap();
+    {
+        let _alone = again::alone();
+        fs::write(&script, "#!/bin/sh\necho hello\n").unwrap();
+    }
     fs::set_permissions(&script, PermissionsExt::from_mode(0o4755)).unwrap();
     let built = build(&root, &host(&["cut", script.to_str().unwrap()]));
     let Source::Host { programs } = &built.source else { panic!("{built:?}") };
@@ -203,7 +207,8 @@ fn failure(dir: &Path, before: &str) -> Option<String> {
         again::skip("rootfs", "neither root nor user namespaces: no mounts to try");
         return None;
     }
-    let output = again::command("in_a_process_of_its_own", dir.to_str().unwrap(), before).output().unwrap();
+    let output =
+        again::output(&mut again::command("in_a_process_of_its_own", dir.to_str().unwrap(), before)).unwrap();
     again::results(&output).pop()
 }
 

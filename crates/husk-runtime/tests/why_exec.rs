@@ -26,6 +26,7 @@ impl Root {
             return None;
         }
         let parent = tempfile::tempdir().unwrap();
+        let _alone = again::alone();
         rootfs::build(&parent.path().join("root"), &Recipe::Busybox).unwrap();
         Some(Root(parent))
     }
@@ -43,6 +44,7 @@ impl Root {
 
     fn file(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> &Root {
         let path = self.dir().join(path);
+        let _alone = again::alone();
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         self
@@ -52,7 +54,7 @@ impl Root {
     /// Debug and Display.
     fn exec(&self, command: &str, before: &str) -> String {
         let step = format!("{}\n{command}", self.dir().display());
-        let output = again::command("in_a_process_of_its_own", &step, before).output().unwrap();
+        let output = again::output(&mut again::command("in_a_process_of_its_own", &step, before)).unwrap();
         again::results(&output).remove(0)
     }
 
@@ -134,7 +136,10 @@ fn things_that_are_no_programs() {
     std::os::unix::fs::symlink("loop", root.dir().join("loop")).unwrap();
     root.check("/loop", &["LinkLoop"]);
     assert!(
-        Command::new("mkfifo").args(["-m", "755"]).arg(root.dir().join("fifo")).status().unwrap().success()
+        again::output(Command::new("mkfifo").args(["-m", "755"]).arg(root.dir().join("fifo")))
+            .unwrap()
+            .status
+            .success()
     );
     root.check("/fifo", &["NotAFile"]);
 }
@@ -273,14 +278,19 @@ fn a_hostile_root() {
     assert!(matches!(of("/magic/etc/passwd"), ExecProblem::NotFound { .. }), "{:?}", of("/magic/etc/passwd"));
     assert!(matches!(of("/sneaky"), ExecProblem::MissingInterpreter { .. }), "{:?}", of("/sneaky"));
 
+    let alone = again::alone();
     let sparse = fs::File::create(root.dir().join("sparse")).unwrap();
     sparse.set_len(1 << 35).unwrap();
     fs::set_permissions(root.dir().join("sparse"), PermissionsExt::from_mode(0o755)).unwrap();
     drop(sparse);
+    drop(alone);
     root.check("/sparse", &["UnknownFormat", "text: false"]);
 
     assert!(
-        Command::new("mkfifo").args(["-m", "755"]).arg(root.dir().join("fifo")).status().unwrap().success()
+        again::output(Command::new("mkfifo").args(["-m", "755"]).arg(root.dir().join("fifo")))
+            .unwrap()
+            .status
+            .success()
     );
     root.file("waits", "#!/fifo\n", 0o755).check("/waits", &["Interpreter", "NotAFile"]);
 }

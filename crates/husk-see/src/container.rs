@@ -111,7 +111,7 @@ impl<'p> Census<'p> {
         let mut first: HashMap<Key, usize> = HashMap::new();
         let mut starters = Vec::new();
         for (index, process) in self.processes.iter().enumerate().filter(|(_, process)| !process.is_kernel) {
-            if self.is_starter(process) {
+            if self.is_starter(process) || self.is_monitor(process) {
                 starters.push(index);
             } else if let Some(key) = self.key(process) {
                 let first = *first.entry(key).or_insert(index);
@@ -132,6 +132,18 @@ impl<'p> Census<'p> {
     /// Whether its children will be in another pid namespace: `unshare --pid --fork` waits like this for its container.
     fn is_starter(&self, process: &Process) -> bool {
         process.childrens_pid.is_some() && process.childrens_pid != process.namespaces[Kind::Pid]
+    }
+
+    /// Whether it is a conmon, which for a container with ids of its own has mounts of its own too: it is not one itself.
+    fn is_monitor(&self, process: &Process) -> bool {
+        process.name.is("conmon") && self.watched(process).is_some()
+    }
+
+    /// The process that a monitor has started in namespaces that are not the monitor's.
+    fn watched(&self, monitor: &Process) -> Option<usize> {
+        let is_watched =
+            |other: &Process| other.parent == monitor.pid && other.namespaces != monitor.namespaces;
+        self.processes.iter().position(is_watched)
     }
 
     fn key(&self, process: &Process) -> Option<Key> {
@@ -157,6 +169,12 @@ impl<'p> Census<'p> {
     /// Puts a starter outside of the container that it started, or, if there is none, where it is itself.
     fn attach(&self, index: usize, groups: &mut BTreeMap<usize, Group>, first: &mut HashMap<Key, usize>) {
         let process = &self.processes[index];
+        if self.is_monitor(process) {
+            let watched = self.watched(process);
+            let group =
+                groups.values_mut().find(|group| watched.is_some_and(|it| group.members.contains(&it)));
+            return group.into_iter().for_each(|group| group.outside.push(index));
+        }
         let started =
             groups.values_mut().filter(|group| group.namespaces[Kind::Pid] == process.childrens_pid);
         if let Some(group) = started.max_by_key(|group| group.namespaces.common(&process.namespaces)) {
@@ -335,6 +353,20 @@ mod tests {
         assert_eq!(whose[1][Kind::Mnt as usize], Seen::Own);
         assert_eq!(whose[1][Kind::Pid as usize], Seen::Shared(vec![0]));
         assert_eq!(whose[1][Kind::Net as usize], Seen::Host);
+    }
+
+    #[test]
+    fn a_conmon_with_mounts_of_its_own_is_outside_of_what_it_watches() {
+        let mut conmon = process(10, 1, &[10], &[(Kind::Mnt, 7)]);
+        let first = process(11, 10, &[11, 1], &CLASSIC);
+        let (alone, ..) = groups(&[conmon.clone(), first.clone()]);
+        assert_eq!(alone.len(), 2, "another program in its place would be a container");
+        conmon.name = "conmon".into();
+        let (groups, ..) = groups(&[conmon.clone(), first]);
+        assert_eq!(groups.len(), 1);
+        assert_eq!((&groups[0].members, &groups[0].outside), (&vec![1], &vec![0]));
+        let (groups, ..) = self::groups(&[conmon]);
+        assert_eq!(groups[0].members, [0], "a name alone hides nothing");
     }
 
     #[test]

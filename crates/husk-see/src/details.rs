@@ -55,6 +55,12 @@ pub struct Details {
     pub limits: Limits,
     /// Its own limits (`getrlimit(2)`).
     pub resource_limits: Vec<ResourceLimit>,
+    /// The network interfaces of its network namespace.
+    pub interfaces: Option<Vec<Text>>,
+    /// Whether its loopback interface is up, and so has addresses.
+    pub is_loopback_up: Option<bool>,
+    /// How far the clocks of its time namespace are set off, a line for each that is: `monotonic 3600 0`.
+    pub clocks: Option<Text>,
     /// The label of AppArmor, SELinux or Smack.
     pub label: Option<Text>,
     /// How readily it is killed when memory runs out.
@@ -106,6 +112,9 @@ impl Details {
             limits: Limits::of(&cgroups, host),
             cgroups,
             resource_limits: resource_limits(&directory.read("limits").unwrap_or_default()),
+            interfaces: directory.read("net/dev").map(|content| interfaces(&content)),
+            is_loopback_up: directory.read("net/fib_trie").map(|content| has_loopback_address(&content)),
+            clocks: directory.read("timens_offsets").map(|content| clocks(&content)),
             label: label(directory),
             oom_score: number(directory.read("oom_score_adj")),
             environment: directory.read("environ").map(environment),
@@ -146,6 +155,34 @@ fn environment(content: Vec<u8>) -> Vec<(Text, Text)> {
         Some((Text::from(&word.bytes()[..equals]), Text::from(&word.bytes()[equals + 1..])))
     };
     words(content).into_iter().filter_map(variable).collect()
+}
+
+/// `/proc/PID/net/dev`: two lines of headings, then `NAME: figures` for each interface.
+fn interfaces(content: &[u8]) -> Vec<Text> {
+    let name = |line: &[u8]| {
+        let colon = line.iter().rposition(|byte| *byte == b':')?;
+        Some(Text::from(line[..colon].trim_ascii())).filter(|name| !name.is_empty())
+    };
+    content.split(|byte| *byte == b'\n').skip(2).filter_map(name).collect()
+}
+
+/// `/proc/PID/net/fib_trie`: an interface has its addresses among the routes only while it is up.
+fn has_loopback_address(content: &[u8]) -> bool {
+    String::from_utf8_lossy(content).lines().any(|line| line.trim() == "|-- 127.0.0.1")
+}
+
+/// `/proc/PID/timens_offsets` (`time_namespaces(7)`), without the clocks that are not set off.
+fn clocks(content: &[u8]) -> Text {
+    let text = String::from_utf8_lossy(content);
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words.as_slice() {
+            [_, "0", "0"] => None,
+            [clock, seconds, nanoseconds] => Some(format!("{clock} {seconds} {nanoseconds}\n")),
+            _ => None,
+        }
+    };
+    Text::from(text.lines().filter_map(line).collect::<String>())
 }
 
 /// `/proc/PID/limits`: a table whose columns begin where their headings do.
@@ -190,11 +227,22 @@ mod tests {
         assert_eq!(variables, expected.map(|(name, value)| (name.into(), value.into())));
     }
 
+    #[test]
+    fn the_network_and_the_clocks() {
+        let content = b"Inter-|   Receive\n face |bytes\n    lo:       0       0\n eth0.1: 5 6\n\n";
+        assert_eq!(interfaces(content), [Text::from("lo"), "eth0.1".into()]);
+        assert!(has_loopback_address(b"Main:\n  +-- 127.0.0.0/8 2 0 2\n        |-- 127.0.0.1\n"));
+        assert!(!has_loopback_address(b"Main:\n  |-- 10.127.0.0.1\n"));
+        let offsets = b"monotonic        3600  0\nboottime  0  0\n";
+        assert!(clocks(offsets).is("monotonic 3600 0\n") && clocks(b"monotonic 0 0\n").is_empty());
+    }
+
     proptest! {
         #[test]
         fn hostile_bytes_do_no_harm(bytes: Vec<u8>, line: String) {
             let _ = environment(bytes.clone());
             let _ = resource_limits(&bytes);
+            let _ = (interfaces(&bytes), has_loopback_address(&bytes), clocks(&bytes));
             let _ = resource_limits(format!("Limit Soft Limit Hard Limit Units\n{line}").as_bytes());
         }
     }

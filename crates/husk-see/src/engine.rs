@@ -4,6 +4,11 @@
 //! In this order: the process that it was started by, which is on the host; its cgroup, which an engine chose; the first
 //! process's own name, which proves nothing, since whoever is inside can choose it.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::cgroup::Cgroup;
 use crate::process::Process;
 use crate::text::Text;
@@ -187,6 +192,38 @@ fn by_cgroup(path: &Text, first: &Process) -> Option<Maker> {
     service.filter(|_| first.parent == 1).and_then(|service| named(Engine::Systemd, service))
 }
 
+/// An engine's id as a name: the first twelve of its digits, or all of what a person has chosen.
+pub(crate) fn short(id: &Text) -> Text {
+    if is_id(&id.unicode()) { Text::from(&id.bytes()[..12]) } else { id.clone() }
+}
+
+/// Where a dockerd with this command line keeps its data, if that says so.
+pub(crate) fn docker_data(command: &[Text]) -> Option<Text> {
+    ["--data-root", "--graph", "-g"].iter().find_map(|name| option(command, name))
+}
+
+/// The name that Docker has for a container, from its file below the daemon's data: `"Name":"/web"`. With a user
+/// namespace for all containers there is a directory for its ids between. Readable for root alone.
+pub(crate) fn docker_name(data: &Text, id: &Text) -> Option<Text> {
+    if !is_id(&id.unicode()) {
+        return None;
+    }
+    let data = Path::new(OsStr::from_bytes(data.bytes()));
+    let file = format!("containers/{}/config.v2.json", id.unicode());
+    let is_for_ids = |name: &OsStr| name.as_bytes().iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
+    let below = fs::read_dir(data).ok()?.flatten().filter(|entry| is_for_ids(&entry.file_name()));
+    let mut places = std::iter::once(data.to_owned()).chain(below.map(|entry| entry.path()));
+    places.find_map(|place| name_in(&fs::read(place.join(&file)).ok()?))
+}
+
+fn name_in(config: &[u8]) -> Option<Text> {
+    let key = br#""Name":"/"#;
+    let start = config.windows(key.len()).position(|window| window == key)? + key.len();
+    let name = config[start..].split(|byte| *byte == b'"').next()?;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+    (!name.is_empty() && name.iter().all(is_name)).then(|| Text::from(name))
+}
+
 /// 64 hexadecimal digits.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -237,6 +274,30 @@ mod tests {
         assert_eq!(made(&["husk", "see"], "/"), (Engine::Unknown, None, None));
         assert_eq!(made(&["unshare", "--pid", "--fork"], "/"), (Engine::Unshare, None, None));
         assert_eq!(made(&["systemd-nspawn", "-M", "m1"], "/"), (Engine::Nspawn, None, name("m1")));
+    }
+
+    #[test]
+    fn a_chosen_id_is_a_name_and_a_long_one_is_shortened() {
+        assert_eq!(short(&ID.into()), "0123456789ab".into());
+        assert_eq!(short(&"web".into()), "web".into());
+    }
+
+    #[test]
+    fn where_docker_keeps_its_data() {
+        let data = |words: &[&str]| {
+            let words: Vec<Text> = words.iter().map(|word| Text::from(*word)).collect();
+            docker_data(&words)
+        };
+        assert_eq!(data(&["dockerd", "--data-root=/data"]), Some("/data".into()));
+        assert_eq!(data(&["dockerd", "-g", "/old"]), Some("/old".into()));
+        assert_eq!(data(&["dockerd", "-H", "unix:///x"]), None);
+    }
+
+    #[test]
+    fn the_name_in_dockers_file() {
+        assert_eq!(name_in(br#"{"State":{},"Name":"/web-1","Driver":"x"}"#), Some("web-1".into()));
+        assert_eq!(name_in(br#"{"Name":"/a b"}"#), None);
+        assert_eq!(name_in(b"{}"), None);
     }
 
     #[test]

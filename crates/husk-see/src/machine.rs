@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 
-use rustix::fd::AsFd;
-use rustix::fs::fstat;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, CWD, StatxFlags, fstat, statx};
 
 use crate::cgroup;
 use crate::container::{Census, Container, Group, Rooted, Seen};
@@ -100,6 +101,17 @@ impl Machine {
         Details::of(pid, &directory, root, name, &self.mounts)
     }
 
+    /// Whether the root of a process is this directory, `None` if the caller may not look or one of them is gone.
+    pub fn has_root(&self, pid: u32, directory: &Path) -> Option<bool> {
+        // DONT_SYNC: a file system of somebody's own (FUSE) is not asked, and so cannot keep husk waiting.
+        let look = |at: BorrowedFd<'_>, path: &Path| {
+            let status = statx(at, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+            Some((status.stx_dev_major, status.stx_dev_minor, status.stx_ino))
+        };
+        let its = look(self.proc.process(pid)?.as_fd(), Path::new("root"))?;
+        Some(its == look(CWD, directory)?)
+    }
+
     /// The containers with this name.
     pub fn named(&self, name: &str) -> Vec<usize> {
         self.containers_where(|container| container.name.as_ref().is_some_and(|its| its.is(name)))
@@ -113,6 +125,11 @@ impl Machine {
 
     fn containers_where(&self, is_meant: impl Fn(&Container) -> bool) -> Vec<usize> {
         (0..self.containers.len()).filter(|index| is_meant(&self.containers[*index])).collect()
+    }
+
+    /// The mounts of the host, or husk's own where those cannot be had.
+    pub fn host_mounts(&self) -> &[Mount] {
+        &self.mounts
     }
 
     /// Whether husk runs as root.
@@ -225,10 +242,31 @@ impl Machine {
         let from_engine = match maker.engine {
             // husk gives every container a name, and the name as HOSTNAME to its command.
             Engine::Husk => maker.name.clone().or_else(|| variable(first?, "HOSTNAME")),
-            Engine::Docker => maker.id.as_ref().and_then(docker_name).or_else(|| maker.name.clone()),
+            Engine::Docker => {
+                maker.id.as_ref().and_then(|id| self.docker_name(id)).or_else(|| maker.name.clone())
+            }
             _ => maker.name.clone(),
         };
-        from_engine.or_else(|| Some(Text::from(maker.id.as_ref()?.bytes().get(..12)?)))
+        from_engine.or_else(|| Some(engine::short(maker.id.as_ref()?)))
+    }
+
+    /// The name that Docker has for a container, from the file of a daemon that runs here, wherever it keeps its data. Only
+    /// root's daemons on the host and husk's own user's are believed: anybody can call a process dockerd, and have root
+    /// open what it likes.
+    fn docker_name(&self, id: &Text) -> Option<Text> {
+        let is_believed = |process: &&Process| {
+            process.name.is("dockerd")
+                && (process.uid == 0 || process.uid == self.own.uid)
+                && process.namespaces[Kind::Mnt] == self.host.namespaces[Kind::Mnt]
+        };
+        let daemons = self.processes.iter().filter(is_believed);
+        let told = daemons.filter_map(|daemon| {
+            let mut daemon = daemon.clone();
+            daemon.read_command(&self.proc.process(daemon.pid)?);
+            engine::docker_data(&daemon.command)
+        });
+        let mut places = told.chain([Text::from("/var/lib/docker")]);
+        places.find_map(|place| engine::docker_name(&place, id))
     }
 
     fn roots(&self, members: &[usize], peers: &mut Peers<'_>) -> Vec<Rooted> {
@@ -305,15 +343,4 @@ fn variable(directory: &ProcessDirectory, name: &str) -> Option<Text> {
     let value =
         |word: &Text| Some(Text::from(word.bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?));
     words.iter().find_map(value).filter(|value| !value.is_empty())
-}
-
-/// The name that Docker has for a container, from Docker's own file on the host: `"Name":"/web"`. Readable for root alone.
-fn docker_name(id: &Text) -> Option<Text> {
-    let path = format!("/var/lib/docker/containers/{}/config.v2.json", id.unicode());
-    let config = std::fs::read(path).ok()?;
-    let key = br#""Name":"/"#;
-    let start = config.windows(key.len()).position(|window| window == key)? + key.len();
-    let name = config[start..].split(|byte| *byte == b'"').next()?;
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
-    (!name.is_empty() && name.iter().all(is_name)).then(|| Text::from(name))
 }

@@ -19,6 +19,10 @@ pub struct Status {
     pub groups: Vec<u32>,
     /// Its id in the pid namespace that is looked at, and in each one below, to its own.
     pub pids: Vec<u32>,
+    /// Its file mode creation mask (Linux 4.7).
+    pub umask: Option<u32>,
+    /// Whether it leads a session, and so started it.
+    pub leads_session: bool,
     /// How many threads it has.
     pub threads: u32,
     /// Whether it is a thread of the kernel's.
@@ -89,6 +93,7 @@ impl Seccomp {
 pub fn parse(content: &[u8]) -> Option<Status> {
     let mut status = Status::default();
     let mut sets = [None; 5];
+    let mut session = Vec::new();
     for line in content.split(|byte| *byte == b'\n') {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (key, value) = (&line[..colon], line[colon + 1..].trim_ascii());
@@ -100,6 +105,8 @@ pub fn parse(content: &[u8]) -> Option<Status> {
             b"Gid" => status.gids = four(value)?,
             b"Groups" => status.groups = numbers(value),
             b"NSpid" => status.pids = numbers(value),
+            b"NSsid" => session = numbers(value),
+            b"Umask" => status.umask = octal(value),
             b"State" => status.has_ended = value.starts_with(b"Z") || value.starts_with(b"X"),
             b"Threads" => status.threads = number(value)?,
             b"Kthread" => status.is_kernel = value == b"1",
@@ -117,6 +124,7 @@ pub fn parse(content: &[u8]) -> Option<Status> {
     if let [Some(inheritable), Some(permitted), Some(effective), Some(bounding), Some(ambient)] = sets {
         status.capabilities = Some(Capabilities { effective, permitted, inheritable, bounding, ambient });
     }
+    status.leads_session = !session.is_empty() && session.last() == status.pids.last();
     (status.threads > 0).then_some(status)
 }
 
@@ -126,6 +134,10 @@ fn number(value: &[u8]) -> Option<u32> {
 
 fn numbers(value: &[u8]) -> Vec<u32> {
     value.split(u8::is_ascii_whitespace).filter_map(number).collect()
+}
+
+fn octal(value: &[u8]) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(value).ok()?, 8).ok()
 }
 
 fn four(value: &[u8]) -> Option<[u32; 4]> {
@@ -172,7 +184,7 @@ mod tests {
 
     const SHELL: &[u8] = b"Name:\tsh\\n\\\\x\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t4712\nNgid:\t0\nPid:\t4712\n\
         PPid:\t4700\nTracerPid:\t0\nUid:\t0\t100000\t0\t0\nGid:\t0\t0\t0\t1\nFDSize:\t64\nGroups:\t4 27 \nNStgid:\t4712\t1\n\
-        NSpid:\t4712\t9\t1\nKthread:\t0\nThreads:\t2\nCapInh:\t0000000000000000\nCapPrm:\t000001ffffffffff\n\
+        NSpid:\t4712\t9\t1\nNSsid:\t4712\t9\t1\nKthread:\t0\nThreads:\t2\nCapInh:\t0000000000000000\nCapPrm:\t000001ffffffffff\n\
         CapEff:\t0000000000000001\nCapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n\
         Seccomp_filters:\t3\n";
 
@@ -181,6 +193,7 @@ mod tests {
         let status = parse(SHELL).expect("a process");
         assert_eq!(status.name.bytes(), b"sh\n\\x");
         assert_eq!((status.parent, status.threads), (4700, 2));
+        assert_eq!((status.umask, status.leads_session), (Some(0o022), true));
         assert_eq!((status.uids, status.gids), ([0, 100_000, 0, 0], [0, 0, 0, 1]));
         assert_eq!((status.groups, status.pids), (vec![4, 27], vec![4712, 9, 1]));
         let capabilities = status.capabilities.expect("known");
@@ -197,6 +210,7 @@ mod tests {
         assert!(
             !status.has_ended && parse(b"State:\tZ (zombie)\nThreads:\t1\n").is_some_and(|it| it.has_ended)
         );
+        assert!(parse(b"NSpid:\t5\t2\nNSsid:\t1\t0\nThreads:\t1\n").is_some_and(|it| !it.leads_session));
         assert_eq!(parse(b""), None);
     }
 

@@ -4,13 +4,15 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Capabilities, Given, MountFlags, Rlimit};
+use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit};
 
 /// What a container is asked to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The container's name, in messages and, unless `hostname` says otherwise, its host name.
     pub name: String,
+    /// How long it lives.
+    pub lifetime: Lifetime,
     /// Its file system. `None` only where the mount namespace is joined.
     pub root: Option<Root>,
     /// How the root is entered.
@@ -19,6 +21,12 @@ pub struct Config {
     pub namespaces: Namespaces,
     /// The host name inside, `None` to leave what the UTS namespace has.
     pub hostname: Option<Given<String>>,
+    /// The NIS domain name inside, `None` to leave what the UTS namespace has.
+    pub domainname: Option<Given<String>>,
+    /// How the host's mounts, which a new mount namespace begins with, relate to the host from then on.
+    pub propagation: Given<Propagation>,
+    /// What the root mount's propagation becomes at the end.
+    pub root_propagation: Option<Given<(Propagation, Recursive)>>,
     /// The mounts after the root, in order.
     pub mounts: Vec<Given<Mount>>,
     /// Device nodes below `/dev`.
@@ -31,8 +39,48 @@ pub struct Config {
     pub masked_paths: Given<Vec<PathBuf>>,
     /// Paths that are made read-only; those that do not exist are passed over.
     pub readonly_paths: Given<Vec<PathBuf>>,
+    /// Programs that run in the container's namespaces on the way.
+    pub hooks: Hooks,
     /// What runs inside.
     pub process: Process,
+}
+
+/// How long a container lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as whoever started it: when that process ends, however, the container does.
+    Attached,
+    /// As long as its first process, which goes on when whoever made it is gone.
+    Detached,
+    /// As `Detached`; and before the command it waits until somebody starts it.
+    Created,
+}
+
+/// Whether the mounts below are meant too.
+pub type Recursive = bool;
+
+/// Programs that run in the container's namespaces on the way to the command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Whether whoever makes the container has something to do when everything is mounted and the root not yet entered.
+    pub outside: Option<Given<()>>,
+    /// Before the root is entered: the paths are the host's.
+    pub create_container: Vec<Given<Hook>>,
+    /// Right before the command: the paths are the container's.
+    pub start_container: Vec<Given<Hook>>,
+}
+
+/// A program to run, with the container's state on its standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// An absolute path.
+    pub path: PathBuf,
+    /// Its arguments, the name first.
+    pub args: Vec<OsString>,
+    /// Its whole environment: `NAME=value`.
+    pub environment: Vec<OsString>,
+    /// Seconds after which it is killed; `None` for as long as it takes.
+    pub timeout: Option<u32>,
 }
 
 /// A container's file system.
@@ -42,6 +90,8 @@ pub struct Root {
     pub path: Given<PathBuf>,
     /// Where writes go.
     pub writes: Given<Writes>,
+    /// Whether the files are to be shown through the container's id maps where they can, so that they keep their owners on disk.
+    pub idmap: bool,
 }
 
 /// Where writes to the root file system go.
@@ -204,6 +254,19 @@ pub enum Mount {
     Filesystem(FilesystemMount),
     /// A part of the host's file tree.
     Bind(BindMount),
+    /// The container's cgroups.
+    Cgroup(CgroupMount),
+}
+
+/// The container's cgroups, as a file tree: one of version 2, or one for each hierarchy of version 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupMount {
+    /// Where, in the container. Absolute.
+    pub target: PathBuf,
+    /// Attributes of the mounts.
+    pub flags: MountFlags,
+    /// How mounts travel between it and its peers; as the kernel has it if `None`.
+    pub propagation: Option<(Propagation, Recursive)>,
 }
 
 /// A new instance of a file system.
@@ -211,12 +274,18 @@ pub enum Mount {
 pub struct FilesystemMount {
     /// The type: `proc`, `sysfs`, `tmpfs`, `devpts`, `mqueue`.
     pub kind: String,
+    /// What mountinfo shows as its source, or the device that it is on; the type if `None`.
+    pub source: Option<String>,
     /// Where, in the container. Absolute.
     pub target: PathBuf,
     /// Options for the file system: (`size`, `64k`); a flag has no value.
     pub options: Vec<(String, Option<String>)>,
     /// Attributes of the mount.
     pub flags: MountFlags,
+    /// How mounts travel between it and its peers; as the kernel has it if `None`.
+    pub propagation: Option<(Propagation, Recursive)>,
+    /// Whether it begins with a copy of what it covers.
+    pub copy_up: bool,
 }
 
 /// A part of the host's file tree, shown in the container.
@@ -230,17 +299,36 @@ pub struct BindMount {
     pub recursive: bool,
     /// Whether the files are to be shown through the container's id maps, so that they keep their owners.
     pub idmap: bool,
-    /// Attributes of the mount, and of those below it.
+    /// Attributes of the mount.
     pub flags: MountFlags,
+    /// Attributes of the mount and of all below it.
+    pub recursive_flags: MountFlags,
+    /// How mounts travel between it and its peers.
+    pub propagation: (Propagation, Recursive),
 }
 
-/// A device of the host, shown in the container.
+/// A device in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// The node on the host.
+    /// The node on the host, which is shown where no new one can be made.
     pub source: PathBuf,
     /// The node in the container.
     pub target: PathBuf,
+    /// What the node is; what the host's is if `None`.
+    pub node: Option<Node>,
+}
+
+/// A device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its type and permission bits, as in `st_mode`.
+    pub mode: u32,
+    /// The device number; 0 for a FIFO.
+    pub device: u64,
+    /// Its owner inside.
+    pub uid: u32,
+    /// Its group inside.
+    pub gid: u32,
 }
 
 /// A kernel parameter: `net.ipv4.ping_group_range`.
@@ -285,20 +373,49 @@ pub struct Process {
     pub environment: Vec<Given<Environment>>,
     /// The working directory inside; the user's home or `/` if `None`.
     pub working_directory: Option<Given<PathBuf>>,
+    /// Whether the working directory is made where there is none.
+    pub make_working_directory: bool,
     /// Who it runs as.
     pub user: Given<User>,
     /// File mode creation mask, unchanged if `None`.
     pub umask: Option<u32>,
-    /// The capabilities that it may have; inheritable and ambient sets are empty.
-    pub capabilities: Given<Capabilities>,
+    /// Its capabilities.
+    pub capabilities: Given<Grant>,
     /// Whether set-user-id programs and file capabilities have no effect.
     pub no_new_privileges: Given<bool>,
     /// Resource limits.
     pub rlimits: Vec<Given<Rlimit>>,
+    /// How readily the kernel kills it when memory is short, −1000 to 1000; unchanged if `None`.
+    pub oom_score_adj: Option<Given<i32>>,
+    /// The name of the session keyring that it gets; the caller's stays if `None`.
+    pub keyring: Option<Given<String>>,
+    /// How many descriptors after the three standard ones are passed on.
+    pub preserved_descriptors: u32,
     /// Whether husk's small PID 1 stands before the command.
     pub init: Option<Given<()>>,
     /// Its terminal.
     pub terminal: Terminal,
+}
+
+/// Which capabilities a process gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// As everywhere on Linux: these are the bounding set, root has them all, and others none. Nothing is inheritable or
+    /// ambient.
+    Bounded(Capabilities),
+    /// Exactly these sets.
+    Sets(CapabilitySets),
+}
+
+/// The five sets of `capabilities(7)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub struct CapabilitySets {
+    pub bounding: Capabilities,
+    pub effective: Capabilities,
+    pub permitted: Capabilities,
+    pub inheritable: Capabilities,
+    pub ambient: Capabilities,
 }
 
 /// A variable of the environment.
@@ -343,6 +460,8 @@ pub struct Terminal {
     pub stdio: Vec<Stdio>,
     /// Columns and rows, if known.
     pub size: Option<(u16, u16)>,
+    /// Whether it begins with the settings of the caller's terminal.
+    pub inherit_settings: bool,
 }
 
 /// A configuration that no kernel could carry out.

@@ -15,10 +15,10 @@ mod rlimit;
 
 pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
-    BindMount, Config, Device, EnterRoot, Environment, FilesystemMount, IdMapping, InvalidConfig, Mount,
-    Namespace, NamespaceKind, Namespaces, Process, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets,
-    User, UserNamespace, Writes,
+    BindMount, CapabilitySets, CgroupMount, Config, Device, EnterRoot, Environment, FilesystemMount, Grant,
+    Hook, Hooks, IdMapping, InvalidConfig, Lifetime, Mount, Namespace, NamespaceKind, Namespaces, Node,
+    Process, Recursive, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
 };
-pub use mount_option::{MountFlags, MountOptions, UnknownMountOption};
+pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use origin::{Given, Origin};
 pub use rlimit::{Resource, Rlimit, UnknownResource};

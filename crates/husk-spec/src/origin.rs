@@ -42,6 +42,11 @@ impl<T> Given<T> {
         Self { value, origin: Origin::Argument(word.into()) }
     }
 
+    /// `value`, which stands in `config.json` at `path`.
+    pub fn config(value: T, path: impl Into<String>) -> Self {
+        Self { value, origin: Origin::Config(path.into()) }
+    }
+
     /// `value`, which is husk's default for `what`.
     pub fn default(value: T, what: &'static str) -> Self {
         Self { value, origin: Origin::Default(what) }

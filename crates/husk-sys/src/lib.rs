@@ -11,9 +11,11 @@ mod allocation;
 mod bpf;
 mod clone;
 mod exec;
+mod keyring;
 mod mount;
 mod namespace;
 mod net;
+mod seccomp;
 mod shared;
 mod signal;
 mod trial;
@@ -27,13 +29,15 @@ pub use clone::{Clone, Cloned, clone3, exit};
 pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, getcwd, unshare,
 };
+pub use keyring::join_session_keyring;
 pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
 pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
 pub use net::interface_up;
+pub use seccomp::{SECCOMP_NEW_LISTENER, SockFilter, seccomp_set_mode_filter};
 pub use shared::{SharedNumbers, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
-    set_signal_mask, signalfd, wait_signal,
+    set_signal_mask, signal_of_number, signalfd, wait_signal,
 };
 pub use trial::{Trial, errno_name, landlock_abi};
 

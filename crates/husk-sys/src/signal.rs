@@ -163,7 +163,7 @@ pub fn read_signals(fd: BorrowedFd<'_>, buffer: &mut [Option<SignalInfo>; 16]) -
     let count = read / size_of::<RawInfo>();
     buffer.fill(None);
     for (slot, info) in buffer.iter_mut().zip(&raw[..count]) {
-        *slot = signal(info.signo).map(|signal| SignalInfo { signal, sender: info.pid });
+        *slot = signal_of_number(info.signo).map(|signal| SignalInfo { signal, sender: info.pid });
     }
     Ok(count)
 }
@@ -184,12 +184,13 @@ pub fn wait_signal(set: SignalSet) -> io::Result<Signal> {
         )
     }
     .map_err(errno)?;
-    u32::try_from(number).ok().and_then(signal).ok_or(io::Errno::RANGE)
+    u32::try_from(number).ok().and_then(signal_of_number).ok_or(io::Errno::RANGE)
 }
 
-fn signal(number: u32) -> Option<Signal> {
+/// The signal with this number, from 1 to 64: real-time signals have no names in rustix.
+pub fn signal_of_number(number: u32) -> Option<Signal> {
     let number = i32::try_from(number).ok().filter(|n| (1..=64).contains(n))?;
-    // SAFETY: signals that the kernel reports to this process are no reserved ones of libc's in another thread: husk
-    // uses raw system calls and has no threads, and the number is in the kernel's range.
+    // SAFETY: the number is in the kernel's range. Those that libc keeps for its own threads mean nothing here: husk
+    // changes and sends signals by raw system calls alone.
     Some(unsafe { Signal::from_raw_unchecked(number) })
 }

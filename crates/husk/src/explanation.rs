@@ -18,7 +18,7 @@ pub(crate) fn json(plan: &Plan<'_>, costs: Option<&[Duration]>) -> String {
             let mut value = json!({
                 "number": index + 1,
                 "stage": step.stage.name(),
-                "actor": explain::actor(step.actor()),
+                "actor": explain::actor_of(plan, step.actor()),
                 "as": acting,
                 "does": explain::describe(step),
                 "origin": step.origin.to_string(),

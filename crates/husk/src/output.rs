@@ -69,6 +69,12 @@ pub(crate) fn redraw(view: &str, rows: usize) -> bool {
     io::stdout().write_all(drawing.as_bytes()).and_then(|()| io::stdout().flush()).is_ok()
 }
 
+/// Prints text in place of the line that the cursor is in. `false` if nobody can see it any more.
+pub(crate) fn say(text: &str) -> bool {
+    let text = format!("\r\x1b[K{text}");
+    io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).is_ok()
+}
+
 /// Prints `failure` on standard error and gives the exit status that it leads to.
 pub(crate) fn failure(failure: &Failure) -> ExitCode {
     let (red, yellow, off) =
@@ -159,8 +165,13 @@ impl Paint {
         off: "\x1b[0m",
     };
 
+    /// With colours, or without.
+    pub(crate) fn new(colour: bool) -> Self {
+        if colour { Self::COLOUR } else { Self::default() }
+    }
+
     fn of(stream: &impl IsTerminal) -> Self {
-        if colour(stream) { Self::COLOUR } else { Self::default() }
+        Self::new(colour(stream))
     }
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler.
 
+mod lifetime;
 mod mounts;
 mod namespaces;
 mod process;
 mod root;
 
 use husk_init::{Source, Step};
-use husk_spec::{Config, Origin};
+use husk_spec::{Config, Origin, Propagation};
+pub(crate) use process::resource;
 
 use crate::host::Host;
 use crate::plan::{Action, HostStep, Plan, PlannedStep, Stage};
@@ -37,13 +39,24 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;
+    compiler.run_hooks_outside_root()?;
     compiler.enter_root()?;
     let account = compiler.become_user()?;
     compiler.execute(&account)?;
     let clone = compiler.clone_step();
     let Compiler { before, after, child, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
-    Ok(Plan { name: config.name.clone(), steps, notes })
+    Ok(Plan { name: config.name.clone(), steps, notes, read_back: None })
+}
+
+/// A propagation in the terms of the system call.
+fn travel(propagation: Propagation) -> husk_init::Propagation {
+    match propagation {
+        Propagation::Shared => husk_init::Propagation::Shared,
+        Propagation::Slave => husk_init::Propagation::Slave,
+        Propagation::Private => husk_init::Propagation::Private,
+        Propagation::Unbindable => husk_init::Propagation::Unbindable,
+    }
 }
 
 /// A plan in the making.
@@ -86,6 +99,7 @@ impl<'a> Compiler<'a, '_> {
         path: &std::path::Path,
         recursive: bool,
         idmap: bool,
+        propagation: Propagation,
         origin: &Origin,
     ) -> Result<Source<'a>, PlanError> {
         let source = self.arena.cstr(path)?;
@@ -94,7 +108,12 @@ impl<'a> Compiler<'a, '_> {
         }
         let number = self.trees;
         self.trees += 1;
-        self.before(Stage::Prepare, HostStep::PrepareTree { number, source, recursive }, origin);
+        // With the host's own mounts it may share nothing: what is mounted in the container would turn up there.
+        let propagation = match propagation {
+            Propagation::Shared | Propagation::Slave => husk_init::Propagation::Slave,
+            Propagation::Private | Propagation::Unbindable => husk_init::Propagation::Private,
+        };
+        self.before(Stage::Prepare, HostStep::PrepareTree { number, source, recursive, propagation }, origin);
         if idmap && self.user.shift {
             let because = Origin::Because("so that files keep their owners".to_owned());
             match self.user.kind {

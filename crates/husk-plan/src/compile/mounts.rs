@@ -3,12 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use husk_init::{Filesystem, FsOption, Source, Step};
-use husk_spec::{BindMount, FilesystemMount, Given, Mount, Namespace, NamespaceKind, Origin, Sysctl};
+use husk_init::{Attributes, Filesystem, FsOption, Source, Step};
+use husk_spec::{
+    BindMount, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node,
+    Origin, Propagation, Sysctl,
+};
+use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
 use rustix::termios::Winsize;
 
-use super::Compiler;
+use super::{Compiler, travel};
 use crate::PlanError;
 use crate::host::Found;
 use crate::plan::Stage;
@@ -21,10 +25,12 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 match &mount.value {
                     Mount::Filesystem(new) => self.mount_filesystem(new, &mount.origin, &mut mounted)?,
                     Mount::Bind(bind) => self.mount_bind(bind, &mount.origin, &mut mounted)?,
+                    Mount::Cgroup(cgroup) => self.mount_cgroup(cgroup, &mount.origin, &mut mounted)?,
                 }
             }
             self.make_devices()?;
             self.make_links()?;
+            self.make_working_directory()?;
         }
         self.write_sysctls()?;
         self.open_terminal()?;
@@ -70,7 +76,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 target: new.target.clone(),
                 recursive: true,
                 idmap: false,
-                flags: new.flags,
+                flags: MountFlags::NONE,
+                recursive_flags: new.flags,
+                propagation: new.propagation.unwrap_or((Propagation::Private, true)),
             };
             return self.bind(&bind, true, &Origin::Because(why.to_owned()), mounted);
         }
@@ -87,11 +95,34 @@ impl<'a, 'c> Compiler<'a, 'c> {
             options.push(FsOption { key: self.arena.cstr(key)?, value });
         }
         let kind = self.arena.cstr(&new.kind)?;
-        let filesystem =
-            Filesystem { kind, source: kind, options: self.arena.slice(&options), attributes: new.flags.set };
+        let source = match &new.source {
+            Some(source) => self.arena.cstr(source)?,
+            None => kind,
+        };
+        let options = self.arena.slice(&options);
+        let filesystem = Filesystem { kind, source, options, attributes: new.flags.set };
         let target = self.arena.cstr(&new.target)?;
-        self.child(Stage::Mounts, Step::Mount { filesystem, target }, origin);
+        let propagation = new.propagation.map(|(to, recursive)| (travel(to), recursive));
+        self.child(Stage::Mounts, Step::Mount { filesystem, target, propagation }, origin);
         Ok(())
+    }
+
+    fn mount_cgroup(
+        &mut self,
+        cgroup: &CgroupMount,
+        origin: &Origin,
+        mounted: &mut Vec<PathBuf>,
+    ) -> Result<(), PlanError> {
+        let new = FilesystemMount {
+            kind: "tmpfs".to_owned(),
+            source: Some("cgroup".to_owned()),
+            target: cgroup.target.clone(),
+            options: Vec::new(),
+            flags: cgroup.flags,
+            propagation: cgroup.propagation,
+            copy_up: false,
+        };
+        self.mount_filesystem(&new, origin, mounted)
     }
 
     fn has_gid_text(&self, gid: Option<&str>) -> bool {
@@ -152,13 +183,18 @@ impl<'a, 'c> Compiler<'a, 'c> {
     ) -> Result<(), PlanError> {
         self.make_target(&bind.target, directory, origin, mounted)?;
         let idmap = bind.idmap && self.can_idmap(&bind.source);
-        let source = self.host_tree(&bind.source, bind.recursive, idmap, origin)?;
+        let (propagation, all) = bind.propagation;
+        let source = self.host_tree(&bind.source, bind.recursive, idmap, propagation, origin)?;
+        // What the namespace's mounts, or a tree that is prepared for this, are already.
+        let is_so =
+            self.config.propagation.value == Propagation::Private && propagation == Propagation::Private;
         let step = Step::Bind {
             source,
             target: self.arena.cstr(&bind.target)?,
             recursive: bind.recursive,
-            set: bind.flags.set,
-            clear: bind.flags.clear,
+            attributes: attributes(bind.flags),
+            recursive_attributes: attributes(bind.recursive_flags),
+            propagation: (!is_so).then_some((travel(propagation), all)),
         };
         self.child(Stage::Mounts, step, origin);
         Ok(())
@@ -169,28 +205,35 @@ impl<'a, 'c> Compiler<'a, 'c> {
             let (source, origin) = (&device.value.source, &device.origin);
             let path = self.arena.cstr(&device.value.target)?;
             let found = self.host.sources.get(source).copied().unwrap_or(Found::Nothing);
-            let (mode, number) = match found {
-                Found::Device { mode, device } => (mode, device),
-                Found::Nothing => {
-                    return Err(PlanError::NoSuchSource {
-                        origin: origin.clone(),
-                        source_path: source.clone(),
-                    });
-                }
-                _ => {
-                    return Err(PlanError::Contradiction {
-                        origin: origin.clone(),
-                        problem: format!("{} is not a device", source.display()),
-                        hint: "to show a file or directory of the host, use --volume".to_owned(),
-                    });
-                }
+            let node = match (device.value.node, found) {
+                (Some(node), _) if self.can_make(&node) => Some(node),
+                _ => None,
             };
+            let (mode, number) =
+                match node.map_or(found, |node| Found::Device { mode: node.mode, device: node.device }) {
+                    Found::Device { mode, device } => (mode, device),
+                    Found::Nothing => {
+                        return Err(PlanError::NoSuchSource {
+                            origin: origin.clone(),
+                            source_path: source.clone(),
+                        });
+                    }
+                    _ => {
+                        return Err(PlanError::Contradiction {
+                            origin: origin.clone(),
+                            problem: format!("{} is not a device", source.display()),
+                            hint: "to show a file or directory of the host, use --volume".to_owned(),
+                        });
+                    }
+                };
             if let Some(above) = device.value.target.parent().filter(|above| *above != Path::new("/dev")) {
                 let path = self.arena.cstr(above)?;
                 self.child(Stage::Mounts, Step::MakeDirectory { path, mode: 0o755 }, origin);
             }
-            if self.user.is_host() {
-                self.child(Stage::Mounts, Step::MakeNode { path, mode, device: number }, origin);
+            if node.is_some() || self.user.is_host() {
+                let owner = node.map(|node| (node.uid, node.gid)).filter(|owner| *owner != (0, 0));
+                let step = Step::MakeNode { path, mode, device: number, owner };
+                self.child(Stage::Mounts, step, origin);
                 continue;
             }
             self.child(Stage::Mounts, Step::MakeFile { path }, origin);
@@ -198,10 +241,32 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 source: Source::Host(self.arena.cstr(source)?),
                 target: path,
                 recursive: false,
-                set: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-                clear: MountAttrFlags::empty(),
+                attributes: Attributes {
+                    set: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+                    clear: MountAttrFlags::empty(),
+                },
+                recursive_attributes: Attributes::NONE,
+                propagation: None,
             };
             self.child(Stage::Mounts, step, origin);
+        }
+        Ok(())
+    }
+
+    /// Whether a new node can be made: a device by root of the machine alone, a FIFO by anybody.
+    fn can_make(&self, node: &Node) -> bool {
+        self.user.is_host() || FileType::from_raw_mode(node.mode) == FileType::Fifo
+    }
+
+    fn make_working_directory(&mut self) -> Result<(), PlanError> {
+        let process = &self.config.process;
+        let Some(given) = process.working_directory.as_ref().filter(|_| process.make_working_directory)
+        else {
+            return Ok(());
+        };
+        if given.value != Path::new("/") {
+            let path = self.arena.cstr(&given.value)?;
+            self.child(Stage::Mounts, Step::MakeDirectory { path, mode: 0o755 }, &given.origin);
         }
         Ok(())
     }
@@ -259,12 +324,19 @@ impl<'a, 'c> Compiler<'a, 'c> {
             ws_xpixel: 0,
             ws_ypixel: 0,
         });
-        self.child(Stage::Mounts, Step::OpenTerminal { size }, &origin);
+        let inherit_settings = terminal.inherit_settings;
+        self.child(Stage::Mounts, Step::OpenTerminal { size, inherit_settings }, &origin);
         if self.config.root.is_some() {
             let target = c"/dev/console";
             self.child(Stage::Mounts, Step::MakeFile { path: target }, &origin);
-            let (set, clear) = (MountAttrFlags::empty(), MountAttrFlags::empty());
-            let step = Step::Bind { source: Source::Terminal, target, recursive: false, set, clear };
+            let step = Step::Bind {
+                source: Source::Terminal,
+                target,
+                recursive: false,
+                attributes: Attributes::NONE,
+                recursive_attributes: Attributes::NONE,
+                propagation: None,
+            };
             self.child(Stage::Mounts, step, &origin);
         }
         Ok(())
@@ -284,4 +356,8 @@ impl<'a, 'c> Compiler<'a, 'c> {
         }
         Ok(())
     }
+}
+
+fn attributes(flags: MountFlags) -> Attributes {
+    Attributes { set: flags.set, clear: flags.clear }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Namespaces: which are made, which are entered, and what is set in them.
 
-use husk_init::{Propagation, Step};
+use husk_init::Step;
 use husk_spec::{Given, Namespace, NamespaceKind, Origin, TimeOffset};
 use rustix::thread::UnshareFlags;
 
-use super::Compiler;
+use super::{Compiler, travel};
 use crate::PlanError;
 use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, Stage};
 use crate::user_namespace::UserKind;
@@ -90,9 +90,13 @@ impl<'a> Compiler<'a, '_> {
             let origin = hostname.origin.clone();
             self.child(Stage::Namespaces, Step::Hostname(name), &origin);
         }
+        if let Some(domainname) = &self.config.domainname {
+            let name = self.arena.cstr(&domainname.value)?;
+            self.child(Stage::Namespaces, Step::Domainname(name), &domainname.origin);
+        }
         if self.is_new(NamespaceKind::Mount) {
-            let origin = Origin::Default("no mount travels between host and container");
-            self.child(Stage::Namespaces, Step::Propagation(Propagation::Private), &origin);
+            let Given { value, origin } = &self.config.propagation;
+            self.child(Stage::Namespaces, Step::Propagation(travel(*value)), origin);
         }
         Ok(())
     }
@@ -109,7 +113,8 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
-        if self.has_time_offsets() || !self.sysctls()?.is_empty() {
+        let process = &self.config.process;
+        if self.has_time_offsets() || !self.sysctls()?.is_empty() || process.oom_score_adj.is_some() {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }

@@ -5,8 +5,8 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use husk_init::{Exec, Privileges, Step};
-use husk_spec::{Environment, Given, Origin, Resource as ResourceName, Stdio};
+use husk_init::{Exec, Privileges, ProcessCapabilities, Step};
+use husk_spec::{Capabilities, Environment, Given, Grant, Lifetime, Origin, Resource as ResourceName, Stdio};
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 
@@ -42,7 +42,7 @@ const RESOURCES: [Resource; 16] = [
     Resource::Rttime,
 ];
 
-fn resource(name: ResourceName) -> Resource {
+pub(crate) fn resource(name: ResourceName) -> Resource {
     RESOURCES[usize::from(name.number())]
 }
 
@@ -57,16 +57,24 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::DieWithParent, &init.origin);
             self.child(Stage::Identity, Step::BecomeInit, &init.origin);
         }
-        self.take_terminal();
+        self.take_terminal(account.uid);
         self.own_pipes(&account);
         for limit in &process.rlimits {
             let Rlimits { resource, soft, hard } = Rlimits::from(&limit.value);
             self.child(Stage::Identity, Step::Rlimit { resource, soft, hard }, &limit.origin);
         }
         self.set_working_directory()?;
+        if let Some(adjustment) = &process.oom_score_adj {
+            let text = self.arena.cstr(adjustment.value.to_string())?;
+            self.child(Stage::Identity, Step::OomScoreAdj(text), &adjustment.origin);
+        }
+        if let Some(keyring) = &process.keyring {
+            let name = self.arena.cstr(&keyring.value)?;
+            self.child(Stage::Identity, Step::Keyring(name), &keyring.origin);
+        }
         let origin = &process.user.origin;
-        let set = CapabilitySet::from_bits_retain(process.capabilities.value.bits());
-        self.child(Stage::Identity, Step::BoundingSet(set), &process.capabilities.origin);
+        let (bounding, capabilities) = granted(&process.capabilities.value, account.uid);
+        self.child(Stage::Identity, Step::BoundingSet(bounding), &process.capabilities.origin);
         if self.user.setgroups {
             let groups = self.arena.slice(&account.groups);
             self.child(Stage::Identity, Step::Groups(groups), origin);
@@ -75,24 +83,27 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::Gid(account.gid), origin);
         }
         if account.uid != 0 {
+            if !capabilities.permitted.is_empty() {
+                let origin = &process.capabilities.origin;
+                self.child(Stage::Identity, Step::KeepCapabilities, origin);
+            }
             self.child(Stage::Identity, Step::Uid(account.uid), origin);
         }
-        self.confine(&account, set);
+        self.confine(&account, bounding, capabilities);
         Ok(account)
     }
 
-    fn confine(&mut self, account: &Account, bounding: CapabilitySet) {
+    fn confine(&mut self, account: &Account, bounding: CapabilitySet, capabilities: ProcessCapabilities) {
         let process = &self.config.process;
-        // As the kernel has it for everybody: a user who is not root has no capabilities, and by exec root has those of the
-        // bounding set.
-        let capabilities = if account.uid == 0 { bounding } else { CapabilitySet::empty() };
         self.child(Stage::Confine, Step::Capabilities(capabilities), &process.capabilities.origin);
         let no_new_privileges = process.no_new_privileges.value;
         if no_new_privileges {
             self.child(Stage::Confine, Step::NoNewPrivileges, &process.no_new_privileges.origin);
         }
-        let again = Origin::Because("a change of identity clears the parent-death signal".to_owned());
-        self.child(Stage::Confine, Step::DieWithParent, &again);
+        if self.config.lifetime == Lifetime::Attached {
+            let again = Origin::Because("a change of identity clears the parent-death signal".to_owned());
+            self.child(Stage::Confine, Step::DieWithParent, &again);
+        }
         let privileges =
             Privileges { uid: account.uid, gid: account.gid, capabilities, bounding, no_new_privileges };
         let verify = Origin::Default("nothing runs with more than the plan says");
@@ -127,7 +138,7 @@ impl<'a> Compiler<'a, '_> {
         Ok(())
     }
 
-    fn take_terminal(&mut self) {
+    fn take_terminal(&mut self, uid: u32) {
         let stdio = &self.config.process.terminal.stdio;
         let origin = Origin::Default("a terminal of its own, or none");
         self.child(Stage::Identity, Step::NewSession, &origin);
@@ -135,6 +146,9 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::ControllingTerminal, &origin);
             let which = [Stdio::Input, Stdio::Output, Stdio::Error].map(|fd| stdio.contains(&fd));
             self.child(Stage::Identity, Step::TerminalStdio { which }, &origin);
+            if uid != 0 {
+                self.child(Stage::Identity, Step::OwnTerminal { uid }, &origin);
+            }
         }
     }
 
@@ -168,10 +182,6 @@ impl<'a> Compiler<'a, '_> {
     /// The last of it.
     pub(super) fn execute(&mut self, account: &Account) -> Result<(), PlanError> {
         let process = &self.config.process;
-        let umask = process.umask.unwrap_or(UMASK);
-        self.child(Stage::Exec, Step::Umask(umask), &Origin::Default("umask"));
-        self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
-        self.child(Stage::Exec, Step::CloseDescriptors, &Origin::Default("nothing of the host's stays open"));
         let environment = self.environment(account)?;
         let arguments = self.strings(&process.args.value)?;
         let exec = Exec {
@@ -179,16 +189,21 @@ impl<'a> Compiler<'a, '_> {
             arguments: self.arena.string_array(&arguments),
             environment: self.arena.string_array(&environment),
         };
+        self.await_start(exec)?;
+        let umask = process.umask.unwrap_or(UMASK);
+        self.child(Stage::Exec, Step::Umask(umask), &Origin::Default("umask"));
+        self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
+        self.child(
+            Stage::Exec,
+            Step::CloseDescriptors { first: 3 + process.preserved_descriptors },
+            &Origin::Default("nothing of the host's stays open"),
+        );
         self.child(Stage::Exec, Step::Exec(exec), &process.args.origin);
-        let guard = Origin::Default("nothing is left behind");
-        if self.user.is_new() {
-            self.after(HostStep::Release, &guard);
-        }
-        self.after(HostStep::Guard, &guard);
+        self.attend_to_start();
         Ok(())
     }
 
-    fn strings(&self, strings: &[OsString]) -> Result<Vec<&'a CStr>, PlanError> {
+    pub(super) fn strings(&self, strings: &[OsString]) -> Result<Vec<&'a CStr>, PlanError> {
         strings.iter().map(|s| self.arena.cstr(s)).collect()
     }
 
@@ -231,6 +246,30 @@ impl<'a> Compiler<'a, '_> {
             candidates.push(self.arena.cstr(candidate)?);
         }
         Ok(self.arena.slice(&candidates))
+    }
+}
+
+/// The bounding set and the other sets.
+fn granted(grant: &Grant, uid: u32) -> (CapabilitySet, ProcessCapabilities) {
+    let set = |capabilities: Capabilities| CapabilitySet::from_bits_retain(capabilities.bits());
+    let none = CapabilitySet::empty();
+    match grant {
+        Grant::Bounded(bounding) => {
+            let own = if uid == 0 { set(*bounding) } else { none };
+            (
+                set(*bounding),
+                ProcessCapabilities { effective: own, permitted: own, inheritable: none, ambient: none },
+            )
+        }
+        Grant::Sets(sets) => (
+            set(sets.bounding),
+            ProcessCapabilities {
+                effective: set(sets.effective),
+                permitted: set(sets.permitted),
+                inheritable: set(sets.inheritable),
+                ambient: set(sets.ambient),
+            },
+        ),
     }
 }
 

@@ -2,10 +2,10 @@
 //! The root: what it is made of, and how it is entered.
 
 use husk_init::{Filesystem, FsOption, Step};
-use husk_spec::{EnterRoot, NamespaceKind, Origin, Writes};
+use husk_spec::{EnterRoot, NamespaceKind, Origin, Propagation, Writes};
 use rustix::mount::MountAttrFlags;
 
-use super::Compiler;
+use super::{Compiler, travel};
 use crate::PlanError;
 use crate::plan::Stage;
 use crate::user_namespace::is_idmappable;
@@ -20,8 +20,8 @@ impl Compiler<'_, '_> {
         let (path, origin) = (&root.path.value, &root.path.origin);
         // An idmapped mount takes either all mounts below along or none, and one /proc among them would spoil it. Without
         // privilege the kernel insists on all.
-        let shifted = self.user.shift && self.host.privileged;
-        let source = self.host_tree(path, !shifted, true, origin)?;
+        let shifted = root.idmap && self.user.shift && self.host.privileged;
+        let source = self.host_tree(path, !shifted, root.idmap, Propagation::Private, origin)?;
         if root.writes.value != Writes::Ephemeral {
             self.child(Stage::Root, Step::Root { source, recursive: true }, origin);
             return Ok(());
@@ -73,6 +73,10 @@ impl Compiler<'_, '_> {
                 self.child(Stage::Pivot, Step::DetachOldRoot, &gone);
             }
             EnterRoot::Chroot => self.child(Stage::Pivot, Step::Chroot, origin),
+        }
+        if let Some(given) = &self.config.root_propagation {
+            let (propagation, recursive) = (travel(given.value.0), given.value.1);
+            self.child(Stage::Pivot, Step::RootPropagation { propagation, recursive }, &given.origin);
         }
         debug_assert!(self.is_new(NamespaceKind::Mount));
         Ok(())

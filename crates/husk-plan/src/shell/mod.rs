@@ -3,6 +3,7 @@
 
 mod quote;
 mod script;
+mod seen;
 mod steps;
 
 pub use quote::{quote, quote_all};

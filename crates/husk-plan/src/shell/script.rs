@@ -13,7 +13,8 @@ use husk_init::{Exec, Step};
 use super::quote::quote_all;
 use super::steps::{Context, EMPTY, Entry, Piece, Place, environment, pieces};
 use crate::explain;
-use crate::plan::{Action, Actor, Plan, PlannedStep, Stage};
+use crate::plan::{Action, Actor, Plan, PlannedStep, ReadBack, Stage};
+use crate::seen::Seen;
 
 /// A plan as a bash script for Debian 12 and later.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +87,9 @@ attributes() {
 
 impl fmt::Display for Script<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.steps.is_empty() {
+            return writeln!(f, "#!/bin/bash\n# {}", explain::nothing(self.plan));
+        }
         let script = Parts::of(self.plan);
         let functions = script.functions();
         f.write_str(&script.head(self, &functions))?;
@@ -132,7 +136,7 @@ impl<'a> Parts<'a> {
             match step.action {
                 Action::Child(Step::Exec(exec)) => parts.exec = Some(exec),
                 Action::Child(Step::Groups(groups)) => parts.groups = groups.to_vec(),
-                Action::Child(Step::WorkingDirectory(path)) => {
+                Action::Child(Step::WorkingDirectory(path)) | Action::Seen(Seen::Directory(path)) => {
                     parts.directory = Some(super::quote(path.to_bytes()));
                 }
                 _ => {}
@@ -183,14 +187,19 @@ impl<'a> Parts<'a> {
     fn head(&self, script: &Script<'_>, functions: &str) -> String {
         let mut text = "#!/bin/bash\n".to_owned();
         let name = &script.plan.name;
-        text +=
-            &comment("", &format!("The container {name} by hand: what `husk run` would do, in the shell."));
+        let title = match &script.plan.read_back {
+            None => format!("The container {name} by hand: what `husk run` would do, in the shell."),
+            Some(ReadBack { pid, .. }) => format!(
+                "What process {pid} sees ({name}), by hand: made again in the shell from what the kernel shows of it."
+            ),
+        };
+        text += &comment("", &title);
         text += "#\n";
         text += &comment(
             "",
-            "Each step of husk's plan stands here with its number, what it does and where it comes from. `=` means that \
-             the shell does the same, `≈` something weaker or different, `–` that it has no means for it. In the order of \
-             the numbers, husk does them; the shell has to go about some of them in another order. All that differs:",
+            "Each step of the plan stands here with its number, what it does and where it comes from. `=` means that \
+             the shell does the same, `≈` something weaker or different, `–` that it has no means for it. The numbers are \
+             the order of the plan; the shell has to go about some of the steps in another order. All that differs:",
         );
         text += "#\n";
         text += &self.differences();
@@ -250,6 +259,8 @@ impl<'a> Parts<'a> {
     fn layout(&self) -> &'static str {
         match self.context.entry {
             Entry::Mount(_) => "",
+            Entry::Stay if self.outside.is_empty() => "",
+            Entry::Chroot if self.context.root.is_some() && self.outside.is_empty() => "",
             _ => {
                 "    mount -t tmpfs -o mode=755 husk \"$work\"\n    mkdir \"$root\" \"$work\"/scratch \"$work\"/host\n"
             }
@@ -292,7 +303,11 @@ impl<'a> Parts<'a> {
             let _ = write!(text, " nsenter{nsenter} \\\n       ");
         }
         let first = if self.context.maps_by_hand() { "begin" } else { "inside" };
-        let unshare = self.options(Place::Unshare);
+        let mut unshare = self.options(Place::Unshare);
+        // A new pid namespace begins with a child. A plan of husk's has a step for it.
+        if !unshare.contains("--kill-child") {
+            unshare += " --kill-child";
+        }
         let _ = writeln!(text, " unshare{unshare} \\\n        bash -c \"$(declare -f); {first}\"");
         text
     }
@@ -324,7 +339,8 @@ impl<'a> Parts<'a> {
         let keep =
             if setpriv.contains("-groups") || !setpriv.contains("id=") { "" } else { " --keep-groups" };
         let _ = writeln!(text, "        setpriv{setpriv}{keep} \\");
-        text += "        bash -c \"$(declare -f finish); finish \\\"\\$@\\\"\" bash \"$root\"\n";
+        let root = self.context.root_word();
+        let _ = writeln!(text, "        bash -c \"$(declare -f finish); finish \\\"\\$@\\\"\" bash {root}");
         text
     }
 
@@ -378,19 +394,18 @@ impl<'a> Parts<'a> {
 
     /// The last program of the host's, where that is not bash.
     fn last_program(&self) -> String {
-        let ids = self.context.privileges.filter(|privileges| privileges.uid != 0);
+        let ids = Some(self.context.ids).filter(|(uid, _)| *uid != 0);
         match self.context.entry {
-            Entry::Pivot => String::new(),
+            Entry::Pivot | Entry::Stay => String::new(),
             Entry::Chroot => {
                 let groups: Vec<_> = self.groups.iter().map(ToString::to_string).collect();
-                let who = ids.map_or(String::new(), |ids| {
-                    format!(" --userspec={}:{} --groups={}", ids.uid, ids.gid, groups.join(","))
+                let who = ids.map_or(String::new(), |(uid, gid)| {
+                    format!(" --userspec={uid}:{gid} --groups={}", groups.join(","))
                 });
                 format!("\"$last\"{who} \"$1\" ")
             }
             Entry::Mount(path) => {
-                let who =
-                    ids.map_or(String::new(), |ids| format!(" --setuid={} --setgid={}", ids.uid, ids.gid));
+                let who = ids.map_or(String::new(), |(uid, gid)| format!(" --setuid={uid} --setgid={gid}"));
                 let directory = self.directory.as_deref().unwrap_or("/");
                 format!("\"$last\" --mount={} --wdns={directory}{who} ", super::quote(path.to_bytes()))
             }

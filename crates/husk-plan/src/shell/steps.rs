@@ -3,14 +3,15 @@
 
 use std::ffi::CStr;
 
-use husk_init::{Exec, Filesystem, Privileges, Propagation, Source, Step};
+use husk_init::{Attributes, Exec, Filesystem, Hook, ProcessCapabilities, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::Grade;
 use super::quote::{quote, quote_all};
-use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, Stage};
+use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::seen::Seen;
 
 /// Where in the script a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,31 +53,37 @@ pub(super) struct Piece {
     pub(super) remark: String,
     pub(super) differs: Option<&'static str>,
     /// The line in full, where `code` calls a function of the script.
-    in_full: Option<String>,
+    pub(super) in_full: Option<String>,
 }
 
 impl Piece {
-    fn new(place: Place, code: impl Into<String>) -> Self {
+    pub(super) fn new(place: Place, code: impl Into<String>) -> Self {
         let (code, remark) = (code.into(), String::new());
         Self { place, code, grade: Grade::Same, remark, differs: None, in_full: None }
     }
 
     /// Done without a word of its own.
-    fn done(remark: &str) -> Self {
+    pub(super) fn done(remark: &str) -> Self {
         Self { remark: remark.to_owned(), ..Self::new(Place::Nowhere, "") }
     }
 
-    fn impossible(key: &'static str, why: impl Into<String>) -> Self {
+    pub(super) fn impossible(key: &'static str, why: impl Into<String>) -> Self {
         let piece = Self::new(Place::Nowhere, "");
         Self { grade: Grade::Impossible, remark: why.into(), differs: Some(key), ..piece }
     }
 
-    fn weaker(self, key: &'static str, how: impl Into<String>) -> Self {
+    pub(super) fn weaker(self, key: &'static str, how: impl Into<String>) -> Self {
         Self { grade: Grade::Weaker, remark: how.into(), differs: Some(key), ..self }
     }
 
-    fn in_full(self, line: String) -> Self {
+    pub(super) fn in_full(self, line: String) -> Self {
         Self { in_full: Some(line), ..self }
+    }
+
+    /// With `word` for the container's root, where that is not mounted by the script.
+    fn with_root(self, word: &str) -> Self {
+        let replaced = |code: String| if word == ROOT { code } else { code.replace(ROOT, word) };
+        Self { code: replaced(self.code), in_full: self.in_full.map(replaced), ..self }
     }
 
     /// What a person would type.
@@ -95,6 +102,9 @@ impl Piece {
     }
 }
 
+/// Where the script mounts the container's root.
+const ROOT: &str = "\"$root\"";
+
 /// How the command comes to its root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry<'a> {
@@ -104,13 +114,15 @@ pub(super) enum Entry<'a> {
     Chroot,
     /// By `nsenter(1)` into a mount namespace, the last program of the host's.
     Mount(&'a CStr),
+    /// Not at all: its root is that of the mount namespace as it came to be.
+    Stay,
 }
 
 impl Entry<'_> {
     /// The capabilities that the last program of the host's needs, and the command then has too.
     fn needs(self) -> CapabilitySet {
         match self {
-            Self::Pivot => CapabilitySet::empty(),
+            Self::Pivot | Self::Stay => CapabilitySet::empty(),
             Self::Chroot => CapabilitySet::SYS_CHROOT,
             Self::Mount(_) => CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_ADMIN,
         }
@@ -127,19 +139,26 @@ pub(super) struct Context<'a> {
     pub(super) sets_groups: bool,
     pub(super) terminal: bool,
     pub(super) init: bool,
-    pub(super) privileges: Option<Privileges>,
+    /// The command's user and group.
+    pub(super) ids: (u32, u32),
+    /// A root that is a directory of the mount namespace as it came to be.
+    pub(super) root: Option<&'a CStr>,
+    /// Whether the script makes its caller root inside, where the maps that were read back have no root of the caller's.
+    one_id: bool,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn of(plan: &Plan<'a>) -> Self {
         let mut context = Self {
-            entry: Entry::Pivot,
+            entry: Entry::Stay,
             maps: None,
             joins_user: false,
             sets_groups: false,
             terminal: false,
             init: false,
-            privileges: None,
+            ids: (0, 0),
+            root: None,
+            one_id: false,
         };
         for step in &plan.steps {
             match step.action {
@@ -150,9 +169,24 @@ impl<'a> Context<'a> {
                 Action::Host(HostStep::MapIds(maps)) => context.maps = Some(maps),
                 Action::Child(Step::Groups(_)) => context.sets_groups |= step.stage == Stage::Namespaces,
                 Action::Child(Step::Chroot) => context.entry = Entry::Chroot,
-                Action::Child(Step::OpenTerminal { .. }) => context.terminal = true,
+                Action::Child(Step::OpenTerminal { .. }) | Action::Seen(Seen::Console) => {
+                    context.terminal = true
+                }
                 Action::Child(Step::BecomeInit) => context.init = true,
-                Action::Child(Step::Verify(privileges)) => context.privileges = Some(privileges),
+                Action::Child(Step::Uid(uid)) if step.stage == Stage::Identity => context.ids.0 = uid,
+                Action::Child(Step::Gid(gid)) if step.stage == Stage::Identity => context.ids.1 = gid,
+                Action::Child(Step::PivotRoot) => context.entry = Entry::Pivot,
+                Action::Seen(Seen::ChangeRoot { path }) => {
+                    context.root = Some(path);
+                    if context.entry == Entry::Stay {
+                        context.entry = Entry::Chroot;
+                    }
+                }
+                Action::Seen(Seen::ForeignMaps { uids, .. }) => {
+                    context.one_id = matches!(uids, [IdMapping { count: 1, .. }]);
+                    context.maps = Some(IdMaps::Claimed { count: uids.iter().map(|map| map.count).sum() });
+                }
+                Action::Seen(Seen::NoMaps) => context.one_id = true,
                 _ => {}
             }
         }
@@ -161,8 +195,20 @@ impl<'a> Context<'a> {
 
     /// Whether unshare itself can write the id maps: the caller's own ids become root's, and no others.
     pub(super) fn maps_root_alone(&self) -> bool {
+        if self.one_id {
+            return true;
+        }
         let alone = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: 1, .. }]);
         matches!(self.maps, Some(IdMaps::Written { uids, gids, deny_setgroups: true }) if alone(uids) && alone(gids))
+    }
+
+    /// The container's root as a word of the script, before it is the root.
+    pub(super) fn root_word(&self) -> String {
+        match (self.entry, self.root) {
+            (Entry::Stay, _) => String::new(),
+            (Entry::Chroot, Some(path)) => text(path),
+            _ => ROOT.to_owned(),
+        }
     }
 
     /// Whether the maps are written from beside.
@@ -174,13 +220,12 @@ impl<'a> Context<'a> {
 /// The steps of `plan` in the shell.
 pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
     let context = Context::of(plan);
-    plan.steps
-        .iter()
-        .map(|step| match &step.action {
-            Action::Host(host) => host_piece(&context, host),
-            Action::Child(child) => child_piece(&context, step.stage, child),
-        })
-        .collect()
+    let piece = |step: &PlannedStep<'_>| match &step.action {
+        Action::Host(host) => host_piece(&context, host),
+        Action::Child(child) => child_piece(&context, step.stage, child),
+        Action::Seen(seen) => super::seen::piece(&context, seen),
+    };
+    plan.steps.iter().map(|step| piece(step).with_root(&context.root_word())).collect()
 }
 
 fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
@@ -196,7 +241,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
-        HostStep::PrepareTree { number, source, recursive } => prepare(*number, source, *recursive),
+        HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
             some => Piece::new(Place::Unshare, some.join(" ")),
@@ -210,6 +255,8 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         ),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
+        HostStep::Hooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
+        HostStep::Commit => Piece::done("a script keeps no state"),
         HostStep::Guard => Piece::impossible(
             "guard",
             "a script that is killed takes only processes along that have not changed their user, and leaves an empty \
@@ -258,11 +305,11 @@ fn map_ids(context: &Context<'_>, maps: &IdMaps<'_>) -> Piece {
     }
 }
 
-fn map_line(map: &IdMapping) -> String {
+pub(super) fn map_line(map: &IdMapping) -> String {
     format!("{} {} {}", map.inside, map.outside, map.count)
 }
 
-fn write_maps(uids: &str, gids: &str, deny_setgroups: bool) -> String {
+pub(super) fn write_maps(uids: &str, gids: &str, deny_setgroups: bool) -> String {
     let deny = if deny_setgroups { "echo deny >/proc/$pid/setgroups\n" } else { "" };
     format!("{deny}printf '{uids}\\n' >/proc/$pid/uid_map\nprintf '{gids}\\n' >/proc/$pid/gid_map")
 }
@@ -282,6 +329,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         ),
         Step::LoopbackUp => Piece::new(Place::Inside, "ip link set lo up"),
         Step::Hostname(name) => Piece::new(Place::Inside, format!("hostname {}", text(name))),
+        Step::Domainname(name) => {
+            Piece::new(Place::Inside, format!("printf %s {} >/proc/sys/kernel/domainname", text(name)))
+        }
         Step::Propagation(propagation) => {
             Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
         }
@@ -343,17 +393,26 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::MakeFile { path } if *path == c"/dev/console" => no_terminal(),
         Step::MakeFile { path } => inside(format!("[ -e {0} ] || : >{0}", below(path))),
         Step::Symlink { path, to } => inside(format!("ln -sT {} {}", text(to), below(path))),
-        Step::MakeNode { path, mode, device } => make_node(path, *mode, *device),
-        Step::Mount { filesystem, target } => {
-            let piece = inside(mount(filesystem, &below(target)));
+        Step::MakeNode { path, mode, device, owner } => make_node(path, *mode, *device, *owner),
+        Step::AwaitHooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
+        Step::Hook(hook) => inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input"),
+        Step::Mount { filesystem, target, propagation } => {
+            let piece = inside(mount(filesystem, &below(target)) + &make_propagation(*propagation, target));
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
                 return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
             }
             piece
         }
         Step::Bind { source: Source::Terminal, .. } | Step::OpenTerminal { .. } => no_terminal(),
-        Step::Bind { source, target, recursive, set, clear } => {
-            bind(source, target, *recursive, MountFlags { set: *set, clear: *clear })
+        Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
+            let flags = |attributes: &Attributes| MountFlags { set: attributes.set, clear: attributes.clear };
+            let mut piece = bind(source, target, *recursive, flags(recursive_attributes));
+            let words = flags(attributes).options().join(",");
+            if !words.is_empty() {
+                piece.code += &format!("\nmount -o remount,bind,{words} {}", below(target));
+            }
+            piece.code += &make_propagation(*propagation, target);
+            piece
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
             "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
@@ -375,18 +434,39 @@ const HOSTILE: &str = "from here on, paths in the root are looked up as the host
 /// What covers a directory that is hidden.
 pub(super) const EMPTY: &str = "mount -t tmpfs -o nosuid,nodev,noexec,size=0,nr_inodes=1 masked";
 
-fn no_terminal() -> Piece {
+pub(super) fn no_terminal() -> Piece {
     Piece::impossible(
         "terminal",
         "no program makes a terminal in the container's /dev/pts: the command has the caller's, and can type into it",
     )
 }
 
-fn make_node(path: &CStr, mode: u32, device: u64) -> Piece {
-    let kind = if mode & 0o170_000 == 0o060_000 { 'b' } else { 'c' };
+fn make_node(path: &CStr, mode: u32, device: u64, owner: Option<(u32, u32)>) -> Piece {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let line = format!("mknod -m {:o} {} {kind} {major} {minor}", mode & 0o7777, below(path));
+    let kind = match mode & 0o170_000 {
+        0o060_000 => format!("b {major} {minor}"),
+        0o010_000 => "p".to_owned(),
+        _ => format!("c {major} {minor}"),
+    };
+    let mut line = format!("mknod -m {:o} {} {kind}", mode & 0o7777, below(path));
+    if let Some((uid, gid)) = owner {
+        line += &format!("\nchown {uid}:{gid} {}", below(path));
+    }
     Piece::new(Place::Inside, line)
+}
+
+fn make_propagation(propagation: Option<(Propagation, bool)>, target: &CStr) -> String {
+    propagation.map_or(String::new(), |(to, recursive)| {
+        let all = if recursive { "r" } else { "" };
+        format!("\nmount --make-{all}{} {}", propagation_word(to), below(target))
+    })
+}
+
+fn hook_line(hook: &Hook<'_>) -> String {
+    let words = quote_all(hook.exec.arguments.iter().skip(1).map(CStr::to_bytes));
+    let environment = quote_all(hook.exec.environment.iter().map(CStr::to_bytes));
+    let timeout = hook.timeout.map_or(String::new(), |seconds| format!("timeout -s KILL {seconds} "));
+    format!("{timeout}env -i {environment} {} {words} </dev/null", text(hook.exec.candidates[0]))
 }
 
 fn bind(source: &Source<'_>, target: &CStr, recursive: bool, flags: MountFlags) -> Piece {
@@ -413,6 +493,21 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
             let words = MountFlags::set(*set).options().join(",");
             Piece::new(Place::Inside, format!("mount -o remount,bind,{words} \"$root\""))
         }
+        Step::RootPropagation { propagation, recursive } => {
+            let all = if *recursive { "r" } else { "" };
+            let line = format!("mount --make-{all}{} /", propagation_word(*propagation));
+            Piece::new(Place::Roots, format!("{line} 2>/dev/null || :"))
+                .weaker("root-propagation", "only where the container's root has mount(8)")
+        }
+        Step::OomScoreAdj(value) => {
+            Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
+        }
+        Step::Keyring(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
+        Step::OwnTerminal { .. } => no_terminal(),
+        Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
+        Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
+        Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
+        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")
@@ -435,7 +530,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::BoundingSet(set) => bounding_set(context, *set),
         Step::KeepCapabilities => Piece::done("setpriv does"),
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) => identity(context, step),
-        Step::Capabilities(_) => Piece::new(Place::Setpriv, "--inh-caps=-all --ambient-caps=-all"),
+        Step::Capabilities(sets) => own_capabilities(sets),
         Step::NoNewPrivileges => Piece::new(Place::Setpriv, "--no-new-privs"),
         Step::Verify(_) => {
             Piece::done("").weaker("verify", "setpriv says whether each call worked; nothing is read back")
@@ -447,7 +542,8 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
             "what the caller blocks stays blocked; and 32 and 33, which the C library keeps for itself, stay ignored if they \
              were",
         ),
-        Step::CloseDescriptors => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::CloseDescriptors { first: 3 } => Piece::new(Place::Descriptors, CLOSE_DESCRIPTORS),
+        Step::CloseDescriptors { .. } => Piece::impossible("descriptors", "the command has none but the standard ones"),
         Step::Exec(exec) => execute(context, exec),
         _ => Piece::impossible("unknown", "husk has no words for it"),
     }
@@ -460,16 +556,14 @@ fn own_pipes(uid: u32, gid: u32) -> Piece {
     Piece::new(Place::Inside, line).weaker("named-pipes", "a pipe that has a name changes its owner as well")
 }
 
-fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
+pub(super) fn working_directory(context: &Context<'_>, path: &CStr) -> Piece {
     match context.entry {
-        Entry::Pivot => {
+        Entry::Pivot | Entry::Stay => {
             let piece = Piece::new(Place::Finish, format!("cd -- {}", text(path)));
-            match context.privileges {
-                Some(privileges) if privileges.uid != 0 && path != c"/" => {
-                    piece.weaker("working-directory", "done as the command's user, who must be let in")
-                }
-                _ => piece,
+            if context.ids.0 == 0 || path == c"/" {
+                return piece;
             }
+            piece.weaker("working-directory", "done as the command's user, who must be let in")
         }
         Entry::Chroot if path == c"/" => Piece::done("chroot does"),
         Entry::Chroot => {
@@ -496,10 +590,23 @@ fn bounding_set(context: &Context<'_>, set: CapabilitySet) -> Piece {
     )
 }
 
+/// setpriv knows inheritable and ambient capabilities; the permitted and effective ones are what exec makes of the rest.
+fn own_capabilities(sets: &ProcessCapabilities) -> Piece {
+    let list = |set: CapabilitySet| {
+        let names = Capabilities::from_bits(set.bits()).iter().map(|c| {
+            let name = c.name().to_ascii_lowercase();
+            format!(",+{}", name.trim_start_matches("cap_"))
+        });
+        format!("-all{}", names.collect::<String>())
+    };
+    let line = format!("--inh-caps={} --ambient-caps={}", list(sets.inheritable), list(sets.ambient));
+    Piece::new(Place::Setpriv, line)
+}
+
 /// Who is root nowhere else may not chroot: then the last program changes the ids.
 fn identity(context: &Context<'_>, step: &Step<'_>) -> Piece {
-    let changes_user = context.privileges.is_some_and(|privileges| privileges.uid != 0);
-    if context.entry != Entry::Pivot && changes_user {
+    let has_last = matches!(context.entry, Entry::Chroot | Entry::Mount(_));
+    if has_last && context.ids.0 != 0 {
         return Piece::done("the last program before the command does it");
     }
     let option = match step {
@@ -521,7 +628,7 @@ fn execute(context: &Context<'_>, exec: &Exec<'_>) -> Piece {
     let lost: Vec<_> = exec.environment.iter().filter_map(lost_variable).collect();
     match (context.entry, lost.is_empty()) {
         (_, false) => piece.weaker("environment", format!("bash keeps {} for itself", lost.join(", "))),
-        (Entry::Pivot, true) => piece,
+        (Entry::Pivot | Entry::Stay, true) => piece,
         (_, true) => piece.weaker(
             "last-program",
             "the command's variables are there already when the last program of the host's runs",
@@ -604,13 +711,13 @@ fn tree(source: &Source<'_>) -> String {
 }
 
 /// A path in the container's root.
-fn below(path: &CStr) -> String {
+pub(super) fn below(path: &CStr) -> String {
     let bytes = path.to_bytes();
     let slash = if bytes.starts_with(b"/") { "" } else { "/" };
     format!("\"$root\"{slash}{}", quote(bytes))
 }
 
-fn text(string: &CStr) -> String {
+pub(super) fn text(string: &CStr) -> String {
     quote(string.to_bytes())
 }
 

@@ -2,12 +2,32 @@
 //! Runs one test of this very binary again as a process of its own: with another environment, or in
 //! namespaces of its own.
 
-use std::io::Write;
-use std::process::{Command, Output};
+use std::io::{self, Write};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Set in the process that is run again, to what it is to do.
 const STEP: &str = "HUSK_TEST_STEP";
 const RESULT: &str = "RESULT ";
+
+static FORKS: Mutex<()> = Mutex::new(());
+
+/// Held by whoever writes a file that will be executed, and by whoever makes a process. A process that another test makes
+/// meanwhile has the file open for writing, too, until it executes something, and nobody can execute the file as long
+/// (ETXTBSY).
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    FORKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a command to its end; alone only until it has been executed.
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _alone = alone();
+        command.spawn()?
+    };
+    child.wait_with_output()
+}
 
 /// What this process was run again for; None in the test run proper.
 pub(crate) fn step() -> Option<String> {
@@ -16,13 +36,13 @@ pub(crate) fn step() -> Option<String> {
 
 /// Hands a line to the test that ran this process.
 pub(crate) fn result(line: impl std::fmt::Display) {
-    let _ = std::io::stdout().write_all(format!("\n{RESULT}{line}\n").as_bytes());
+    let _ = io::stdout().write_all(format!("\n{RESULT}{line}\n").as_bytes());
 }
 
 /// Says why the test `name` does not test: on standard error, and in the file that collects skips, if there is one.
 pub(crate) fn skip(name: &str, reason: &str) {
     let line = format!("SKIP {name}: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let _ = io::stderr().write_all(line.as_bytes());
     if let Some(file) = std::env::var_os("HUSK_SKIPS") {
         let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
@@ -57,5 +77,5 @@ pub(crate) fn results(output: &Output) -> Vec<String> {
 /// Whether `unshare` gives what [`command`] needs; machines that forbid user namespaces do not.
 pub(crate) fn can_unshare() -> bool {
     let flags: &[&str] = if is_root() { &["-m"] } else { &["-r", "-m"] };
-    Command::new("unshare").args(flags).arg("true").output().is_ok_and(|output| output.status.success())
+    output(Command::new("unshare").args(flags).arg("true")).is_ok_and(|output| output.status.success())
 }

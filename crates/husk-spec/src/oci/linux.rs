@@ -5,47 +5,41 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Resources, Seccomp, is_false, or_default};
+use super::{Resources, Seccomp, is_false, non_empty, or_default, word};
 
 /// What only Linux has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Linux {
-    /// Namespaces; the runtime's own where a kind is not listed.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub namespaces: Vec<Namespace>,
     /// User ids of a new user namespace.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub uid_mappings: Vec<IdMapping>,
     /// Group ids of a new user namespace.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
-    /// Clocks of a new time namespace: `monotonic` and `boottime`.
+    /// Kernel parameters of the container's namespaces.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub time_offsets: BTreeMap<String, TimeOffset>,
+    pub sysctl: BTreeMap<String, String>,
+    /// What the cgroup limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The cgroup: a path, or `slice:prefix:name` with the systemd driver.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub cgroups_path: Option<String>,
+    /// Namespaces; the runtime's own where a kind is not listed.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<Namespace>,
     /// Device nodes beside the default ones.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// Network devices to move in, by their names outside.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub net_devices: BTreeMap<String, NetDevice>,
-    /// The cgroup: a path, or `slice:prefix:name` with the systemd driver.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cgroups_path: Option<String>,
-    /// What the cgroup limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-    /// Intel's resource director.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub intel_rdt: Option<IntelRdt>,
-    /// Kernel parameters of the container's namespaces.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub sysctl: BTreeMap<String, String>,
     /// The filter of system calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
     /// How mounts travel between the root and the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "word", skip_serializing_if = "Option::is_none")]
     pub rootfs_propagation: Option<RootfsPropagation>,
     /// Paths that are hidden.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -54,14 +48,20 @@ pub struct Linux {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub readonly_paths: Vec<String>,
     /// The SELinux label of mounts.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
+    /// Intel's resource director.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
     /// The execution domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
     /// The NUMA memory policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_policy: Option<MemoryPolicy>,
+    /// Clocks of a new time namespace: `monotonic` and `boottime`.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
 }
 
 /// A namespace: a new one without a path, an existing one with it.
@@ -71,7 +71,7 @@ pub struct Namespace {
     #[serde(rename = "type")]
     pub kind: NamespaceKind,
     /// A file that stands for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
@@ -88,6 +88,37 @@ pub enum NamespaceKind {
     Time,
     User,
     Uts,
+}
+
+impl NamespaceKind {
+    /// Its name in the specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cgroup => "cgroup",
+            Self::Ipc => "ipc",
+            Self::Mount => "mount",
+            Self::Network => "network",
+            Self::Pid => "pid",
+            Self::Time => "time",
+            Self::User => "user",
+            Self::Uts => "uts",
+        }
+    }
+}
+
+impl From<crate::NamespaceKind> for NamespaceKind {
+    fn from(kind: crate::NamespaceKind) -> Self {
+        match kind {
+            crate::NamespaceKind::User => Self::User,
+            crate::NamespaceKind::Mount => Self::Mount,
+            crate::NamespaceKind::Pid => Self::Pid,
+            crate::NamespaceKind::Network => Self::Network,
+            crate::NamespaceKind::Ipc => Self::Ipc,
+            crate::NamespaceKind::Uts => Self::Uts,
+            crate::NamespaceKind::Cgroup => Self::Cgroup,
+            crate::NamespaceKind::Time => Self::Time,
+        }
+    }
 }
 
 /// A line of an id map.
@@ -156,7 +187,7 @@ pub enum DeviceKind {
 #[serde(default)]
 pub struct NetDevice {
     /// Its name inside; unchanged if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
@@ -237,16 +268,16 @@ pub enum MemoryPolicyFlag {
 #[serde(rename_all = "camelCase", default)]
 pub struct IntelRdt {
     /// The class of service; the container's id if absent.
-    #[serde(rename = "closID", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "closID", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub clos_id: Option<String>,
     /// Lines of the group's `schemata`, written as they are, after the two below.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub schemata: Vec<String>,
     /// `L3:0=7f0;1=1f`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub l3_cache_schema: Option<String>,
     /// `MB:0=20;1=70`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mem_bw_schema: Option<String>,
     /// Whether a monitoring group is made for the container.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]

@@ -4,29 +4,45 @@
 //! Fields of other platforms and unknown properties are ignored, as the specification asks for. A `null` stands for an
 //! absent value, as engines written in Go produce it.
 
+mod example;
+mod features;
+mod id;
 mod linux;
+mod lower;
 mod process;
+mod read;
 mod resources;
 mod seccomp;
 mod state;
+mod validate;
 
+pub use example::{example, rootless};
+pub use features::{
+    CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
+    MountExtensions, SeccompFeatures,
+};
+pub use id::{ContainerId, InvalidContainerId};
 pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
     Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
 };
+pub use lower::Lowering;
 pub use process::{
     Capabilities, ConsoleSize, ExecCpuAffinity, IoClass, IoPriority, Process, Rlimit, Scheduler,
     SchedulerFlag, SchedulerPolicy, User,
 };
+pub use read::{MAX_BYTES, ReadError};
 pub use resources::{
     BlockIo, Cpu, DeviceRule, DeviceRuleKind, HugepageLimit, Memory, Network, NetworkPriority, Pids, Rdma,
     Resources, ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
 pub use state::{State, Status};
+pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
 use std::collections::BTreeMap;
 
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The version of the specification that husk implements.
@@ -38,30 +54,30 @@ pub const VERSION: &str = "1.3.0";
 pub struct Spec {
     /// The version of the specification that the configuration follows.
     pub oci_version: String,
-    /// The root file system.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub root: Option<Root>,
-    /// Mounts after the root, in order.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub mounts: Vec<Mount>,
     /// What runs. It is required by `start`, not by `create`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
-    /// The host name inside.
+    /// The root file system.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
+    /// The host name inside.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// The NIS domain name inside.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub domainname: Option<String>,
+    /// Mounts after the root, in order.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
     /// Programs to run at points of the container's life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hooks: Option<Hooks>,
-    /// What only Linux has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub linux: Option<Linux>,
     /// Words of whoever made the configuration.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// What only Linux has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linux: Option<Linux>,
 }
 
 /// The root file system.
@@ -82,10 +98,10 @@ pub struct Mount {
     /// Where, inside. A relative path is taken from `/`.
     pub destination: String,
     /// The type of the file system.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// A device name, or the file or directory of a bind mount, relative to the bundle.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Options of `mount(8)` and of the file system.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -96,6 +112,14 @@ pub struct Mount {
     /// Group ids of an idmapped mount.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
+}
+
+impl Mount {
+    /// Whether it shows a part of the host's files: by an option, or, as crun takes it, by the type alone.
+    pub fn is_bind(&self) -> bool {
+        let means_bind = |word: &str| matches!(word, "bind" | "rbind");
+        self.options.iter().any(|word| means_bind(word)) || self.kind.as_deref().is_some_and(means_bind)
+    }
 }
 
 /// Programs to run at points of a container's life.
@@ -146,6 +170,21 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Takes the empty string and `null` for nothing, as a program in Go cannot tell them from an absent string.
+pub(crate) fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+/// Takes the empty string and `null` for nothing, also where one of a few words is expected.
+pub(crate) fn word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let text = non_empty(deserializer)?;
+    text.map(|text| T::deserialize(text.into_deserializer())).transpose()
 }
 
 pub(crate) fn is_false(value: &bool) -> bool {

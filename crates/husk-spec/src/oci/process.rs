@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{is_false, or_default};
+use super::{is_false, non_empty, or_default};
 
 /// What runs in a container; also the whole of an `exec --process` file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,13 +36,13 @@ pub struct Process {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub no_new_privileges: bool,
     /// The AppArmor profile.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub apparmor_profile: Option<String>,
     /// How readily the kernel kills it when memory is short, −1000 to 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
     /// The SELinux label.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub selinux_label: Option<String>,
     /// The I/O priority.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,16 +98,40 @@ pub struct Capabilities {
     pub ambient: Vec<String>,
 }
 
+impl Capabilities {
+    /// The five sets with their names.
+    pub fn sets(&self) -> [(&'static str, &[String]); 5] {
+        [
+            ("bounding", &self.bounding),
+            ("effective", &self.effective),
+            ("inheritable", &self.inheritable),
+            ("permitted", &self.permitted),
+            ("ambient", &self.ambient),
+        ]
+    }
+
+    /// The capability with exactly this name, `CAP_KILL`: what runc would leave out, `kill`, is not granted either.
+    pub fn known(name: &str) -> Option<crate::Capability> {
+        let capability: crate::Capability = name.parse().ok()?;
+        (capability.name() == name).then_some(capability)
+    }
+
+    /// Those of `names` that are known.
+    pub fn known_of(names: &[String]) -> crate::Capabilities {
+        names.iter().filter_map(|name| Self::known(name)).collect()
+    }
+}
+
 /// A limit of `setrlimit(2)`; `u64::MAX` is unlimited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
     /// `RLIMIT_NOFILE`.
     #[serde(rename = "type")]
     pub kind: crate::Resource,
-    /// The limit that counts.
-    pub soft: u64,
     /// How far it may be raised.
     pub hard: u64,
+    /// The limit that counts.
+    pub soft: u64,
 }
 
 /// An I/O priority (`ioprio_set(2)`).
@@ -190,9 +214,9 @@ pub enum SchedulerFlag {
 #[serde(default)]
 pub struct ExecCpuAffinity {
     /// Before it joins the container's cgroup.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub initial: Option<String>,
     /// After it.
-    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "final", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
 }

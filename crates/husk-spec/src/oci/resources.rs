@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::{or_default, word};
 
 /// What a cgroup limits. What is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct DeviceRule {
     /// Whether they may.
     pub allow: bool,
     /// Which kind; all if absent.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type", deserialize_with = "word", skip_serializing_if = "Option::is_none")]
     pub kind: Option<DeviceRuleKind>,
     /// The major number; all if absent (or −1, as runc has it).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub struct DeviceRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceRuleKind {
     /// All.
-    #[serde(rename = "a", alias = "")]
+    #[serde(rename = "a")]
     All,
     /// Character devices.
     #[serde(rename = "c", alias = "u")]

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::{non_empty, or_default};
 
 /// A profile: what happens at which system call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,10 +21,10 @@ pub struct Seccomp {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<SeccompFlag>,
     /// The socket to which the descriptor of SCMP_ACT_NOTIFY is sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub listener_path: Option<String>,
     /// What is sent along.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub listener_metadata: Option<String>,
     /// Rules.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -57,10 +57,14 @@ pub struct Argument {
     /// What it is compared with.
     pub value: u64,
     /// With [`Operator::MaskedEqual`], what the masked argument is compared with; `value` is the mask.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub value_two: u64,
     /// How.
     pub op: Operator,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// What happens at a system call (`seccomp(2)`, SECCOMP_RET_*).

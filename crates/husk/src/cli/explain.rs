@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The words of `husk explain run`: those of `husk run`, and how to show it.
+//! The words of `husk explain`: those of `husk run`, or a running process, and how to show it.
 
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
 use super::run::{AFTER, Run, RunLine};
+use super::{Explained, Request};
 use crate::failure::{COMMAND_FAILED, Failure};
 
 /// `husk explain run` as it was typed.
@@ -17,6 +18,62 @@ pub(crate) struct ExplainRun {
     pub(crate) format: Format,
     /// Whether to run it, to see what each step costs.
     pub(crate) timing: bool,
+}
+
+const USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk explain [--format FORMAT] CONTAINER
+       husk explain [--format FORMAT] --pid N";
+
+const RUNNING_AFTER: &str = "\
+CONTAINER is a running one, by a name or an id of `husk see`, whoever made it;
+its first process is explained. What the kernel shows is read back: each step
+that must have led there says which file in /proc shows it. husk enters nothing,
+and what it may not look at is named.";
+
+/// `husk explain` of a running process, as it was typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExplainRunning {
+    /// Which process.
+    pub(crate) pid: Option<u32>,
+    /// Or which container.
+    pub(crate) container: Option<String>,
+    /// In which form.
+    pub(crate) format: Format,
+}
+
+// No doc comment: clap would print it.
+#[derive(Debug, Args)]
+#[command(override_usage = USAGE, after_help = RUNNING_AFTER, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Explain {
+    #[command(subcommand)]
+    command: Option<Explained>,
+    /// What is explained
+    #[arg(value_name = "CONTAINER", hide = true, required_unless_present = "pid")]
+    container: Option<String>,
+    /// Explain this process
+    #[arg(long, value_name = "N", value_parser = process_id, conflicts_with = "container")]
+    pid: Option<u32>,
+    /// text; json: for programs; sh: a script; md: a table in Markdown
+    #[arg(long, value_name = "text|json|sh|md", hide_possible_values = true)]
+    format: Option<Format>,
+}
+
+fn process_id(word: &str) -> Result<u32, &'static str> {
+    word.parse().ok().filter(|pid| *pid > 0).ok_or("a process id is a number from 1 on")
+}
+
+impl Explain {
+    /// What was meant by `line`.
+    pub(super) fn meant(self, line: &[OsString]) -> Result<Request, Failure> {
+        let Self { command, container, pid, format } = self;
+        Ok(match command {
+            Some(Explained::Run(run)) => Request::ExplainRun(run.split(line)?),
+            None => {
+                Request::ExplainRunning(ExplainRunning { pid, container, format: format.unwrap_or_default() })
+            }
+        })
+    }
 }
 
 // No doc comment: clap would print it.

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod explain;
+mod learn;
 mod refusal;
 mod rootfs;
 mod run;
@@ -19,7 +20,8 @@ use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use doctor::Doctor;
-pub(crate) use explain::{ExplainRun, Format};
+pub(crate) use explain::{ExplainRun, ExplainRunning, Format};
+pub(crate) use learn::Learn;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 pub(crate) use see::{Diff, See};
@@ -27,7 +29,7 @@ pub(crate) use step::StepRun;
 pub(crate) use why::Why;
 
 use crate::failure::{COMMAND_FAILED, DIFF_FAILED, Failure, RUN_FAILED};
-use explain::ExplainLine;
+use explain::{Explain, ExplainLine};
 use run::RunLine;
 use step::StepLine;
 use why::WhyLine;
@@ -67,7 +69,7 @@ enum Command {
     /// Run a command in a container
     #[command(override_usage = run::USAGE)]
     Run(RunLine),
-    /// Show each step that a command would take, and take none
+    /// Show each step to a container, be it planned or running
     Explain(Explain),
     /// Run a command stage by stage, with a look round at each stop
     Step(Step),
@@ -81,12 +83,8 @@ enum Command {
     Doctor(Doctor),
     /// Tell the cause of a failure, of a run or of the last one
     Why(WhyLine),
-}
-
-#[derive(Debug, Args)]
-struct Explain {
-    #[command(subcommand)]
-    command: Explained,
+    /// Make a container by hand, lesson by lesson, and see why
+    Learn(Learn),
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +130,8 @@ pub(crate) enum Request {
     Run(Run),
     /// `husk explain run`.
     ExplainRun(ExplainRun),
+    /// `husk explain --pid N` or `husk explain CONTAINER`.
+    ExplainRunning(ExplainRunning),
     /// `husk step run`.
     StepRun(StepRun),
     /// `husk rootfs new`.
@@ -144,6 +144,13 @@ pub(crate) enum Request {
     Doctor(Doctor),
     /// `husk why`.
     Why(Why),
+    /// `husk learn`.
+    Learn(Learn),
+}
+
+/// What can be typed, as clap has it: commands, options, and the words of their help.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Reads a command line, of which the first word is husk's own name.
@@ -151,7 +158,7 @@ pub(crate) enum Request {
 /// # Errors
 /// Words that husk does not know, or not there.
 pub(crate) fn parse(line: &[OsString]) -> Result<Request, Failure> {
-    parse_with(<Cli as clap::CommandFactory>::command(), line)
+    parse_with(definition(), line)
 }
 
 fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Failure> {
@@ -170,13 +177,14 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
     };
     Ok(match cli.command {
         Command::Run(run) => Request::Run(run.split(line)),
-        Command::Explain(Explain { command: Explained::Run(run) }) => Request::ExplainRun(run.split(line)?),
+        Command::Explain(explain) => explain.meant(line)?,
         Command::Step(Step { command: Stepped::Run(run) }) => Request::StepRun(run.split(line)?),
         Command::Rootfs(Rootfs { command: RootfsCommand::New(new) }) => Request::RootfsNew(new.check()?),
         Command::See(see) => Request::See(see),
         Command::Diff(diff) => Request::Diff(diff),
         Command::Doctor(doctor) => Request::Doctor(doctor),
         Command::Why(why) => Request::Why(why.meant(line)),
+        Command::Learn(learn) => Request::Learn(learn),
     })
 }
 

@@ -86,9 +86,14 @@ fn words_of(error: &clap::Error) -> (String, Option<String>) {
             format!("{option}={}: it takes no value", text(ContextKind::InvalidValue)),
             Some(format!("write {option}")),
         ),
+        ErrorKind::ArgumentConflict if option.is_empty() => ("a word is one too many".to_owned(), None),
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg);
             (format!("{option} and {} exclude each other", prior.split(' ').next().unwrap_or_default()), None)
+        }
+        ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            (format!("{option} {}: {why}", text(ContextKind::InvalidValue)), None)
         }
         ErrorKind::MissingRequiredArgument => (format!("{argument} is missing"), None),
         ErrorKind::InvalidUtf8 => ("a word is not valid UTF-8 where only text makes sense".to_owned(), None),
@@ -127,6 +132,7 @@ fn command_of(line: &[OsString]) -> String {
         Some("diff") => &["diff"],
         Some("doctor") => &["doctor"],
         Some("why") => &["why", "run"],
+        Some("learn") => &["learn"],
         _ => &[],
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();

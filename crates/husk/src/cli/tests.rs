@@ -104,6 +104,24 @@ fn explain_and_step_take_the_arguments_of_run() {
 }
 
 #[test]
+fn explain_takes_a_running_process_too() {
+    let explain = |line: &[&str]| match parse(&words(line)) {
+        Ok(Request::ExplainRunning(explain)) => explain,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    let container = Some("web".to_owned());
+    assert_eq!(
+        explain(&["explain", "web"]),
+        ExplainRunning { container: container.clone(), ..Default::default() }
+    );
+    assert_eq!(
+        explain(&["explain", "--format=sh", "web"]),
+        ExplainRunning { container, format: Format::Sh, pid: None }
+    );
+    assert_eq!(explain(&["explain", "--pid", "7"]), ExplainRunning { pid: Some(7), ..Default::default() });
+}
+
+#[test]
 fn why_takes_a_run_a_command_or_a_container() {
     let why = |line: &[&str]| match parse(&words(line)) {
         Ok(Request::Why(why)) => why,
@@ -168,6 +186,7 @@ fn the_help_of_every_command() {
         &["diff"],
         &["doctor"],
         &["why"],
+        &["learn"],
     ] {
         let line: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         insta::assert_snapshot!(command.join("_"), help(&line));
@@ -196,7 +215,11 @@ fn refusals() {
         &["explain", "run", "--nope"],
         &["explain", "run", "--format", "xml"],
         &["explain", "run", "--format", "sh", "--timing"],
-        &["explain", "rnu"],
+        &["explain", "rnu", "x"],
+        &["explain", "--pid", "x"],
+        &["explain", "--pid", "1", "web"],
+        &["explain", "--format", "md"],
+        &["explain", "web", "--timing"],
         &["step", "run", "--until", "lunch"],
         &["step", "run", "--as-shell"],
         &["rnu"],
@@ -213,6 +236,8 @@ fn refusals() {
         &["doctor", "--jsno"],
         &["why", "a", "b"],
         &["why", "run", "--nope"],
+        &["learn", "web"],
+        &["learn", "--restart", "--check"],
     ];
     let all: Vec<String> = lines
         .iter()

@@ -3,6 +3,8 @@
 
 pub(crate) mod diff;
 pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod learn;
 pub(crate) mod rootfs;
 pub(crate) mod run;
 pub(crate) mod see;

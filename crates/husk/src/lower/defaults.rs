@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use husk_spec::{
     BindMount, Capabilities, Capability, Device, FilesystemMount, Given, Mount, MountFlags, Namespace,
-    Namespaces, Origin, Resource, Rlimit, UserNamespace,
+    Namespaces, Origin, Propagation, Resource, Rlimit, UserNamespace,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -67,7 +67,8 @@ pub(super) fn readonly_paths() -> Vec<PathBuf> {
 }
 
 pub(super) fn devices() -> Vec<Given<Device>> {
-    let device = |path: &&str| Device { source: PathBuf::from(path), target: PathBuf::from(path) };
+    let device =
+        |path: &&str| Device { source: PathBuf::from(path), target: PathBuf::from(path), node: None };
     DEVICES.iter().map(|path| Given::default(device(path), "devices")).collect()
 }
 
@@ -128,9 +129,12 @@ fn new(target: &'static str, kind: &str, set: Attr, options: &[(&str, &str)]) ->
         |(name, value): &(&str, &str)| ((*name).to_owned(), (!value.is_empty()).then(|| (*value).to_owned()));
     let mount = FilesystemMount {
         kind: kind.to_owned(),
+        source: None,
         target: PathBuf::from(target),
         options: options.iter().map(option).collect(),
         flags: MountFlags::set(set),
+        propagation: None,
+        copy_up: false,
     };
     Given::default(Mount::Filesystem(mount), target)
 }
@@ -142,7 +146,9 @@ fn hosts(path: &str, set: Attr, origin: Origin) -> Given<Mount> {
         target: PathBuf::from(path),
         recursive: true,
         idmap: false,
-        flags: MountFlags::set(set),
+        flags: MountFlags::NONE,
+        recursive_flags: MountFlags::set(set),
+        propagation: (Propagation::Private, true),
     };
     Given { value: Mount::Bind(mount), origin }
 }

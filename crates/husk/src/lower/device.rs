@@ -26,7 +26,7 @@ pub(super) fn parse(value: &OsStr) -> Result<Device, Problem> {
             .hint("-v shows other files"));
     };
     match access {
-        None | Some(b"rwm" | b"rw") => Ok(Device { source, target }),
+        None | Some(b"rwm" | b"rw") => Ok(Device { source, target, node: None }),
         // A read-only mount does not keep anybody from writing to the device behind a node.
         Some(access) if is_access(access) => {
             let why = "husk shows a device whole: its file permissions alone limit reading and writing";
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Option<(String, String)> {
-        let Device { source, target } = parse(OsStr::new(text)).ok()?;
+        let Device { source, target, .. } = parse(OsStr::new(text)).ok()?;
         Some((source.display().to_string(), target.display().to_string()))
     }
 

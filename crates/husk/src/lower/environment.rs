@@ -116,7 +116,7 @@ mod tests {
             ..RunOptions::default()
         };
         let caller = Caller { env_files: files.iter().map(|file| file.to_vec()).collect(), ..caller() };
-        let terminal = Terminal { stdio: Vec::new(), size: None };
+        let terminal = Terminal { stdio: Vec::new(), size: None, inherit_settings: true };
         let shown = |variable: Given<Environment>| {
             let Environment { name, value } = variable.value;
             format!("{}={} ({})", name.to_string_lossy(), value.to_string_lossy(), variable.origin)
@@ -175,7 +175,7 @@ mod tests {
         fn what_comes_out_is_strictly_name_and_value(content in proptest::collection::vec(any::<u8>(), 0..200)) {
             let options = RunOptions { env_file: vec!["vars".into()], ..RunOptions::default() };
             let caller = Caller { env_files: vec![content], ..caller() };
-            let terminal = Terminal { stdio: Vec::new(), size: None };
+            let terminal = Terminal { stdio: Vec::new(), size: None, inherit_settings: true };
             if let Ok(variables) = lower(&options, &caller, None, &terminal) {
                 for Environment { name, value } in variables.into_iter().map(|variable| variable.value) {
                     prop_assert!(!name.is_empty() && !name.as_bytes().iter().any(|byte| b"=\0\n".contains(byte)));

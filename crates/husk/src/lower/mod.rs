@@ -19,7 +19,7 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 
-use husk_spec::{Config, EnterRoot, Given, Namespace, Root, Writes};
+use husk_spec::{Config, EnterRoot, Given, Grant, Hooks, Lifetime, Namespace, Propagation, Root, Writes};
 
 use crate::caller::Caller;
 use crate::cli::{Run, RunOptions};
@@ -57,7 +57,8 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         false => Given::default(EnterRoot::Pivot, "pivot_root"),
     };
     if options.chroot
-        && process.capabilities.value.iter().any(|capability| capability.name() == "CAP_SYS_CHROOT")
+        && matches!(process.capabilities.value, Grant::Bounded(set)
+            if set.iter().any(|capability| capability.name() == "CAP_SYS_CHROOT"))
     {
         notes.push("with --chroot and CAP_SYS_CHROOT the command can leave ROOTFS".to_owned());
     }
@@ -69,16 +70,21 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
     let Files { mounts, devices, links } = files;
     let config = Config {
         name,
+        lifetime: Lifetime::Attached,
         root,
         enter_root,
         namespaces,
         hostname,
+        domainname: None,
+        propagation: Given::default(Propagation::Private, "no mount travels between host and container"),
+        root_propagation: None,
         mounts,
         devices,
         links,
         sysctls,
         masked_paths: Given::default(masked_paths, "masked paths"),
         readonly_paths: Given::default(readonly_paths, "read-only paths"),
+        hooks: Hooks::default(),
         process,
     };
     Ok(Lowered { config, notes })
@@ -139,7 +145,7 @@ fn root(run: &Run, caller: &Caller) -> Result<Root, Refused> {
         }
         Some(path) => Given::argument(absolute(Path::new(path), caller), "ROOTFS"),
     };
-    Ok(Root { path, writes })
+    Ok(Root { path, writes, idmap: true })
 }
 
 /// With the mount namespace of somebody else comes its root: whatever would change that is refused.

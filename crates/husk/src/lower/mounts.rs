@@ -113,5 +113,6 @@ fn target(mount: &Mount) -> &Path {
     match mount {
         Mount::Filesystem(new) => &new.target,
         Mount::Bind(bind) => &bind.target,
+        Mount::Cgroup(cgroup) => &cgroup.target,
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use husk_spec::{Given, Namespaces, Process, Stdio, Terminal, User};
+use husk_spec::{Capabilities, Given, Grant, Namespaces, Process, Stdio, Terminal, User};
 
 use super::{Problem, Refused, defaults, environment, privileges, user};
 use crate::caller::Caller;
@@ -22,6 +22,7 @@ pub(super) fn lower(
         args: args(run)?,
         environment: environment::lower(options, caller, hostname, &terminal)?,
         working_directory: working_directory(options)?,
+        make_working_directory: false,
         user: match &options.user {
             Some(text) => {
                 Given::argument(user::parse(text).map_err(|problem| problem.of("--user", text))?, "--user")
@@ -29,15 +30,22 @@ pub(super) fn lower(
             None => Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
         },
         umask: options.umask.as_deref().map(umask).transpose()?,
-        capabilities: privileges::capabilities(options, namespaces)?,
+        capabilities: bounded(privileges::capabilities(options, namespaces)?),
         no_new_privileges: match options.allow_setuid {
             true => Given::argument(false, "--allow-setuid"),
             false => Given::default(true, "no_new_privs"),
         },
         rlimits: privileges::rlimits(options)?,
+        oom_score_adj: None,
+        keyring: None,
+        preserved_descriptors: 0,
         init: options.init.then(|| Given::argument((), "--init")),
         terminal,
     })
+}
+
+fn bounded(given: Given<Capabilities>) -> Given<Grant> {
+    Given { value: Grant::Bounded(given.value), origin: given.origin }
 }
 
 fn args(run: &Run) -> Result<Given<Vec<OsString>>, Refused> {
@@ -69,5 +77,5 @@ fn umask(text: &str) -> Result<u32, Refused> {
 pub(super) fn terminal(options: &RunOptions, caller: &Caller) -> Terminal {
     let all = vec![Stdio::Input, Stdio::Output, Stdio::Error];
     let stdio = if options.tty { all } else { caller.terminals.clone() };
-    Terminal { stdio, size: caller.terminal_size }
+    Terminal { stdio, size: caller.terminal_size, inherit_settings: true }
 }

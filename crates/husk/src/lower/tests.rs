@@ -63,6 +63,7 @@ fn targets(config: &Config) -> Vec<String> {
     let target = |mount: &Given<Mount>| match &mount.value {
         Mount::Filesystem(new) => format!("{} {}", new.kind, new.target.display()),
         Mount::Bind(bind) => format!("{} {}", bind.source.display(), bind.target.display()),
+        Mount::Cgroup(cgroup) => format!("cgroup {}", cgroup.target.display()),
     };
     config.mounts.iter().map(target).collect()
 }
@@ -170,9 +171,16 @@ fn hardened_is_less_of_proc_and_no_sys() {
     insta::assert_snapshot!(changed("--hardened root"));
 }
 
+fn bounding(line: &str) -> Capabilities {
+    match config(line).process.capabilities.value {
+        Grant::Bounded(set) => set,
+        Grant::Sets(sets) => panic!("{sets:?}"),
+    }
+}
+
 #[test]
 fn sys_admin_only_in_a_user_namespace_of_its_own() {
-    let of = |line: &str| config(line).process.capabilities.value.to_string();
+    let of = |line: &str| bounding(line).to_string();
     let default = "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID";
     assert_eq!(of("root"), format!("{default} SYS_ADMIN"));
     assert_eq!(of("--userns single root"), format!("{default} SYS_ADMIN"));
@@ -183,7 +191,7 @@ fn sys_admin_only_in_a_user_namespace_of_its_own() {
 
 #[test]
 fn capabilities_are_added_and_dropped_as_in_docker() {
-    let of = |line: &str| config(line).process.capabilities.value;
+    let of = bounding;
     assert_eq!(of("--cap-drop ALL root"), Capabilities::NONE);
     assert_eq!(of("--cap-drop all --cap-add CAP_CHOWN,kill root").to_string(), "CHOWN KILL");
     assert_eq!(of("--cap-add ALL root"), Capabilities::all());
@@ -252,7 +260,7 @@ fn the_terminal_takes_the_place_of_the_callers_and_leaves_pipes() {
     let piped = of("root", &caller());
     assert_eq!((piped.terminal.stdio.len(), term(&piped)), (0, None));
     let whole = of("root", &at_a_terminal());
-    assert_eq!(whole.terminal, Terminal { stdio: all.clone(), size: Some((80, 24)) });
+    assert_eq!(whole.terminal, Terminal { stdio: all.clone(), size: Some((80, 24)), inherit_settings: true });
     assert_eq!(term(&whole).as_deref(), Some("screen"));
     let half = of("-i root", &Caller { terminals: vec![Stdio::Output], ..at_a_terminal() });
     assert_eq!(half.terminal.stdio, [Stdio::Output]);

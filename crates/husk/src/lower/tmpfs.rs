@@ -58,9 +58,12 @@ impl Tmpfs {
     /// Takes one option in: a flag of the mount, or an option of the file system.
     pub(super) fn apply(&mut self, word: &str) -> Result<(), Problem> {
         let mut options = self.options.clone();
-        if options.apply(word).is_ok() {
+        if options.apply_typed(word).is_ok() {
             if options.recursive.is_some() || options.idmap.is_some() {
                 return Err(Problem::new(format!("{word} is for bind mounts")));
+            }
+            if !options.is_plain() {
+                return Err(unknown(word));
             }
             self.options = options;
             return Ok(());
@@ -79,9 +82,12 @@ impl Tmpfs {
     pub(super) fn mount(self, target: std::path::PathBuf) -> Mount {
         Mount::Filesystem(FilesystemMount {
             kind: "tmpfs".to_owned(),
+            source: None,
             target,
             options: self.own,
             flags: self.options.flags,
+            propagation: None,
+            copy_up: false,
         })
     }
 }
@@ -175,6 +181,11 @@ mod tests {
             "/x/..",
             "/x:bind",
             "/x:idmap",
+            "/x:ridmap",
+            "/x:rro",
+            "/x:shared",
+            "/x:sync",
+            "/x:tmpcopyup",
             "/x:nope",
             "/x:size",
             "/x:size=",

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use husk_spec::{BindMount, Mount, MountFlags, MountOptions};
+use husk_spec::{BindMount, Idmap, Mount, MountFlags, MountOptions, Propagation};
 use rustix::mount::MountAttrFlags as Attr;
 
 use super::tmpfs::Tmpfs;
@@ -56,8 +56,10 @@ fn bind(source: PathBuf, target: PathBuf, options: &MountOptions, idmap: bool) -
         source,
         target,
         recursive: options.recursive.unwrap_or(true),
-        idmap: options.idmap.unwrap_or(idmap),
-        flags: options.flags,
+        idmap: options.idmap.map_or(idmap, |how| how != Idmap::Off),
+        flags: MountFlags::NONE,
+        recursive_flags: options.flags,
+        propagation: (Propagation::Private, true),
     })
 }
 
@@ -72,11 +74,26 @@ fn apply(options: &mut MountOptions, word: &str) -> Result<(), Problem> {
             .hint("chcon -t container_file_t does")),
         "U" => Err(Problem::new("U: husk does not change the owners of files")
             .hint("the default, idmap, shows them with the owners that they have")),
-        _ => options.apply(word).map_err(|e| {
-            Problem::new(e.to_string())
-                .hint("ro rw suid dev noexec noatime nosymfollow bind rbind idmap noidmap")
-        }),
+        _ => apply_plain(options, word),
     }
+}
+
+/// Takes a word of which a volume can have the whole meaning.
+fn apply_plain(options: &mut MountOptions, word: &str) -> Result<(), Problem> {
+    let hint = "ro rw suid dev noexec noatime nosymfollow bind rbind idmap noidmap";
+    let mut changed = options.clone();
+    changed.apply_typed(word).map_err(|e| Problem::new(e.to_string()).hint(hint))?;
+    if changed.recursive_flags != MountFlags::NONE || changed.idmap == Some(Idmap::Recursive) {
+        return Err(Problem::new(format!(
+            "{word}: the options of a volume always hold for the mounts below too"
+        ))
+        .hint(format!("write {}", &word[1..])));
+    }
+    if !changed.is_plain() {
+        return Err(Problem::new(format!("{word} is not for volumes")).hint(hint));
+    }
+    *options = changed;
+    Ok(())
 }
 
 /// A place in the container for a mount: absolute, without `.` and doubled slashes.
@@ -209,8 +226,8 @@ mod tests {
 
     fn shown(mount: &Mount) -> String {
         match mount {
-            Mount::Bind(BindMount { source, target, recursive, idmap, flags }) => {
-                let words = flags.words().join(" ");
+            Mount::Bind(BindMount { source, target, recursive, idmap, recursive_flags, .. }) => {
+                let words = recursive_flags.words().join(" ");
                 let depth = if *recursive { "rbind" } else { "bind" };
                 let idmap = if *idmap { " idmap" } else { "" };
                 format!("{} on {}: {depth}{idmap} {words}", source.display(), target.display())
@@ -224,6 +241,7 @@ mod tests {
                     mount.flags.words().join(" ")
                 )
             }
+            Mount::Cgroup(mount) => format!("cgroup on {}", mount.target.display()),
         }
     }
 
@@ -271,12 +289,22 @@ mod tests {
             "/a:/b:z",
             "/a:/b:U",
             "/a:/b:shared",
+            "/a:/b:rro",
+            "/a:/b:ridmap",
+            "/a:/b:sync",
+            "/a:/b:remount",
+            "/a:/b:tmpcopyup",
             "/a:/b:size=1m",
         ] {
             assert!(volume(text).is_err(), "{text}");
         }
         let problem = parse_volume(OsStr::new("data:/b"), &caller(), true).expect_err("a named volume");
         assert_eq!(problem.hint.as_deref(), Some("for a directory of that name write ./data"));
+        let problem = volume("/a:/b:rro").expect_err("a recursive word");
+        assert!(
+            problem.contains("rro: the options of a volume always hold for the mounts below too"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub(crate) mod detail;
 pub(crate) mod difference;
 pub(crate) mod json;
+pub(crate) mod lessons;
 pub(crate) mod overview;
 pub(crate) mod page;
 mod table;

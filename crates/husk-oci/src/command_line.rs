@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What callers type: runc's command line, as Go's flag package reads it.
+//!
+//! A flag is `--name value`, `--name=value`, or the same with one dash; a switch is `--name` or `--name=false`. Global flags stand
+//! before the verb. What is not known is an error, loudly: an engine that asks for something must not get something else.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use husk_spec::oci::ContainerId;
+
+use crate::failure::Failure;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Version,
+    Help(Option<&'static str>),
+    Create(Create),
+    Run(Run),
+    Start { id: ContainerId },
+    State { id: ContainerId },
+    Kill(Kill),
+    Delete { id: ContainerId, force: bool },
+    List(List),
+    Exec(Box<Exec>),
+}
+
+/// `list`.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) format: ListFormat,
+    pub(crate) quiet: bool,
+}
+
+/// The form of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListFormat {
+    Table,
+    Json,
+}
+
+/// `exec`.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pub(crate) id: ContainerId,
+    pub(crate) process: Option<PathBuf>,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) user: Option<(u32, Option<u32>)>,
+    pub(crate) additional_gids: Vec<u32>,
+    pub(crate) cwd: Option<String>,
+    pub(crate) tty: bool,
+    pub(crate) detach: bool,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) caps: Vec<String>,
+    pub(crate) apparmor: Option<String>,
+    pub(crate) process_label: Option<String>,
+    pub(crate) no_new_privs: bool,
+    pub(crate) ignore_paused: bool,
+    pub(crate) preserve_fds: u32,
+    pub(crate) cgroups: Vec<String>,
+}
+
+/// The flags before the verb.
+#[derive(Debug, Default)]
+pub(crate) struct Globals {
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) debug: bool,
+    pub(crate) systemd_cgroup: bool,
+    pub(crate) rootless: Option<bool>,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// `create`, and what `run` shares with it.
+#[derive(Debug)]
+pub(crate) struct Create {
+    pub(crate) id: ContainerId,
+    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
+    pub(crate) no_pivot: bool,
+    pub(crate) no_new_keyring: bool,
+    pub(crate) preserve_fds: u32,
+}
+
+/// `run`.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) create: Create,
+    pub(crate) detach: bool,
+    pub(crate) keep: bool,
+}
+
+/// `kill`.
+#[derive(Debug)]
+pub(crate) struct Kill {
+    pub(crate) id: ContainerId,
+    pub(crate) signal: Option<OsString>,
+    pub(crate) all: bool,
+}
+
+/// A flag: its names, and whether a value follows.
+struct Flag {
+    names: &'static [&'static str],
+    takes_value: bool,
+}
+
+const fn switch(names: &'static [&'static str]) -> Flag {
+    Flag { names, takes_value: false }
+}
+
+const fn value(names: &'static [&'static str]) -> Flag {
+    Flag { names, takes_value: true }
+}
+
+const GLOBALS: &[Flag] = &[
+    value(&["root"]),
+    value(&["log"]),
+    value(&["log-format"]),
+    switch(&["debug"]),
+    switch(&["systemd-cgroup"]),
+    value(&["rootless"]),
+    value(&["criu"]),
+    switch(&["help", "h"]),
+    switch(&["version", "v"]),
+];
+
+const CREATE: &[Flag] = &[
+    value(&["bundle", "b"]),
+    value(&["console-socket"]),
+    value(&["pidfd-socket"]),
+    value(&["pid-file"]),
+    switch(&["no-pivot"]),
+    switch(&["no-new-keyring"]),
+    value(&["preserve-fds"]),
+    switch(&["help", "h"]),
+];
+
+const RUN: &[Flag] = &[
+    value(&["bundle", "b"]),
+    value(&["console-socket"]),
+    value(&["pidfd-socket"]),
+    value(&["pid-file"]),
+    switch(&["no-pivot"]),
+    switch(&["no-new-keyring"]),
+    value(&["preserve-fds"]),
+    switch(&["no-subreaper"]),
+    switch(&["detach", "d"]),
+    switch(&["keep"]),
+    switch(&["help", "h"]),
+];
+
+const EXEC: &[Flag] = &[
+    value(&["console-socket"]),
+    value(&["pidfd-socket"]),
+    value(&["cwd"]),
+    value(&["env", "e"]),
+    switch(&["tty", "t"]),
+    value(&["user", "u"]),
+    value(&["additional-gids", "g"]),
+    value(&["process", "p"]),
+    switch(&["detach", "d"]),
+    value(&["pid-file"]),
+    value(&["process-label"]),
+    value(&["apparmor"]),
+    switch(&["no-new-privs"]),
+    value(&["cap", "c"]),
+    value(&["preserve-fds"]),
+    value(&["cgroup"]),
+    switch(&["ignore-paused"]),
+    switch(&["no-subreaper"]),
+    switch(&["help", "h"]),
+];
+
+const LIST: &[Flag] = &[value(&["format", "f"]), switch(&["quiet", "q"]), switch(&["help", "h"])];
+const NONE: &[Flag] = &[switch(&["help", "h"])];
+const DELETE: &[Flag] = &[switch(&["force", "f"]), switch(&["help", "h"])];
+const KILL: &[Flag] = &[switch(&["all", "a"]), switch(&["help", "h"])];
+
+/// The verbs: name, flags, what follows them.
+pub(crate) const VERBS: &[(&str, &[&str], &str)] = &[
+    (
+        "create",
+        &["--bundle", "--console-socket", "--pid-file", "--no-pivot", "--no-new-keyring", "--preserve-fds"],
+        "ID",
+    ),
+    ("start", &[], "ID"),
+    (
+        "run",
+        &[
+            "--bundle",
+            "--console-socket",
+            "--pid-file",
+            "--no-pivot",
+            "--no-new-keyring",
+            "--preserve-fds",
+            "--detach",
+            "--keep",
+        ],
+        "ID",
+    ),
+    ("state", &[], "ID"),
+    ("kill", &["--all"], "ID [SIGNAL]"),
+    ("delete", &["--force"], "ID"),
+    ("list", &["--format", "--quiet"], ""),
+    (
+        "exec",
+        &[
+            "--process",
+            "--detach",
+            "--tty",
+            "--console-socket",
+            "--pid-file",
+            "--cwd",
+            "--env",
+            "--user",
+            "--additional-gids",
+            "--cap",
+            "--no-new-privs",
+            "--apparmor",
+            "--process-label",
+            "--preserve-fds",
+            "--cgroup",
+            "--ignore-paused",
+        ],
+        "ID COMMAND [ARG…]",
+    ),
+];
+
+/// Reads the command line, without the program's name.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> {
+    let (flags, rest) = Flags::read("husk-oci", GLOBALS, arguments)?;
+    let globals = Globals {
+        root: flags.path("root"),
+        log: flags.path("log"),
+        log_format: match flags.text("log-format")?.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                return Err(Failure::new(format!("invalid --log-format {other:?}: it is text or json")));
+            }
+        },
+        debug: flags.is_on("debug")?,
+        systemd_cgroup: flags.is_on("systemd-cgroup")?,
+        rootless: flags.text("rootless")?.and_then(|word| truth(word.as_bytes())),
+    };
+    if flags.is_on("version")? {
+        return Ok((globals, Call::Version));
+    }
+    let Some((verb, rest)) = rest.split_first().filter(|_| !matches!(flags.is_on("help"), Ok(true))) else {
+        return Ok((globals, Call::Help(None)));
+    };
+    let call = parse_verb(verb, rest)?;
+    Ok((globals, call))
+}
+
+fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
+    let verb = verb.to_str().unwrap_or_default();
+    let known = VERBS.iter().map(|(name, ..)| *name).find(|name| *name == verb);
+    let table = match verb {
+        "create" => CREATE,
+        "run" => RUN,
+        "kill" => KILL,
+        "delete" => DELETE,
+        "list" => LIST,
+        "exec" => EXEC,
+        _ => NONE,
+    };
+    let (flags, rest) = Flags::read(verb, table, rest)?;
+    if flags.is_on("help")? {
+        return Ok(Call::Help(known));
+    }
+    match verb {
+        "help" => Ok(Call::Help(None)),
+        "version" => Ok(Call::Version),
+        "create" => Ok(Call::Create(create(&flags, only_id(verb, rest)?)?)),
+        "run" => Ok(Call::Run(Run {
+            create: create(&flags, only_id(verb, rest)?)?,
+            detach: flags.is_on("detach")?,
+            keep: flags.is_on("keep")?,
+        })),
+        "start" => Ok(Call::Start { id: only_id(verb, rest)? }),
+        "state" => Ok(Call::State { id: only_id(verb, rest)? }),
+        "kill" => {
+            let (id, signal) = match rest {
+                [id] => (id, None),
+                [id, signal] => (id, Some(signal.clone())),
+                _ => return Err(Failure::new("kill: expected ID [SIGNAL]")),
+            };
+            Ok(Call::Kill(Kill { id: container_id(id)?, signal, all: flags.is_on("all")? }))
+        }
+        "delete" => Ok(Call::Delete { id: only_id(verb, rest)?, force: flags.is_on("force")? }),
+        "list" => Ok(Call::List(List {
+            format: match flags.text("format")?.as_deref() {
+                None | Some("table") => ListFormat::Table,
+                Some("json") => ListFormat::Json,
+                Some(other) => {
+                    return Err(Failure::new(format!(
+                        "list: invalid --format {other:?}: it is table or json"
+                    )));
+                }
+            },
+            quiet: flags.is_on("quiet")?,
+        })),
+        "exec" => {
+            let exec = exec(&flags, rest).map_err(|failure| failure.with_status(255))?;
+            Ok(Call::Exec(Box::new(exec)))
+        }
+        _ => {
+            Err(Failure::new(format!("unknown command {verb:?}: husk-oci --help names those that there are")))
+        }
+    }
+}
+
+fn create(flags: &Flags, id: ContainerId) -> Result<Create, Failure> {
+    Ok(Create {
+        id,
+        bundle: flags.path("bundle"),
+        pid_file: flags.path("pid-file"),
+        console_socket: flags.path("console-socket"),
+        pidfd_socket: flags.path("pidfd-socket"),
+        no_pivot: flags.is_on("no-pivot")?,
+        no_new_keyring: flags.is_on("no-new-keyring")?,
+        preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
+    })
+}
+
+fn exec(flags: &Flags, rest: &[OsString]) -> Result<Exec, Failure> {
+    let (id, args) = rest.split_first().ok_or_else(|| Failure::new("exec: the container's ID is missing"))?;
+    let process = flags.path("process");
+    if process.is_none() && args.is_empty() {
+        return Err(Failure::new("exec: a command or --process is needed"));
+    }
+    let text = |word: &OsString| {
+        word.to_str().map(str::to_owned).ok_or_else(|| {
+            Failure::new(format!("exec: {word:?} is not UTF-8, and a process is described in JSON"))
+        })
+    };
+    Ok(Exec {
+        id: container_id(id)?,
+        process,
+        args: args.iter().map(text).collect::<Result<_, _>>()?,
+        env: flags.texts("env")?,
+        user: flags.text("user")?.map(|word| user(&word)).transpose()?,
+        additional_gids: flags
+            .texts("additional-gids")?
+            .iter()
+            .map(|word| id_number(word, "--additional-gids"))
+            .collect::<Result<_, _>>()?,
+        cwd: flags.text("cwd")?,
+        tty: flags.is_on("tty")?,
+        detach: flags.is_on("detach")?,
+        pid_file: flags.path("pid-file"),
+        console_socket: flags.path("console-socket"),
+        caps: flags.texts("cap")?,
+        apparmor: flags.text("apparmor")?,
+        process_label: flags.text("process-label")?,
+        no_new_privs: flags.is_on("no-new-privs")?,
+        ignore_paused: flags.is_on("ignore-paused")?,
+        preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
+        cgroups: flags.texts("cgroup")?,
+    })
+}
+
+/// `UID[:GID]`, by number: a runtime reads no image's passwd.
+fn user(word: &str) -> Result<(u32, Option<u32>), Failure> {
+    match word.split_once(':') {
+        Some((uid, gid)) => Ok((id_number(uid, "--user")?, Some(id_number(gid, "--user")?))),
+        None => Ok((id_number(word, "--user")?, None)),
+    }
+}
+
+/// 2³²−1 is no id: to the system calls it means "leave as it is".
+fn id_number(word: &str, flag: &str) -> Result<u32, Failure> {
+    let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let id = word.parse().ok().filter(|id| digits && *id != u32::MAX);
+    id.ok_or_else(|| Failure::new(format!("exec: {flag} {word:?}: an id is a number from 0 to 4294967294")))
+}
+
+fn only_id(verb: &str, rest: &[OsString]) -> Result<ContainerId, Failure> {
+    match rest {
+        [id] => container_id(id),
+        [] => Err(Failure::new(format!("{verb}: the container's ID is missing"))),
+        [_, extra, ..] => {
+            Err(Failure::new(format!("{verb}: {extra:?} follows the container's ID, and nothing should")))
+        }
+    }
+}
+
+fn container_id(word: &OsStr) -> Result<ContainerId, Failure> {
+    word.to_string_lossy()
+        .parse()
+        .map_err(|error: husk_spec::oci::InvalidContainerId| Failure::new(error.to_string()))
+}
+
+/// The flags that were given, by their first names. The last of several counts.
+struct Flags {
+    verb: String,
+    given: Vec<(&'static str, OsString)>,
+}
+
+impl Flags {
+    /// Reads flags up to the first word that is none, or to `--`.
+    fn read<'w>(
+        verb: &str,
+        table: &[Flag],
+        words: &'w [OsString],
+    ) -> Result<(Self, &'w [OsString]), Failure> {
+        let mut given = Vec::new();
+        let mut rest = words;
+        while let Some((word, after)) = rest.split_first() {
+            let bytes = word.as_bytes();
+            if bytes == b"--" {
+                rest = after;
+                break;
+            }
+            if bytes.len() < 2 || bytes[0] != b'-' {
+                break;
+            }
+            let bare = bytes.strip_prefix(b"--").unwrap_or(&bytes[1..]);
+            let (name, attached) = match bare.iter().position(|byte| *byte == b'=') {
+                Some(equals) => (&bare[..equals], Some(&bare[equals + 1..])),
+                None => (bare, None),
+            };
+            let flag = table.iter().find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
+            let Some(flag) = flag else {
+                return Err(Failure::new(format!("{verb}: unknown flag {}", word.to_string_lossy())));
+            };
+            rest = after;
+            let value = match (attached, flag.takes_value) {
+                (Some(value), _) => OsStr::from_bytes(value).to_owned(),
+                (None, false) => OsString::from("true"),
+                (None, true) => {
+                    let Some((value, after)) = rest.split_first() else {
+                        return Err(Failure::new(format!(
+                            "{verb}: {} needs a value",
+                            word.to_string_lossy()
+                        )));
+                    };
+                    rest = after;
+                    value.clone()
+                }
+            };
+            given.push((flag.names[0], value));
+        }
+        Ok((Self { verb: verb.to_owned(), given }, rest))
+    }
+
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        self.given.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_os_str())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let text = value.to_str().ok_or_else(|| self.invalid(name, value, "text"))?;
+        Ok(Some(text.to_owned()))
+    }
+
+    /// Every value of a flag that may stand several times.
+    fn texts(&self, name: &str) -> Result<Vec<String>, Failure> {
+        let values = self.given.iter().filter(|(given, _)| *given == name);
+        let text = |value: &OsString| value.to_str().map(str::to_owned);
+        values.map(|(_, value)| text(value).ok_or_else(|| self.invalid(name, value, "text"))).collect()
+    }
+
+    fn is_on(&self, name: &str) -> Result<bool, Failure> {
+        let Some(value) = self.get(name) else { return Ok(false) };
+        truth(value.as_bytes()).ok_or_else(|| self.invalid(name, value, "true or false"))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let number = value.to_str().and_then(|text| text.parse().ok());
+        number.map(Some).ok_or_else(|| self.invalid(name, value, "a number"))
+    }
+
+    fn invalid(&self, name: &str, value: &OsStr, expected: &str) -> Failure {
+        Failure::new(format!("{}: --{name} {value:?}: {expected} was expected", self.verb))
+    }
+}
+
+/// The words that Go's strconv.ParseBool knows.
+fn truth(word: &[u8]) -> Option<bool> {
+    match word {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Some(true),
+        b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<(Globals, Call), Failure> {
+        parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn flags_come_in_all_forms_of_go() {
+        for line in [
+            "--root /r --log-format json create --bundle /b c",
+            "-root=/r -log-format=json create -bundle=/b c",
+            "--root=/r --log-format=json create -b /b c",
+        ] {
+            let (globals, call) = parsed(line).expect(line);
+            assert_eq!((globals.root, globals.log_format), (Some("/r".into()), LogFormat::Json), "{line}");
+            let Call::Create(create) = call else { panic!("{line}") };
+            assert_eq!((create.bundle, create.id.as_str()), (Some("/b".into()), "c"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_switch_can_be_off() {
+        let force = |line: &str| match parsed(line) {
+            Ok((_, Call::Delete { force, .. })) => force,
+            other => panic!("{other:?}"),
+        };
+        assert!(force("delete --force c") && force("delete -f c") && force("delete --force=true c"));
+        assert!(!force("delete --force=false c") && !force("delete c"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for line in [
+            "--wat create c",
+            "create --wat c",
+            "create --force c",
+            "frobnicate",
+            "create",
+            "create a b",
+            "create ../a",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+        assert_eq!(
+            parsed("create --wat c").map(drop).map_err(|f| f.message),
+            Err("create: unknown flag --wat".into())
+        );
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//! husk-oci, the engines' program: an OCI runtime with runc's command line.
+//!
+//! `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
+//! reads.
+#![forbid(unsafe_code)]
+
+mod bundle;
+mod command_line;
+mod failure;
+mod log;
+mod output;
+mod verbs;
+
+use std::process::ExitCode;
+
+use command_line::{Call, Globals};
+use failure::Failure;
+
+/// Proves, in debug builds, that nothing allocates between `clone3` and `execve`.
+#[cfg(debug_assertions)]
+#[global_allocator]
+static ALLOCATOR: husk_sys::AllocationGuard<std::alloc::System> =
+    husk_sys::AllocationGuard(std::alloc::System);
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let (globals, call) = match command_line::parse(&arguments) {
+        Ok(parsed) => parsed,
+        Err(failure) => return fail(&Globals::default(), &failure),
+    };
+    match carry_out(&globals, call) {
+        Ok(code) => code,
+        Err(failure) => fail(&globals, &failure),
+    }
+}
+
+fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
+    match call {
+        Call::Version => verbs::version::version(),
+        Call::Help(verb) => verbs::help::help(verb),
+        Call::Create(create) => verbs::create::create(globals, &create),
+        Call::Run(run) => verbs::create::run(globals, &run),
+        Call::Start { id } => verbs::start::start(globals, &id),
+        Call::State { id } => verbs::state::state(globals, &id),
+        Call::Kill(kill) => verbs::kill::kill(globals, &kill),
+        Call::Delete { id, force } => verbs::delete::delete(globals, &id, force),
+        Call::List(list) => verbs::list::list(globals, &list),
+        Call::Exec(exec) => verbs::exec::exec(globals, &exec),
+    }
+}
+
+/// Says why, in the log for the engine and on standard error for whoever looks, once each.
+fn fail(globals: &Globals, failure: &Failure) -> ExitCode {
+    log::error(globals, failure);
+    output::error(failure);
+    ExitCode::from(failure.status)
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The only place that prints: on standard output what the caller asked for and nothing else, on standard error why it failed.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where husk-oci prints")]
+
+use std::io::Write;
+
+use crate::failure::Failure;
+
+/// What the caller asked for.
+///
+/// # Errors
+/// A reader that is gone or a file system that is full.
+pub(crate) fn product(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
+}
+
+/// Why the call failed.
+pub(crate) fn error(failure: &Failure) {
+    let _ = writeln!(std::io::stderr().lock(), "husk-oci: {}", failure.message);
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `delete`.
+
+use std::process::ExitCode;
+
+use husk_runtime::container;
+use husk_spec::oci::ContainerId;
+
+use super::state_root;
+use crate::command_line::Globals;
+use crate::failure::Failure;
+
+pub(crate) fn delete(globals: &Globals, id: &ContainerId, force: bool) -> Result<ExitCode, Failure> {
+    container::delete(&state_root(globals), id, force)?;
+    Ok(ExitCode::SUCCESS)
+}

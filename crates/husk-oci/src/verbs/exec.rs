@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `exec`.
+
+use std::fs;
+use std::process::ExitCode;
+
+use husk_plan::in_words;
+use husk_runtime::container::{self, Exec};
+use husk_spec::oci::{Capabilities, Process, Spec};
+
+use super::state_root;
+use crate::command_line::{self, Globals};
+use crate::failure::Failure;
+
+/// The exit status of an exec that failed itself: by it callers tell it from a command's.
+const FAILED: u8 = 255;
+
+pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    run(globals, exec).map_err(|failure| failure.with_status(FAILED))
+}
+
+fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    let root = state_root(globals);
+    let process = match &exec.process {
+        Some(path) => {
+            let bytes = fs::read(path).map_err(|error| {
+                Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
+            })?;
+            Process::from_json(&bytes)
+                .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?
+        }
+        None => {
+            let config = root.open(&exec.id)?.config()?;
+            let spec = Spec::from_json(&config).map_err(|error| Failure::new(error.to_string()))?;
+            changed(spec.process.unwrap_or_default(), exec)
+        }
+    };
+    let request = Exec {
+        id: &exec.id,
+        process: &process,
+        pid_file: exec.pid_file.as_deref(),
+        console_socket: exec.console_socket.as_deref(),
+        preserved_descriptors: exec.preserve_fds,
+        detach: exec.detach,
+    };
+    let end = container::exec(&root, &request)?;
+    Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
+}
+
+/// The container's own process, with what the flags say.
+fn changed(process: Process, exec: &command_line::Exec) -> Process {
+    let mut process = Process {
+        args: exec.args.clone(),
+        terminal: exec.tty,
+        no_new_privileges: process.no_new_privileges || exec.no_new_privs,
+        ..process
+    };
+    process.env.extend(exec.env.iter().cloned());
+    if let Some(cwd) = &exec.cwd {
+        process.cwd.clone_from(cwd);
+    }
+    if let Some((uid, gid)) = exec.user {
+        process.user.uid = uid;
+        process.user.gid = gid.unwrap_or(process.user.gid);
+    }
+    process.user.additional_gids.extend(&exec.additional_gids);
+    if let Some(profile) = &exec.apparmor {
+        process.apparmor_profile = Some(profile.clone());
+    }
+    if let Some(label) = &exec.process_label {
+        process.selinux_label = Some(label.clone());
+    }
+    if !exec.caps.is_empty() {
+        let sets = process.capabilities.get_or_insert_with(Capabilities::default);
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            set.extend(exec.caps.iter().cloned());
+        }
+    }
+    process
+}

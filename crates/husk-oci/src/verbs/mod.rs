@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the verbs do, one file each.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod exec;
+pub(crate) mod help;
+pub(crate) mod kill;
+pub(crate) mod list;
+pub(crate) mod start;
+pub(crate) mod state;
+pub(crate) mod version;
+
+use std::path::PathBuf;
+
+use husk_runtime::container::StateRoot;
+use rustix::process::geteuid;
+
+use crate::command_line::Globals;
+
+/// The directory with the states of containers: as asked for, else `/run/husk`, or the user's own for somebody who is not root.
+pub(crate) fn state_root(globals: &Globals) -> StateRoot {
+    let own = || {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
+        match runtime {
+            Some(runtime) if !geteuid().is_root() => PathBuf::from(runtime).join("husk"),
+            _ if geteuid().is_root() => PathBuf::from("/run/husk"),
+            _ => PathBuf::from(format!("/tmp/husk-{}", geteuid().as_raw())),
+        }
+    };
+    StateRoot::new(globals.root.clone().unwrap_or_else(own))
+}

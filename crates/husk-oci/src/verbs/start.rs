@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `start`.
+
+use std::process::ExitCode;
+
+use husk_runtime::container;
+use husk_spec::oci::ContainerId;
+
+use super::state_root;
+use crate::command_line::Globals;
+use crate::failure::Failure;
+
+pub(crate) fn start(globals: &Globals, id: &ContainerId) -> Result<ExitCode, Failure> {
+    container::start(&state_root(globals), id)?;
+    Ok(ExitCode::SUCCESS)
+}

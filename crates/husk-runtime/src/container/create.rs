@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Making a container.
+
+use std::path::Path;
+
+use husk_init::Step;
+use husk_plan::{Action, Plan};
+use husk_spec::oci::{ContainerId, Spec, State, Status};
+use husk_spec::{Stdio, Terminal};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+use rustix::process::geteuid;
+
+use super::console::Console;
+use super::directory::START_SOCKET;
+use super::pid_file::PidFile;
+use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
+use crate::End;
+use crate::start::{self, Container, Inheritance, Maker};
+use crate::supervise::{self, Signals};
+use crate::terminal::HostTerminal;
+
+/// A container that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Making<'a> {
+    /// Its id.
+    pub id: &'a ContainerId,
+    /// Its bundle. Absolute.
+    pub bundle: &'a Path,
+    /// Its root. Absolute.
+    pub rootfs: &'a Path,
+    /// Its configuration, as it was read.
+    pub config: &'a [u8],
+    /// Its configuration.
+    pub spec: &'a Spec,
+    /// What is to be done.
+    pub plan: &'a Plan<'a>,
+    /// Where its process id is written.
+    pub pid_file: Option<&'a Path>,
+    /// The socket to which the master of its terminal is sent.
+    pub console_socket: Option<&'a Path>,
+}
+
+/// What happens to a container whose command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It lives on by itself.
+    Detach,
+    /// It is stayed with until it ends, and then deleted unless it is to be kept.
+    Stay {
+        /// Whether its state stays when it has ended.
+        keep: bool,
+    },
+}
+
+/// Makes a container, which then waits for [`super::start`].
+///
+/// # Errors
+/// Whatever kept it from being made; nothing is left of the attempt.
+pub fn create(root: &StateRoot, making: &Making<'_>) -> Result<(), Error> {
+    let entry = root.make(making.id)?;
+    match make(&entry, making) {
+        Ok((container, _)) => {
+            container.let_go();
+            Ok(())
+        }
+        Err(error) => Err(discard(entry, making, error)),
+    }
+}
+
+/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go.
+///
+/// # Errors
+/// As [`create`].
+pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<End>, Error> {
+    let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
+    let signals = Signals::take().map_err(supervise)?;
+    let entry = root.make(making.id)?;
+    let started = make(&entry, making).and_then(|(mut container, creation)| {
+        await_exec(making.plan, &mut container)?;
+        hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
+        Ok((container, creation.master))
+    });
+    let (container, master) = match started {
+        Ok(started) => started,
+        Err(error) => return Err(discard(entry, making, error)),
+    };
+    let Then::Stay { keep } = then else {
+        container.let_go();
+        return Ok(None);
+    };
+    drop(entry);
+    let stdio = if master.is_some() { vec![Stdio::Input, Stdio::Output, Stdio::Error] } else { Vec::new() };
+    let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
+    let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
+    if !keep {
+        delete(root, making.id, true)?;
+    }
+    Ok(Some(end))
+}
+
+/// Takes away what there is of a container that could not be made.
+fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
+    // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
+    let _ = delete::take_away(entry, Some(making.spec));
+    error
+}
+
+fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
+    spec.hooks.as_ref().map_or(&[], |hooks| hooks.poststart.as_slice())
+}
+
+pub(crate) fn await_exec(plan: &Plan<'_>, container: &mut Container) -> Result<(), Error> {
+    let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
+    let Some(link) = &container.link else { return Err(supervise(Errno::BADF)) };
+    match link.hear().map_err(supervise)? {
+        crate::link::Heard::End => container.link = None,
+        crate::link::Heard::Failure(failure, root) => {
+            return Err(Error::Run(supervise::failed(plan, &failure, root)));
+        }
+        _ => return Err(supervise(Errno::BADMSG)),
+    }
+    Ok(())
+}
+
+fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Creation<'m>), Error> {
+    let mut creation = Creation::new(entry, making)?;
+    entry.write_config(making.config)?;
+    entry.write_record(&creation.record)?;
+    let awaits = creation.record.start_step.is_some();
+    let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
+    let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
+    let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
+    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd) };
+    let container = start::make(making.plan, inheritance, &mut creation);
+    match (container, creation.failure.take()) {
+        (Ok(container), _) => Ok((container, creation)),
+        (Err(_), Some(error)) => Err(error),
+        (Err(error), None) => Err(Error::Run(error)),
+    }
+}
+
+fn listen_for_start(entry: &Entry) -> Result<OwnedFd, Error> {
+    let failed = |errno| entry.failed("listen on", START_SOCKET, errno);
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(failed)?;
+    bind(&socket, &start_address(entry).map_err(failed)?).map_err(failed)?;
+    listen(&socket, 8).map_err(failed)?;
+    Ok(socket)
+}
+
+/// The address of the socket of the start: by the directory's descriptor, since the path may be longer than an address.
+pub(crate) fn start_address(entry: &Entry) -> Result<SocketAddrUnix, Errno> {
+    use rustix::fd::AsRawFd;
+    SocketAddrUnix::new(format!("/proc/self/fd/{}/{START_SOCKET}", entry.fd().as_raw_fd()).as_str())
+}
+
+/// A container in the making.
+struct Creation<'m> {
+    entry: &'m Entry,
+    making: &'m Making<'m>,
+    record: Record,
+    /// The state while it is being made, and when it is made, for the hooks that its own process runs.
+    states: Vec<OwnedFd>,
+    console: Option<Console>,
+    /// The master of its terminal, if nobody else was given it.
+    master: Option<OwnedFd>,
+    /// Why this side could not go on.
+    failure: Option<Error>,
+}
+
+impl<'m> Creation<'m> {
+    fn new(entry: &'m Entry, making: &'m Making<'m>) -> Result<Self, Error> {
+        let (steps, _) = making.plan.program();
+        let number = |wanted: fn(&Step<'_>) -> bool| steps.iter().position(wanted).map(|index| index as u16);
+        let has_hooks =
+            making.plan.steps.iter().any(|step| matches!(step.action, Action::Child(Step::Hook(_))));
+        let states = if has_hooks { vec![hooks::state_file(), hooks::state_file()] } else { Vec::new() };
+        let states = states.into_iter().collect::<Result<Vec<_>, _>>();
+        let record = Record {
+            oci_version: making.spec.oci_version.clone(),
+            id: making.id.to_string(),
+            bundle: making.bundle.to_owned(),
+            rootfs: making.rootfs.to_owned(),
+            created: timestamp(),
+            owner: geteuid().as_raw(),
+            annotations: making.spec.annotations.clone(),
+            making: true,
+            start_step: number(|step| matches!(step, Step::AwaitStart)),
+            init: None,
+        };
+        let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
+        let console = making.console_socket.map(Console::connect).transpose()?;
+        Ok(Self { entry, making, record, states, console, master: None, failure: None })
+    }
+
+    fn state(&self, status: Status) -> State {
+        let pid = self.record.init.as_ref().map(|init| init.pid);
+        self.record.for_hooks(Condition { status, pid })
+    }
+
+    /// Keeps the reason for the caller, and says that there is one.
+    fn keep(&mut self, result: Result<(), Error>) -> Result<(), crate::Error> {
+        result.map_err(|error| {
+            self.failure = Some(error);
+            crate::Error::Supervise(Errno::CANCELED)
+        })
+    }
+
+    fn write_state(&self, number: usize, status: Status) -> Result<(), Error> {
+        let Some(file) = self.states.get(number) else { return Ok(()) };
+        hooks::write_state(file, &self.state(status))
+            .map_err(|errno| self.entry.failed("write a file for the state of", "", errno))
+    }
+
+    fn run_hooks(&self) -> Result<(), Error> {
+        self.entry.write_record(&self.record)?;
+        self.write_state(0, Status::Creating)?;
+        let Some(all) = &self.making.spec.hooks else { return Ok(()) };
+        let state = self.state(Status::Creating);
+        hooks::run(&all.prestart, "prestart", &state)?;
+        hooks::run(&all.create_runtime, "createRuntime", &state)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.write_state(1, Status::Created)?;
+        self.record.making = false;
+        if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
+            PidFile::at(path)?.write(init.pid)?;
+        }
+        self.entry.write_record(&self.record)
+    }
+}
+
+impl Maker for Creation<'_> {
+    fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
+        let init = InitProcess::of(container.pid).map_err(|errno| Error::Process {
+            doing: "look at the container's first process in /proc".to_owned(),
+            errno,
+        });
+        let kept = init.map(|init| self.record.init = Some(init));
+        self.keep(kept)
+    }
+
+    fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
+        match self.console.take() {
+            Some(console) => {
+                let sent = console.send(&master);
+                self.keep(sent)
+            }
+            None => {
+                self.master = Some(master);
+                Ok(())
+            }
+        }
+    }
+
+    fn mounted(&mut self) -> Result<(), crate::Error> {
+        let done = self.run_hooks();
+        self.keep(done)
+    }
+
+    fn ready(&mut self) -> Result<(), crate::Error> {
+        let done = self.commit();
+        self.keep(done)
+    }
+}
+
+pub(crate) fn send_go(link: &OwnedFd) -> Result<(), Errno> {
+    rustix::net::send(link, b"G", SendFlags::NOSIGNAL).map(drop)
+}

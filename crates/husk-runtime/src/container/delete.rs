@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Taking a container away, in whatever condition it is.
+
+use std::time::Duration;
+
+use husk_spec::oci::{ContainerId, Spec, Status};
+use rustix::process::Signal;
+
+use super::{Condition, Entry, Error, StateRoot, hooks, start};
+
+/// How long a process that was killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Deletes a container that has stopped or was never started; with `force` also one that runs, and one that is not there.
+///
+/// # Errors
+/// A container that runs, and one that cannot be taken away.
+pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Error> {
+    let entry = match root.open(id) {
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        entry => entry?,
+    };
+    match entry.lock() {
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        locked => locked?,
+    }
+    // A damaged state hides nothing that the rest of the way does not find.
+    let record = if force { entry.record().ok().flatten() } else { entry.record()? };
+    let status = entry.condition(record.as_ref()).status;
+    if !force && !matches!(status, Status::Created | Status::Stopped) {
+        return Err(Error::Condition { doing: "delete", status });
+    }
+    let spec = start::spec(&entry).ok();
+    take_away(entry, spec.as_ref())
+}
+
+/// Takes away all that is left of a container.
+pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> {
+    let record = entry.record().ok().flatten();
+    if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
+        let doing = || format!("kill process {}", init.pid);
+        init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
+        if !init.wait(PATIENCE) {
+            let (id, pid) = (entry.id().to_string(), init.pid);
+            return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
+        }
+    }
+    let state = record.map(|record| record.for_hooks(Condition { status: Status::Stopped, pid: None }));
+    entry.remove()?;
+    match (state, spec.and_then(|spec| spec.hooks.as_ref())) {
+        (Some(state), Some(hooks)) => hooks::run(&hooks.poststop, "poststop", &state),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong with a container that has a state.
+
+use std::path::PathBuf;
+
+use husk_plan::{PlanError, in_words};
+use husk_spec::InvalidConfig;
+use husk_spec::oci::Status;
+use rustix::io::Errno;
+
+/// Why something could not be done to a container.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no container of that id.
+    #[error("container does not exist: there is no {id:?} in {}", .root.display())]
+    NoSuchContainer {
+        /// The id.
+        id: String,
+        /// Where containers are looked for.
+        root: PathBuf,
+    },
+    /// There is one already.
+    #[error("container with id exists: {id:?} is in {} already", .root.display())]
+    Exists {
+        /// The id.
+        id: String,
+        /// Where.
+        root: PathBuf,
+    },
+    /// It is in no condition for that.
+    #[error("cannot {doing} a container that is {}", .status.name())]
+    Condition {
+        /// What was to be done.
+        doing: &'static str,
+        /// The condition that it is in.
+        status: Status,
+    },
+    /// Another call is at it.
+    #[error("container {id:?} is busy: another call has been at it for {seconds} s")]
+    Busy {
+        /// The id.
+        id: String,
+        /// How long this call waited.
+        seconds: u64,
+    },
+    /// Its first process has ended.
+    #[error("container not running: {id:?} is {}", .status.name())]
+    NotRunning {
+        /// The id.
+        id: String,
+        /// The condition that it is in.
+        status: Status,
+    },
+    /// Something in the state directory, or another file of husk's own, could not be read or written.
+    #[error("cannot {doing} {}: {}", .path.display(), in_words(.errno))]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        errno: Errno,
+    },
+    /// The state cannot be understood.
+    #[error("the state of {id:?} is damaged: {problem}; delete --force takes it away")]
+    Damaged {
+        /// The id.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The configuration has no meaning.
+    #[error(transparent)]
+    Invalid(#[from] InvalidConfig),
+    /// The configuration cannot be carried out here.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A step failed.
+    #[error(transparent)]
+    Run(#[from] crate::Error),
+    /// A hook failed.
+    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
+    Hook {
+        /// Where it stands in the configuration.
+        origin: String,
+        /// The program.
+        path: PathBuf,
+        /// How it failed.
+        problem: String,
+        /// The last that it wrote.
+        words: String,
+    },
+    /// A signal could not be sent, or a process not be waited for.
+    #[error("cannot {doing}: {}", in_words(.errno))]
+    Process {
+        /// What was being done.
+        doing: String,
+        /// Why not.
+        errno: Errno,
+    },
+    /// It did not end.
+    #[error("cannot delete {id:?}: its process {pid} does not end, {seconds} s after SIGKILL")]
+    Survives {
+        /// The id.
+        id: String,
+        /// The process.
+        pid: i32,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+fn last(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => error.hint(),
+            Self::Plan(error) => error.hint(),
+            Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
+            _ => None,
+        }
+    }
+}

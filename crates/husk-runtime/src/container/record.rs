@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is written down of a container.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use husk_spec::oci::{self, Status};
+use serde::{Deserialize, Serialize};
+
+use super::InitProcess;
+
+/// What is written down of a container, in `state.json` of its directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The version of the specification.
+    pub oci_version: String,
+    /// Its id.
+    pub id: String,
+    /// Its bundle. Absolute.
+    pub bundle: PathBuf,
+    /// Its root. Absolute.
+    pub rootfs: PathBuf,
+    /// When it was made (RFC 3339).
+    pub created: String,
+    /// The user id of whoever made it.
+    pub owner: u32,
+    /// Words of whoever made the configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Whether it is still being made, or never was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub making: bool,
+    /// The number of the step, in the first process's program, that waits for the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) start_step: Option<u16>,
+    /// Its first process; `None` while there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitProcess>,
+}
+
+/// The condition that a container is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Where it is in its life.
+    pub status: Status,
+    /// Its first process on the host, if that has not ended.
+    pub pid: Option<i32>,
+}
+
+impl Record {
+    /// As hooks get to know it.
+    pub(crate) fn for_hooks(&self, condition: Condition) -> oci::State {
+        oci::State {
+            oci_version: self.oci_version.clone(),
+            id: self.id.clone(),
+            status: condition.status,
+            pid: condition.pid,
+            bundle: self.bundle.to_string_lossy().into_owned(),
+            annotations: self.annotations.clone(),
+        }
+    }
+}

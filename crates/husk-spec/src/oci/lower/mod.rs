@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a `config.json` means: [`Spec`] to [`Config`].
+
+mod mounts;
+mod namespaces;
+mod process;
+
+use std::path::{Path, PathBuf};
+
+use super::{Hook, Linux, Process, RootfsPropagation, Spec};
+use crate::{
+    Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin, Propagation,
+    Recursive, Root, Sysctl, UserNamespace, Writes,
+};
+
+/// What a bundle's container is asked to be beside its `config.json`.
+#[derive(Clone, Debug)]
+pub struct Lowering<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// The bundle's directory. Absolute.
+    pub bundle: &'a Path,
+    /// How long the container lives.
+    pub lifetime: Lifetime,
+    /// Whether the root is entered by `chroot(2)`: on a root in an initramfs, `pivot_root(2)` does not work.
+    pub no_pivot: bool,
+    /// Whether the caller's session keyring stays.
+    pub no_new_keyring: bool,
+    /// The number of descriptors after the three standard ones that are passed on.
+    pub preserved_descriptors: u32,
+}
+
+impl Spec {
+    /// What the configuration means.
+    ///
+    /// # Errors
+    /// A configuration that has no meaning; says which field.
+    pub fn lower(&self, with: &Lowering<'_>) -> Result<Config, InvalidConfig> {
+        let absent = Linux::default();
+        let linux = self.linux.as_ref().unwrap_or(&absent);
+        let namespaces = namespaces::lower(linux)?;
+        let files = mounts::lower(self, linux, with)?;
+        let process = self.process.as_ref().ok_or_else(|| invalid("process", "there is nothing to run"))?;
+        let mut process = process::lower(process, "process")?;
+        process.preserved_descriptors = with.preserved_descriptors;
+        if !with.no_new_keyring {
+            process.keyring =
+                Some(Given::default(format!("_ses.{}", with.id), "a session keyring of its own"));
+        }
+        let text = |value: &Option<String>, path: &str| {
+            value.as_ref().filter(|text| !text.is_empty()).map(|text| Given::config(text.clone(), path))
+        };
+        let paths = |texts: &[String], path: &str| {
+            Given::config(texts.iter().map(PathBuf::from).collect::<Vec<_>>(), path)
+        };
+        let (propagation, root_propagation) = propagation(linux.rootfs_propagation);
+        Ok(Config {
+            name: with.id.to_owned(),
+            lifetime: with.lifetime,
+            root: Some(root(self, with)?),
+            enter_root: match with.no_pivot {
+                true => Given::argument(EnterRoot::Chroot, "--no-pivot"),
+                false => Given::default(EnterRoot::Pivot, "pivot_root"),
+            },
+            namespaces,
+            hostname: text(&self.hostname, "hostname"),
+            domainname: text(&self.domainname, "domainname"),
+            propagation,
+            root_propagation,
+            mounts: files.mounts,
+            devices: files.devices,
+            links: files.links,
+            sysctls: sysctls(linux),
+            masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
+            readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
+            hooks: hooks(self)?,
+            process,
+        })
+    }
+}
+
+impl Spec {
+    /// What a further process of a container means, whose first process is `pid`: it joins all that the container has of its
+    /// own.
+    ///
+    /// # Errors
+    /// A process that has no meaning; says which field.
+    pub fn lower_exec(
+        &self,
+        process: &Process,
+        pid: i32,
+        with: &Lowering<'_>,
+    ) -> Result<Config, InvalidConfig> {
+        let absent = Linux::default();
+        let linux = self.linux.as_ref().unwrap_or(&absent);
+        let mut process = process::lower(process, "process")?;
+        process.make_working_directory = false;
+        process.preserved_descriptors = with.preserved_descriptors;
+        Ok(Config {
+            name: with.id.to_owned(),
+            lifetime: with.lifetime,
+            root: None,
+            enter_root: Given::default(EnterRoot::Pivot, "pivot_root"),
+            namespaces: namespaces::join(linux, pid),
+            hostname: None,
+            domainname: None,
+            propagation: Given::default(Propagation::Slave, "the container's mounts stay as they are"),
+            root_propagation: None,
+            mounts: Vec::new(),
+            devices: Vec::new(),
+            links: Vec::new(),
+            sysctls: Vec::new(),
+            masked_paths: Given::default(Vec::new(), "hidden already"),
+            readonly_paths: Given::default(Vec::new(), "read-only already"),
+            hooks: Hooks::default(),
+            process,
+        })
+    }
+}
+
+/// An error that names the field.
+fn invalid(path: impl Into<String>, problem: impl Into<String>) -> InvalidConfig {
+    InvalidConfig { origin: Origin::Config(path.into()), problem: problem.into() }
+}
+
+fn root(spec: &Spec, with: &Lowering<'_>) -> Result<Root, InvalidConfig> {
+    let root = spec.root.as_ref().filter(|root| !root.path.is_empty());
+    let root = root.ok_or_else(|| invalid("root.path", "there is no root file system"))?;
+    let writes = match root.readonly {
+        true => Given::config(Writes::Refused, "root.readonly"),
+        false => Given::config(Writes::Through, "root"),
+    };
+    let path = Given::config(with.bundle.join(&root.path), "root.path");
+    Ok(Root { path, writes, idmap: false })
+}
+
+/// How the host's mounts relate to the container's, and what the root becomes in the end. What is mounted on the host later shows
+/// in the container, unless the configuration says otherwise.
+fn propagation(
+    asked: Option<RootfsPropagation>,
+) -> (Given<Propagation>, Option<Given<(Propagation, Recursive)>>) {
+    let path = "linux.rootfsPropagation";
+    let Some(asked) = asked else {
+        return (Given::default(Propagation::Slave, "nothing mounted inside reaches the host"), None);
+    };
+    let end = match asked {
+        RootfsPropagation::Shared => (Propagation::Shared, false),
+        RootfsPropagation::Rshared => (Propagation::Shared, true),
+        RootfsPropagation::Slave => (Propagation::Slave, false),
+        RootfsPropagation::Rslave => (Propagation::Slave, true),
+        RootfsPropagation::Private => (Propagation::Private, false),
+        RootfsPropagation::Rprivate => (Propagation::Private, true),
+        RootfsPropagation::Unbindable => (Propagation::Unbindable, false),
+        RootfsPropagation::Runbindable => (Propagation::Unbindable, true),
+    };
+    let begin = match end.0 {
+        Propagation::Shared | Propagation::Slave => Propagation::Slave,
+        Propagation::Private | Propagation::Unbindable => Propagation::Private,
+    };
+    (Given::config(begin, path), Some(Given::config(end, path)))
+}
+
+fn sysctls(linux: &Linux) -> Vec<Given<Sysctl>> {
+    let sysctl = |(name, value): (&String, &String)| {
+        // As sysctl(8): with slashes a dot is a part of a name.
+        let name = if name.contains('/') {
+            name.replace('.', "\0").replace('/', ".").replace('\0', "/")
+        } else {
+            name.clone()
+        };
+        let origin = format!("linux.sysctl[{name}]");
+        Given::config(Sysctl { name, value: value.clone() }, origin)
+    };
+    linux.sysctl.iter().map(sysctl).collect()
+}
+
+fn hooks(spec: &Spec) -> Result<Hooks, InvalidConfig> {
+    let Some(hooks) = &spec.hooks else { return Ok(Hooks::default()) };
+    let outside = match (hooks.prestart.is_empty(), hooks.create_runtime.is_empty()) {
+        (true, true) => None,
+        (false, _) => Some(Given::config((), "hooks.prestart")),
+        (true, false) => Some(Given::config((), "hooks.createRuntime")),
+    };
+    Ok(Hooks {
+        outside,
+        create_container: inside(&hooks.create_container, "hooks.createContainer")?,
+        start_container: inside(&hooks.start_container, "hooks.startContainer")?,
+    })
+}
+
+fn inside(hooks: &[Hook], path: &str) -> Result<Vec<Given<crate::Hook>>, InvalidConfig> {
+    let lower = |(index, hook): (usize, &Hook)| {
+        let path = format!("{path}[{index}]");
+        let timeout = match hook.timeout {
+            None => None,
+            Some(seconds) => {
+                Some(u32::try_from(seconds).ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
+                    invalid(format!("{path}.timeout"), "a time-out is some seconds, at least 1")
+                })?)
+            }
+        };
+        let hook = crate::Hook {
+            path: PathBuf::from(&hook.path),
+            args: hook.args.iter().map(Into::into).collect(),
+            environment: hook.env.iter().map(Into::into).collect(),
+            timeout,
+        };
+        Ok(Given::config(hook, path))
+    };
+    hooks.iter().enumerate().map(lower).collect()
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `mounts` and `linux.devices`.
+
+use super::*;
+use crate::oci::{self, DeviceKind};
+use crate::{BindMount, CgroupMount, Device, FilesystemMount, Idmap, Mount, MountOptions, Node};
+
+/// The devices that every container has (specification, `config-linux.md`, default devices): path, major, minor.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
+
+/// The links that every container has.
+const LINKS: [(&str, &str); 6] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/core", "/proc/kcore"),
+    ("/dev/ptmx", "pts/ptmx"),
+];
+
+/// The container's files beside its root.
+pub(super) struct Files {
+    pub(super) mounts: Vec<Given<Mount>>,
+    pub(super) devices: Vec<Given<Device>>,
+    pub(super) links: Vec<Given<(PathBuf, PathBuf)>>,
+}
+
+pub(super) fn lower(spec: &Spec, linux: &Linux, with: &Lowering<'_>) -> Result<Files, InvalidConfig> {
+    let mounts = spec.mounts.iter().enumerate().map(|(index, mount)| {
+        let path = format!("mounts[{index}]");
+        Ok(Given::config(lower_mount(mount, &path, with)?, path))
+    });
+    let mounts = mounts.collect::<Result<Vec<_>, _>>()?;
+    let is_hosts = |mount: &Given<Mount>| match &mount.value {
+        Mount::Bind(bind) => bind.target == Path::new("/dev"),
+        Mount::Filesystem(_) | Mount::Cgroup(_) => false,
+    };
+    // Somebody else's /dev has its own devices.
+    if mounts.iter().any(is_hosts) {
+        return Ok(Files { mounts, devices: Vec::new(), links: Vec::new() });
+    }
+    let link = |(path, to): (&str, &str)| {
+        Given::default((PathBuf::from(path), PathBuf::from(to)), "links that every container has")
+    };
+    Ok(Files { mounts, devices: devices(linux)?, links: LINKS.map(link).into() })
+}
+
+fn lower_mount(mount: &oci::Mount, path: &str, with: &Lowering<'_>) -> Result<Mount, InvalidConfig> {
+    let mut options = MountOptions::default();
+    let mut own = Vec::new();
+    for word in mount.options.iter().filter(|word| !word.is_empty()) {
+        if options.apply(word).is_err() {
+            own.push(match word.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (word.clone(), None),
+            });
+        }
+    }
+    own.extend(options.superblock_parameters().map(|name| (name.to_owned(), None)));
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    let target = inside(&mount.destination);
+    let propagation = options.propagation.last().copied();
+    if options.recursive.is_some() || matches!(kind, "bind" | "rbind") {
+        let source = mount.source.as_deref().filter(|source| !source.is_empty());
+        let source =
+            source.ok_or_else(|| invalid(format!("{path}.source"), "a bind mount needs a source"))?;
+        return Ok(Mount::Bind(BindMount {
+            source: with.bundle.join(source),
+            target,
+            recursive: options.recursive.unwrap_or(kind == "rbind"),
+            idmap: options.idmap.is_some_and(|idmap| idmap != Idmap::Off),
+            flags: options.flags,
+            recursive_flags: options.recursive_flags,
+            propagation: propagation.unwrap_or((Propagation::Slave, true)),
+        }));
+    }
+    match kind {
+        "" => Err(invalid(format!("{path}.type"), "a mount needs a type, or the option bind")),
+        "cgroup" => Ok(Mount::Cgroup(CgroupMount { target, flags: options.flags, propagation })),
+        kind => Ok(Mount::Filesystem(FilesystemMount {
+            kind: kind.to_owned(),
+            source: mount.source.clone().filter(|source| !source.is_empty()),
+            target,
+            options: own,
+            flags: options.flags,
+            propagation,
+            copy_up: options.tmpcopyup,
+        })),
+    }
+}
+
+/// A place inside: absolute, and `..` taken out as the root's own parent is itself.
+fn inside(destination: &str) -> PathBuf {
+    let mut path = PathBuf::from("/");
+    for component in Path::new(destination).components() {
+        match component {
+            std::path::Component::Normal(name) => path.push(name),
+            std::path::Component::ParentDir => drop(path.pop()),
+            _ => {}
+        }
+    }
+    path
+}
+
+/// The default devices, each unless the configuration has its own at that place, and the configuration's.
+fn devices(linux: &Linux) -> Result<Vec<Given<Device>>, InvalidConfig> {
+    let default = |(path, major, minor): &(&str, u32, u32)| {
+        let node = Node { mode: 0o020_666, device: rustix::fs::makedev(*major, *minor), uid: 0, gid: 0 };
+        let device = Device { source: PathBuf::from(path), target: PathBuf::from(path), node: Some(node) };
+        Given::default(device, "devices that every container has")
+    };
+    let is_default =
+        |(path, ..): &&(&str, u32, u32)| !linux.devices.iter().any(|device| device.path == *path);
+    let mut devices: Vec<_> = DEVICES.iter().filter(is_default).map(default).collect();
+    for (index, device) in linux.devices.iter().enumerate() {
+        let path = format!("linux.devices[{index}]");
+        devices.push(Given::config(lower_device(device, &path)?, path));
+    }
+    Ok(devices)
+}
+
+fn lower_device(device: &oci::Device, path: &str) -> Result<Device, InvalidConfig> {
+    let number = |number: i64, name: &str| {
+        u32::try_from(number)
+            .map_err(|_| invalid(format!("{path}.{name}"), "a device number is not negative"))
+    };
+    let (kind, number) = match device.kind {
+        DeviceKind::Fifo => (0o010_000, 0),
+        DeviceKind::Character | DeviceKind::Block => {
+            let kind = if device.kind == DeviceKind::Block { 0o060_000 } else { 0o020_000 };
+            (kind, rustix::fs::makedev(number(device.major, "major")?, number(device.minor, "minor")?))
+        }
+    };
+    let node = Node {
+        mode: kind | device.file_mode.unwrap_or(0o666) & 0o7777,
+        device: number,
+        uid: device.uid.unwrap_or(0),
+        gid: device.gid.unwrap_or(0),
+    };
+    let target = inside(&device.path);
+    Ok(Device { source: PathBuf::from(&device.path), target, node: Some(node) })
+}

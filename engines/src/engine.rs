@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The engines, and how each starts in a world.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use crate::{Case, Result, World, cases};
+
+/// An engine. Debian's versions of them are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// dockerd with the containerd that it starts itself, and docker-compose.
+    Docker,
+    /// dockerd with `--userns-remap`.
+    Remap,
+    /// Podman with conmon.
+    Podman,
+    /// containerd, by `ctr`.
+    Containerd,
+    /// buildah.
+    Buildah,
+}
+
+impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Docker, Self::Remap, Self::Podman, Self::Containerd, Self::Buildah];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Remap => "docker-remap",
+            Self::Podman => "podman",
+            Self::Containerd => "containerd",
+            Self::Buildah => "buildah",
+        }
+    }
+
+    /// Its cases.
+    pub fn cases(self) -> Vec<Case> {
+        let parts = match self {
+            Self::Docker => cases::docker::CASES,
+            Self::Remap => &[cases::remap::CASES],
+            Self::Podman => cases::podman::CASES,
+            Self::Containerd => &[cases::containerd::CASES],
+            Self::Buildah => &[cases::buildah::CASES],
+        };
+        let cases = parts.iter().flat_map(|part| part.iter());
+        cases.map(|(name, steps)| Case { name, engine: self, steps }).collect()
+    }
+
+    /// Starts it in a world and gives it the image `box`: busybox, with the programs `look` and `limit`.
+    pub fn start(self, world: &mut World) -> Result {
+        root(world)?;
+        let starting = match self {
+            Self::Docker => DOCKER.replace("$MORE", ""),
+            Self::Remap => DOCKER.replace("$MORE", "--userns-remap=remap"),
+            Self::Podman | Self::Buildah => CONTAINERS.replace("$ENGINE", self.name()),
+            Self::Containerd => CONTAINERD.into(),
+        };
+        world.must(&starting).map_err(|error| format!("{self} does not start: {error}"))?;
+        Ok(())
+    }
+
+    /// What is typed after a case, so that the next one begins with nothing.
+    pub(crate) fn clearing(self) -> &'static str {
+        match self {
+            Self::Docker | Self::Remap => "docker rm -fv $(docker ps -aq) >/dev/null 2>&1",
+            Self::Podman => "podman pod rm -fa -t 0 >/dev/null 2>&1; podman rm -fa -t 0 >/dev/null 2>&1",
+            Self::Containerd => {
+                "for id in $(ctr task ls -q); do ctr task rm -f $id; done >/dev/null 2>&1
+                 for id in $(ctr container ls -q); do ctr container rm $id; done >/dev/null 2>&1"
+            }
+            Self::Buildah => "buildah rm -a >/dev/null 2>&1",
+        }
+    }
+}
+
+impl Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|engine| engine.name() == name);
+        found.ok_or_else(|| format!("there is no engine '{name}': {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// Makes the root file system that all images come from, `/tmp/engines/root`, and its archive beside it.
+fn root(world: &mut World) -> Result {
+    world.must("cd /tmp/engines && mkdir -p root/bin root/etc root/proc root/sys root/dev root/tmp root/root root/run root/data root/home/ana")?;
+    world.write_file("root/bin/look", include_str!("../world/image/look"))?;
+    world.write_file("root/bin/limit", include_str!("../world/image/limit"))?;
+    world.write_file(
+        "root/etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nana:x:1000:1000:ana:/home/ana:/bin/sh\n",
+    )?;
+    world.write_file("root/etc/group", "root:x:0:\nana:x:1000:\nwheel:x:10:ana\n")?;
+    world.must(ROOT)?;
+    Ok(())
+}
+
+const ROOT: &str = r#"
+cd /tmp/engines
+cp "$(command -v busybox)" root/bin/busybox
+for applet in $(busybox --list); do [ -e root/bin/$applet ] || ln -s busybox root/bin/$applet; done
+chmod 755 root/bin/look root/bin/limit
+chmod 1777 root/tmp
+chown 1000:1000 root/home/ana
+echo 'not a program' >root/data/text
+tar --numeric-owner -C root -cf root.tar .
+"#;
+
+/// The storage driver is vfs where there is no overlay. The bridge, since the hook for its network is a call that only
+/// Docker makes; without iptables, since nothing is published.
+const DOCKER: &str = r#"
+mkdir -p /tmp/engines/docker
+cat >/tmp/engines/bin/docker <<'END'
+#!/bin/sh
+export DOCKER_HOST=unix:///tmp/engines/docker/socket DOCKER_CONFIG=/tmp/engines/home/docker
+exec /usr/bin/docker "$@"
+END
+cat >/tmp/engines/bin/docker-compose <<'END'
+#!/bin/sh
+export DOCKER_HOST=unix:///tmp/engines/docker/socket DOCKER_CONFIG=/tmp/engines/home/docker
+exec /usr/bin/docker-compose "$@"
+END
+chmod 755 /tmp/engines/bin/*
+cd /tmp/engines/docker
+echo remap:x:100000:100000::/:/bin/false >>/etc/passwd
+echo remap:x:100000: >>/etc/group
+echo remap:100000:65536 | tee -a /etc/subuid >>/etc/subgid
+dockerd --data-root=/tmp/engines/docker/data --exec-root=/tmp/engines/docker/exec --pidfile=/tmp/engines/docker/pid \
+    -H unix:///tmp/engines/docker/socket --bip=172.30.7.1/24 --iptables=false --ip6tables=false \
+    --shutdown-timeout=1 $MORE >log 2>&1 &
+for _ in $(seq 200); do
+    docker version >/dev/null 2>&1 && break
+    sleep 0.05
+done
+docker import --change 'ENV PATH=/bin' /tmp/engines/root.tar box >/dev/null || { tail -n 20 log >&2; exit 1; }
+"#;
+
+/// The limits are said, since Podman would raise them, which needs CAP_SYS_RESOURCE.
+const CONTAINERS: &str = r#"
+cat >/tmp/engines/containers.conf <<'END'
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+netns = "none"
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[engine.runtimes]
+runc = ["/tmp/engines/bin/runc"]
+END
+cat >/tmp/engines/storage.conf <<'END'
+[storage]
+driver = "overlay"
+graphroot = "/tmp/engines/storage"
+runroot = "/run/containers/storage"
+END
+for program in podman buildah; do
+    cat >/tmp/engines/bin/$program <<END
+#!/bin/sh
+export CONTAINERS_CONF=/tmp/engines/containers.conf CONTAINERS_STORAGE_CONF=/tmp/engines/storage.conf
+exec /usr/bin/$program "\$@"
+END
+done
+chmod 755 /tmp/engines/bin/*
+if [ $ENGINE = podman ]; then
+    podman import --quiet --change 'ENV PATH=/bin' /tmp/engines/root.tar box
+else
+    container=$(buildah from scratch)
+    buildah add --quiet "$container" /tmp/engines/root.tar /
+    buildah config --env PATH=/bin --cmd sh "$container"
+    buildah commit --quiet "$container" box && buildah rm "$container"
+fi
+"#;
+
+/// ctr imports only what has a manifest. The plugin for Kubernetes would want a network.
+const CONTAINERD: &str = r#"
+mkdir -p /tmp/engines/containerd/image && cd /tmp/engines/containerd
+cat >config.toml <<'END'
+version = 2
+root = "/tmp/engines/containerd/root"
+state = "/run/containerd"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[plugins."io.containerd.internal.v1.opt"]
+path = "/tmp/engines/containerd/opt"
+END
+containerd --config config.toml >log 2>&1 &
+for _ in $(seq 200); do
+    ctr version >/dev/null 2>&1 && break
+    sleep 0.05
+done
+layer=$(sha256sum </tmp/engines/root.tar | cut -d' ' -f1)
+printf '{"architecture":"%s","os":"linux","config":{"Cmd":["sh"],"Env":["PATH=/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+    "$(dpkg --print-architecture)" "$layer" >image/config.json
+printf '[{"Config":"config.json","RepoTags":["localhost/box:latest"],"Layers":["layer.tar"]}]' >image/manifest.json
+ln /tmp/engines/root.tar image/layer.tar
+tar -C image -cf image.tar manifest.json config.json layer.tar
+ctr image import image.tar >/dev/null || { tail -n 20 log >&2; exit 1; }
+cat >/tmp/engines/bin/run <<'END'
+#!/bin/sh
+# As `ctr run`, with the runtime of this world: `run [OPTION…] ID COMMAND…`; the image stands between.
+options=
+while case $1 in -*) true ;; *) false ;; esac; do options="$options $1"; shift; done
+exec ctr run --runc-binary /tmp/engines/bin/runc $options localhost/box:latest "$@"
+END
+chmod 755 /tmp/engines/bin/run
+"#;

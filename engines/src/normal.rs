@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What differs from run to run, taken out.
+
+/// Words that engines and people search an error of the runtime for: the text around them is the runtime's own.
+const CLASSES: &[&str] = &[
+    "executable file not found",
+    "no such file or directory",
+    "permission denied",
+    "operation not permitted",
+    "invalid argument",
+    "container does not exist",
+    "container not running",
+    "no such process",
+    "process already finished",
+    "is a directory",
+    "exec format error",
+];
+
+/// Where an engine begins to pass on what the runtime has said.
+const PASSED_ON: &[&str] =
+    &["OCI runtime create failed: ", "OCI runtime exec failed: ", "OCI runtime start failed: "];
+
+/// Lines that an engine prints or not, by chance.
+const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
+
+/// The text with ids, times, and numbers of processes, pipes and namespaces replaced, and with the runtime's own words
+/// reduced to those that others search for.
+pub(crate) fn normal(text: &str) -> String {
+    let lines = text.lines().filter(|line| !BY_CHANCE.iter().any(|words| line.contains(words)));
+    let lines = lines.map(|line| if is_layer(line) { "--> <id>" } else { line });
+    lines.map(|line| times(&ids(&numbers(&runtimes_words(line)))) + "\n").collect()
+}
+
+/// Whether buildah says in this line which layer a step has made: the one id of 11 digits.
+fn is_layer(line: &str) -> bool {
+    line.strip_prefix("--> ").is_some_and(|id| id.len() == 11)
+}
+
+fn runtimes_words(line: &str) -> String {
+    let begin = PASSED_ON.iter().filter_map(|words| Some(line.find(words)? + words.len())).min();
+    let podman = line
+        .strip_prefix("Error: ")
+        .and_then(|rest| rest.split_once(": "))
+        .filter(|(name, _)| name.ends_with("runc") || *name == "OCI runtime error");
+    let (front, words) = match (begin, podman) {
+        (Some(begin), _) => line.split_at(begin),
+        (None, Some((name, rest))) => ("Error: ", rest.strip_prefix(name).unwrap_or(rest)),
+        (None, None) => return line.into(),
+    };
+    let words = words.to_lowercase();
+    let classes: Vec<_> = CLASSES.iter().filter(|class| words.contains(*class)).copied().collect();
+    format!("{front}<the runtime: {}>", classes.join(", "))
+}
+
+/// `pipe:[123]` and the like.
+fn numbers(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(":[") {
+        let (front, back) = rest.split_at(at + 2);
+        out.push_str(front);
+        let digits = back.bytes().take_while(u8::is_ascii_digit).count();
+        if digits > 0 && back[digits..].starts_with(']') {
+            out.push('n');
+            rest = &back[digits..];
+        } else {
+            rest = back;
+        }
+    }
+    out + rest
+}
+
+/// Hexadecimal words of 64 or 12 digits, BuildKit's of 25 digits and letters, and buildah's names for what it makes.
+fn ids(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut word = String::new();
+    for c in line.chars().chain([' ']) {
+        if c.is_ascii_alphanumeric() {
+            word.push(c);
+            continue;
+        }
+        out.push_str(if is_id(&word) { "<id>" } else { &word });
+        word.clear();
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
+fn is_id(word: &str) -> bool {
+    if let Some(number) = word.strip_prefix("buildah") {
+        return !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let of = |is_digit: fn(&u8) -> bool| word.as_bytes().iter().all(is_digit);
+    match word.len() {
+        64 | 12 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+        25 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')),
+        _ => false,
+    }
+}
+
+/// A day and what follows it: `2026-11-23T20:48:37.99Z`, `2026-11-23 20:48:45.9 +0000 UTC`.
+fn times(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(length) = rest.char_indices().find_map(|(at, _)| Some((at, time(rest.get(at..)?)?))) {
+        let (at, end) = length;
+        out.push_str(&rest[..at]);
+        out.push_str("<time>");
+        rest = &rest[at + end..];
+    }
+    out + rest
+}
+
+/// The length of the time at the beginning of a text.
+fn time(text: &str) -> Option<usize> {
+    let shape = b"dddd-dd-dd?dd:dd:dd";
+    let bytes = text.as_bytes();
+    let fits = |(byte, shape): (&u8, &u8)| match shape {
+        b'd' => byte.is_ascii_digit(),
+        b'?' => matches!(byte, b'T' | b' '),
+        _ => byte == shape,
+    };
+    if bytes.len() < shape.len() || !bytes.iter().zip(shape).all(fits) {
+        return None;
+    }
+    let fraction =
+        text[shape.len()..].bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let end = shape.len() + fraction;
+    let zone = ["Z", " +0000 UTC", "+00:00"].into_iter().find(|zone| text[end..].starts_with(zone));
+    Some(end + zone.map_or(0, str::len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_go_and_other_words_stay() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(normal(&format!("/docker/{id}/x {}", &id[..12])), "/docker/<id>/x <id>\n");
+        assert_eq!(normal("deadbeef 67108864"), "deadbeef 67108864\n");
+    }
+
+    #[test]
+    fn times_go() {
+        assert_eq!(normal("at 2026-11-23T20:48:37.990713554Z."), "at <time>.\n");
+        assert_eq!(normal("2026-11-23 20:48:45.978 +0000 UTC é"), "<time> é\n");
+        assert_eq!(normal("2026-11-23"), "2026-11-23\n");
+    }
+
+    #[test]
+    fn numbers_of_pipes_and_namespaces_go() {
+        assert_eq!(normal("0 pipe:[123] 1 x:[y]"), "0 pipe:[n] 1 x:[y]\n");
+    }
+
+    #[test]
+    fn of_the_runtimes_words_those_stay_that_others_search_for() {
+        let docker = "docker: Error response from daemon: failed to create shim task: OCI runtime create failed: runc \
+                      create failed: exec: \"nix\": executable file not found in $PATH: unknown.";
+        assert_eq!(
+            normal(docker),
+            "docker: Error response from daemon: failed to create shim task: OCI runtime create failed: <the runtime: \
+             executable file not found>\n"
+        );
+        assert_eq!(
+            normal("Error: runc: x: Permission denied: y"),
+            "Error: <the runtime: permission denied>\n"
+        );
+        assert_eq!(normal("Error: no container a: no such file"), "Error: no container a: no such file\n");
+    }
+}

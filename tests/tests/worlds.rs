@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The worlds that engines run in: what happens there stays there, and nothing is left.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use husk_engines::{Setting, World};
+use husk_tests::{is_root, skip};
+
+const RUNTIME: &str = "/usr/sbin/runc";
+
+/// Set for the process that is to be killed with a world in its hands.
+const HOLD: &str = "HUSK_TEST_HOLDS_A_WORLD";
+
+fn missing() -> Option<&'static str> {
+    if !is_root() {
+        return Some("a world has to be root's");
+    }
+    let programs = [RUNTIME, "/usr/bin/tini"];
+    programs
+        .iter()
+        .any(|program| !Path::new(program).exists())
+        .then_some("cargo xtask setup has not been run")
+}
+
+fn world() -> World {
+    let setting = Setting { runtime: RUNTIME.into(), ..Setting::default() };
+    World::start(&setting).expect("a world")
+}
+
+fn output(world: &mut World, typed: &str) -> String {
+    world.must(typed).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The cgroups with names like this.
+fn cgroups(name: &str) -> String {
+    let found = Command::new("find").args(["/sys/fs/cgroup", "-name", name]).output().expect("find runs");
+    String::from_utf8_lossy(&found.stdout).into_owned()
+}
+
+#[test]
+fn a_world_is_a_machine_of_its_own() {
+    if let Some(reason) = missing() {
+        skip!("a_world_is_a_machine_of_its_own", "{reason}");
+    }
+    let mut world = world();
+    assert_eq!(output(&mut world, "hostname; cat /proc/1/comm; ip -o link | wc -l"), "engines\ntini\n1\n");
+    let marked = format!("husk-test-{}", std::process::id());
+    for place in ["/etc", "/var", "/opt", "/run", "/tmp", "/dev/shm"] {
+        output(&mut world, &format!("echo here >{place}/{marked} && cat {place}/{marked}"));
+        assert!(!Path::new(place).join(&marked).exists(), "{place} is the machine's own");
+    }
+    for place in ["/usr", "/root", "/"] {
+        let outcome = world.run(&format!("touch {place}/{marked}")).expect("an outcome");
+        assert!(outcome.status != 0 && outcome.stderr.contains("Read-only"), "{place}: {outcome:?}");
+    }
+    output(
+        &mut world,
+        "for file in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs); do mkdir ${file%/*}/made; done",
+    );
+    let name = world.name().to_owned();
+    assert!(!cgroups(&name).is_empty(), "its cgroups are below one of its name");
+    output(&mut world, "setsid sleep 1000 >/dev/null 2>&1 & mount -t tmpfs x /mnt");
+    drop(world);
+    assert_eq!(cgroups(&name), "", "with the world its cgroups go");
+}
+
+#[test]
+fn a_step_says_what_came_of_it() {
+    if let Some(reason) = missing() {
+        skip!("a_step_says_what_came_of_it", "{reason}");
+    }
+    let mut world = world();
+    let outcome = world.run("echo 'it'\\''s'; echo bad >&2; exit 7").expect("an outcome");
+    assert_eq!((outcome.status, &*outcome.stdout, &*outcome.stderr), (7, "it's\n", "bad\n"));
+    assert!(world.must("false").is_err());
+    assert_eq!(output(&mut world, "cat"), "", "standard input is empty, not the next command");
+    assert_eq!(output(&mut world, "await 2 sh -c 'echo x >>n; wc -l <n'"), "2\n");
+}
+
+#[test]
+fn a_killed_harness_leaves_nothing() {
+    if let Some(reason) = missing() {
+        skip!("a_killed_harness_leaves_nothing", "{reason}");
+    }
+    if std::env::var_os(HOLD).is_some() {
+        let mut world = world();
+        output(&mut world, "setsid sleep 1000 >/dev/null 2>&1 & true");
+        output(&mut world, "sleep 25");
+        return;
+    }
+    let mut harness = Command::new(std::env::current_exe().expect("this program has a path"))
+        .args(["--exact", "a_killed_harness_leaves_nothing"])
+        .env(HOLD, "1")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("this program runs");
+    let pid = harness.id();
+    let remains = || cgroups(&format!("husk-engines-{pid}-*"));
+    let until = |is_so: &dyn Fn() -> bool, what: &str| {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < Duration::from_secs(15), "{what}: {}", remains());
+            sleep(Duration::from_millis(20));
+        }
+    };
+    let guard = || {
+        let children = format!("/proc/{pid}/task");
+        let tasks = fs::read_dir(children).into_iter().flatten().flatten();
+        let pids = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        pids.collect::<String>().split_whitespace().next().map(str::to_owned)
+    };
+    until(&|| !remains().is_empty(), "the world does not come up");
+    until(&|| guard().is_some(), "there is no guard");
+    let guard = guard().expect("there is a guard");
+    harness.kill().expect("it is killed");
+    harness.wait().expect("it has ended");
+    let begin = Instant::now();
+    while !remains().is_empty() || Path::new("/proc").join(&guard).exists() {
+        assert!(begin.elapsed() < Duration::from_secs(15), "left: {}", remains());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_world_that_has_ended_is_noticed() {
+    if let Some(reason) = missing() {
+        skip!("a_world_that_has_ended_is_noticed", "{reason}");
+    }
+    let mut world = world();
+    let error = world.run("kill -9 -1").expect_err("nothing is left to answer").to_string();
+    assert!(error.contains("has ended"), "{error}");
+}
