@@ -44,14 +44,14 @@ const VERBS: &[Verb] = &[
         run: |args| no_arguments(args).and_then(|()| test::run()),
     },
     Verb {
-        name: "test-v2",
-        help: "the tests of cgroups in a virtual machine with cgroup v2 alone [root] [user] [systemd] [systemd-user]",
-        run: test_v2::run,
-    },
-    Verb {
         name: "engines",
         help: "Docker, Podman, containerd and buildah with husk-oci beside runc [--help]",
         run: engines::run,
+    },
+    Verb {
+        name: "test-v2",
+        help: "the tests of cgroups in a virtual machine with cgroup v2 alone [root] [user] [systemd] [systemd-user]",
+        run: test_v2::run,
     },
     Verb {
         name: "lint",

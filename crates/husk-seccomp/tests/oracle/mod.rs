@@ -59,10 +59,7 @@ impl Oracle {
     /// The program that runc asks libseccomp for, without what runc puts before it.
     pub(crate) fn compile(&mut self, profile: &Seccomp, native: Arch) -> Answer {
         let default = action(profile.default_action, profile.default_errno_ret);
-        let mut request = format!("begin {default}\n");
-        if native != Arch::X86_64 {
-            request += "only\n";
-        }
+        let mut request = format!("begin {default}\nonly\n");
         for arch in std::iter::once(&native).chain(&profile.architectures) {
             request += &format!("arch {}\n", scmp_name(*arch));
         }
