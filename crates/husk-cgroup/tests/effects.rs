@@ -225,6 +225,27 @@ fn a_signal_reaches_all_and_no_others() {
     assert_eq!(other.place.pids().expect("a list"), [outside.pid.as_raw_pid()]);
 }
 
+/// As on a host where the controller freezer is not mounted.
+#[test]
+fn without_a_freezer_all_are_signalled_and_none_is_paused() {
+    let test = "without_a_freezer_all_are_signalled_and_none_is_paused";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V2 {
+        return skip(test, "version 2 always has a freezer");
+    }
+    let mut saved = serde_json::to_value(&container.place).expect("JSON");
+    let directories = saved["directories"].as_array_mut().expect("a list");
+    directories.retain(|directory| directory["controllers"] != serde_json::json!(["freezer"]));
+    let place: Place = serde_json::from_value(saved).expect("a place");
+    assert!(matches!(place.freeze(), Err(CgroupError::NoFreezer)));
+    let running = [container.shell("exec sleep 60"), container.shell("exec sleep 60")];
+    until("they run", || place.pids().expect("a list").len() == 2);
+    place.signal_all(Signal::TERM).expect("all are signalled");
+    for process in running {
+        assert_eq!(process.wait(), End::Signal(15));
+    }
+}
+
 #[test]
 fn processes_and_cgroups_below_are_found_and_removed() {
     let test = "processes_and_cgroups_below_are_found_and_removed";
