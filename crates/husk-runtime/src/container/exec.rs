@@ -35,6 +35,8 @@ pub struct Exec<'a> {
     pub preserved_descriptors: u32,
     /// Whether it lives on by itself.
     pub detach: bool,
+    /// Whether a container whose processes are frozen will do: the new one is then frozen with them.
+    pub ignore_paused: bool,
 }
 
 /// Runs a process in a container. Returns how it ended, `None` if it was let go.
@@ -54,6 +56,9 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let Some(pidfd) = init.open().filter(|_| condition.status != Status::Creating) else {
         return Err(not_running(condition.status));
     };
+    if condition.status == Status::Paused && !exec.ignore_paused {
+        return Err(Error::Condition { doing: "exec in", status: Status::Paused });
+    }
     let spec = start::spec(&entry)?;
     let with = Lowering {
         id: exec.id.as_str(),
