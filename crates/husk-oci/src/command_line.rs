@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use husk_spec::oci::ContainerId;
 
@@ -25,6 +26,35 @@ pub(crate) enum Call {
     Delete { id: ContainerId, force: bool },
     List(List),
     Exec(Box<Exec>),
+    Ps(Ps),
+    Pause { id: ContainerId },
+    Resume { id: ContainerId },
+    Update(Update),
+    Events(Events),
+}
+
+/// `ps`.
+#[derive(Debug)]
+pub(crate) struct Ps {
+    pub(crate) id: ContainerId,
+    pub(crate) format: ListFormat,
+    pub(crate) options: Vec<OsString>,
+}
+
+/// `update`: a file with limits, or flags with one each.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) id: ContainerId,
+    pub(crate) resources: Option<PathBuf>,
+    pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+/// `events`.
+#[derive(Debug)]
+pub(crate) struct Events {
+    pub(crate) id: ContainerId,
+    pub(crate) interval: Duration,
+    pub(crate) stats: bool,
 }
 
 /// `list`.
@@ -185,6 +215,29 @@ const EXEC: &[Flag] = &[
     switch(&["help", "h"]),
 ];
 
+const UPDATE: &[Flag] = &[
+    value(&["resources", "r"]),
+    value(&["blkio-weight"]),
+    value(&["cpu-period"]),
+    value(&["cpu-quota"]),
+    value(&["cpu-burst"]),
+    value(&["cpu-rt-period"]),
+    value(&["cpu-rt-runtime"]),
+    value(&["cpu-share"]),
+    value(&["cpuset-cpus"]),
+    value(&["cpuset-mems"]),
+    value(&["cpu-idle"]),
+    value(&["kernel-memory"]),
+    value(&["kernel-memory-tcp"]),
+    value(&["memory"]),
+    value(&["memory-reservation"]),
+    value(&["memory-swap"]),
+    value(&["pids-limit"]),
+    switch(&["help", "h"]),
+];
+
+const PS: &[Flag] = &[value(&["format", "f"]), switch(&["help", "h"])];
+const EVENTS: &[Flag] = &[value(&["interval"]), switch(&["stats"]), switch(&["help", "h"])];
 const LIST: &[Flag] = &[value(&["format", "f"]), switch(&["quiet", "q"]), switch(&["help", "h"])];
 const NONE: &[Flag] = &[switch(&["help", "h"])];
 const DELETE: &[Flag] = &[switch(&["force", "f"]), switch(&["help", "h"])];
@@ -216,6 +269,31 @@ pub(crate) const VERBS: &[(&str, &[&str], &str)] = &[
     ("kill", &["--all"], "ID [SIGNAL]"),
     ("delete", &["--force"], "ID"),
     ("list", &["--format", "--quiet"], ""),
+    ("ps", &["--format"], "ID [OPTION…]"),
+    ("pause", &[], "ID"),
+    ("resume", &[], "ID"),
+    (
+        "update",
+        &[
+            "--resources",
+            "--memory",
+            "--memory-swap",
+            "--memory-reservation",
+            "--cpu-quota",
+            "--cpu-period",
+            "--cpu-burst",
+            "--cpu-share",
+            "--cpu-idle",
+            "--cpu-rt-period",
+            "--cpu-rt-runtime",
+            "--cpuset-cpus",
+            "--cpuset-mems",
+            "--pids-limit",
+            "--blkio-weight",
+        ],
+        "ID",
+    ),
+    ("events", &["--interval", "--stats"], "ID"),
     (
         "exec",
         &[
@@ -277,6 +355,9 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
         "delete" => DELETE,
         "list" => LIST,
         "exec" => EXEC,
+        "ps" => PS,
+        "update" => UPDATE,
+        "events" => EVENTS,
         _ => NONE,
     };
     let (flags, rest) = Flags::read(verb, table, rest)?;
@@ -303,17 +384,28 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             Ok(Call::Kill(Kill { id: container_id(id)?, signal, all: flags.is_on("all")? }))
         }
         "delete" => Ok(Call::Delete { id: only_id(verb, rest)?, force: flags.is_on("force")? }),
-        "list" => Ok(Call::List(List {
-            format: match flags.text("format")?.as_deref() {
-                None | Some("table") => ListFormat::Table,
-                Some("json") => ListFormat::Json,
-                Some(other) => {
-                    return Err(Failure::new(format!(
-                        "list: invalid --format {other:?}: it is table or json"
-                    )));
-                }
+        "list" => Ok(Call::List(List { format: flags.format()?, quiet: flags.is_on("quiet")? })),
+        "ps" => {
+            let (id, options) =
+                rest.split_first().ok_or_else(|| Failure::new("ps: the container's ID is missing"))?;
+            Ok(Call::Ps(Ps { id: container_id(id)?, format: flags.format()?, options: options.to_vec() }))
+        }
+        "pause" => Ok(Call::Pause { id: only_id(verb, rest)? }),
+        "resume" => Ok(Call::Resume { id: only_id(verb, rest)? }),
+        "update" => Ok(Call::Update(Update {
+            id: only_id(verb, rest)?,
+            resources: flags.path("resources"),
+            flags: flags.all_texts()?,
+        })),
+        "events" => Ok(Call::Events(Events {
+            id: only_id(verb, rest)?,
+            interval: match flags.text("interval")? {
+                None => Duration::from_secs(5),
+                Some(text) => duration(&text).filter(|interval| !interval.is_zero()).ok_or_else(|| {
+                    Failure::new(format!("events: --interval {text:?}: a time such as 5s is expected"))
+                })?,
             },
-            quiet: flags.is_on("quiet")?,
+            stats: flags.is_on("stats")?,
         })),
         "exec" => {
             let exec = exec(&flags, rest).map_err(|failure| failure.with_status(255))?;
@@ -480,6 +572,25 @@ impl Flags {
         values.map(|(_, value)| text(value).ok_or_else(|| self.invalid(name, value, "text"))).collect()
     }
 
+    /// All of them, by name.
+    fn all_texts(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let text = |(name, value): &(&'static str, OsString)| {
+            let text = value.to_str().ok_or_else(|| self.invalid(name, value, "text"))?;
+            Ok((*name, text.to_owned()))
+        };
+        self.given.iter().rev().map(text).collect()
+    }
+
+    fn format(&self) -> Result<ListFormat, Failure> {
+        match self.text("format")?.as_deref() {
+            None | Some("table") => Ok(ListFormat::Table),
+            Some("json") => Ok(ListFormat::Json),
+            Some(other) => {
+                Err(Failure::new(format!("{}: invalid --format {other:?}: it is table or json", self.verb)))
+            }
+        }
+    }
+
     fn is_on(&self, name: &str) -> Result<bool, Failure> {
         let Some(value) = self.get(name) else { return Ok(false) };
         truth(value.as_bytes()).ok_or_else(|| self.invalid(name, value, "true or false"))
@@ -494,6 +605,30 @@ impl Flags {
     fn invalid(&self, name: &str, value: &OsStr, expected: &str) -> Failure {
         Failure::new(format!("{}: --{name} {value:?}: {expected} was expected", self.verb))
     }
+}
+
+/// A time as Go's time.ParseDuration reads it: `5s`, `1m30s`, `250ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        sum += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 /// The words that Go's strconv.ParseBool knows.
@@ -535,6 +670,16 @@ mod tests {
         };
         assert!(force("delete --force c") && force("delete -f c") && force("delete --force=true c"));
         assert!(!force("delete --force=false c") && !force("delete c"));
+    }
+
+    #[test]
+    fn times_are_read_as_go_reads_them() {
+        let millis = |text: &str| duration(text).map(|time| time.as_millis());
+        assert_eq!(millis("5s"), Some(5000));
+        assert_eq!(millis("1m30s"), Some(90_000));
+        assert_eq!(millis("250ms"), Some(250));
+        assert_eq!(millis("1.5s"), Some(1500));
+        assert_eq!([millis(""), millis("5"), millis("s"), millis("5x")], [None; 4]);
     }
 
     #[test]

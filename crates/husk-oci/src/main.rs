@@ -46,6 +46,11 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
         Call::Kill(kill) => verbs::kill::kill(globals, &kill),
         Call::Delete { id, force } => verbs::delete::delete(globals, &id, force),
         Call::List(list) => verbs::list::list(globals, &list),
+        Call::Ps(ps) => verbs::ps::ps(globals, &ps),
+        Call::Pause { id } => verbs::pause::pause(globals, &id),
+        Call::Resume { id } => verbs::pause::resume(globals, &id),
+        Call::Update(update) => verbs::update::update(globals, &update),
+        Call::Events(events) => verbs::events::events(globals, &events),
         Call::Exec(exec) => verbs::exec::exec(globals, &exec),
     }
 }

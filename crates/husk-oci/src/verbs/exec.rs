@@ -42,6 +42,7 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
         console_socket: exec.console_socket.as_deref(),
         preserved_descriptors: exec.preserve_fds,
         detach: exec.detach,
+        ignore_paused: exec.ignore_paused,
     };
     let end = container::exec(&root, &request)?;
     Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use husk_cgroup::CgroupError;
 use husk_plan::{PlanError, in_words};
 use husk_spec::InvalidConfig;
 use husk_spec::oci::Status;
@@ -75,6 +76,23 @@ pub enum Error {
     /// The configuration cannot be carried out here.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// It has no cgroup of its own, and what was to be done needs one.
+    #[error("cannot {doing} {id:?}: it has no cgroup of its own")]
+    NoCgroup {
+        /// What was to be done.
+        doing: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// A limit that its cgroups cannot set.
+    #[error("{problem}")]
+    Limit {
+        /// Which field, and what is wrong with it.
+        problem: String,
+    },
+    /// Its cgroups could not be read, written, or taken away.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// A step failed.
     #[error(transparent)]
     Run(#[from] crate::Error),
