@@ -38,6 +38,8 @@ pub struct Program<'a> {
     pub steps: &'a [Step<'a>],
     /// The detached mounts that the parent has prepared.
     pub prepared: &'a [OwnedFd],
+    /// The `tasks` files of the container's cgroups of version 1.
+    pub tasks: &'a [OwnedFd],
     /// The host's /proc, where this process has it no longer when it needs it.
     pub proc: Option<BorrowedFd<'a>>,
     /// Files with the container's state, for hooks.
@@ -207,6 +209,14 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
     match *step {
         Step::DieWithParent => die_with_parent(world),
         Step::AwaitParent => await_parent(world),
+        Step::EnterCgroup => {
+            // `0` is whoever writes it: nobody has to look the process up, and there is no lock to wait for.
+            world.program.tasks.iter().try_for_each(|tasks| write(tasks, b"0").map(drop).at(Call::Write))
+        }
+        Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
+        Step::MountAttributes { target, attributes } => {
+            mounts::set_attributes(beneath::place(world.root()?, target)?.as_fd(), attributes, false)
+        }
         Step::TimeNamespace { offsets } => enter_time_namespace(world, offsets),
         Step::BeOpaque => set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Call::Prctl),
         Step::LoopbackUp => bring_loopback_up(),

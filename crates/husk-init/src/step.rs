@@ -16,6 +16,10 @@ pub enum Step<'a> {
     DieWithParent,
     /// Wait until the parent has written the id maps and prepared the mounts.
     AwaitParent,
+    /// Enter the container's cgroups of version 1, whose files the parent has opened.
+    EnterCgroup,
+    /// Enter a new cgroup namespace, whose root is the cgroups that this process is in.
+    CgroupNamespace,
     /// Enter a new time namespace whose clocks are set off by the text given, in the format of `/proc/PID/timens_offsets`.
     TimeNamespace {
         /// Lines such as `monotonic 86400 0`.
@@ -118,6 +122,13 @@ pub enum Step<'a> {
         recursive_attributes: Attributes,
         /// Its propagation, and whether that of the mounts below is meant too.
         propagation: Option<(Propagation, bool)>,
+    },
+    /// Change the attributes of a mount that is there.
+    MountAttributes {
+        /// Where.
+        target: &'a CStr,
+        /// What changes.
+        attributes: Attributes,
     },
     /// Write a kernel parameter through the host's /proc, which nothing in the container can stand in front of.
     Sysctl {

@@ -96,6 +96,12 @@ pub enum PlanError {
         /// What to do about it.
         hint: String,
     },
+    /// A limit that the cgroups here cannot set, or a place where they cannot be.
+    #[error("{problem}")]
+    Cgroup {
+        /// Which, why not, and what would do.
+        problem: String,
+    },
     /// A string that the kernel cannot take.
     #[error("there is a NUL byte in {text:?}")]
     NulByte {
@@ -173,7 +179,7 @@ impl PlanError {
             Self::Probe { errno: Errno::MFILE | Errno::NFILE, .. } => {
                 "too many open files: look at `ulimit -n`".to_owned()
             }
-            Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
+            Self::Cgroup { .. } | Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
         })
     }
 }

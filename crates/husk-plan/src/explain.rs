@@ -321,6 +321,14 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
+        HostStep::MakeCgroup { path, hierarchies: 1 } => format!("make the cgroup {}", text(path)),
+        HostStep::MakeCgroup { path, hierarchies } => {
+            format!("make the cgroup {} and its like, one in each of {hierarchies} hierarchies", text(path))
+        }
+        HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),
+        HostStep::LimitDevices { rules } => {
+            format!("let its processes use the devices of {rules} rules, and no others")
+        }
         HostStep::Clone { namespaces } => match new_namespaces(*namespaces) {
             none if none.is_empty() => "start the container's first process".to_owned(),
             some => {
@@ -384,6 +392,13 @@ fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
         Step::AwaitParent => "wait until the id maps are written".to_owned(),
+        Step::EnterCgroup => "enter the container's cgroups".to_owned(),
+        Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
+        Step::MountAttributes { target, attributes } => format!(
+            "make {} {}",
+            text(target),
+            words(MountFlags { set: attributes.set, clear: attributes.clear })
+        ),
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",

@@ -48,6 +48,15 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
                 ),
             ]
         }
+        HostStep::MakeCgroup { path, .. } => vec![format!("mkdir({}, 0755)", quoted(path))],
+        HostStep::LimitCgroup { limits } => text(limits)
+            .split(", ")
+            .filter_map(|limit| limit.split_once(' '))
+            .map(|(file, value)| format!("write(<{file}>, {value:?}, {})", value.len()))
+            .collect(),
+        HostStep::LimitDevices { .. } => {
+            vec!["write(<devices.deny, devices.allow>, …), or bpf(BPF_PROG_ATTACH, …)".to_owned()]
+        }
         HostStep::Clone { namespaces } => vec![format!(
             "clone3({{flags={}, exit_signal=SIGCHLD}}, 88)",
             joined(namespace_flags(*namespaces).into_iter().chain(["CLONE_PIDFD"]))
@@ -105,6 +114,11 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0)".to_owned()],
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0)"].map(str::to_owned).to_vec()
+        }
+        Step::EnterCgroup => vec!["write(<tasks>, \"0\", 1)".to_owned()],
+        Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
+        Step::MountAttributes { target, attributes: changed } => {
+            vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
         }
         Step::TimeNamespace { offsets } => {
             let length = offsets.to_bytes().len();

@@ -39,10 +39,28 @@ pub struct Config {
     pub masked_paths: Given<Vec<PathBuf>>,
     /// Paths that are made read-only; those that do not exist are passed over.
     pub readonly_paths: Given<Vec<PathBuf>>,
+    /// Its cgroups, the caller's if `None`.
+    pub cgroup: Option<Given<Cgroup>>,
     /// Programs that run in the container's namespaces on the way.
     pub hooks: Hooks,
     /// What runs inside.
     pub process: Process,
+}
+
+/// The cgroups of a container's processes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cgroup {
+    /// Cgroups of its own.
+    New {
+        /// Where: absolute from the top of each hierarchy, relative from the caller's; by the container's name if `None`.
+        path: Option<String>,
+        /// What they limit.
+        resources: Box<crate::oci::Resources>,
+        /// Whether systemd is asked for them.
+        systemd: bool,
+    },
+    /// Those of a container that is there, which the caller has opened.
+    Existing,
 }
 
 /// How long a container lives.

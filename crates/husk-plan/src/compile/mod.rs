@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler.
 
+mod cgroup;
 mod lifetime;
 mod mounts;
 mod namespaces;
@@ -35,6 +36,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
         child: Vec::new(),
         trees: 0,
     };
+    let cgroup = compiler.make_cgroup()?;
     compiler.begin()?;
     compiler.enter_namespaces()?;
     compiler.make_root()?;
@@ -46,7 +48,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     let clone = compiler.clone_step();
     let Compiler { before, after, child, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
-    Ok(Plan { name: config.name.clone(), steps, notes, read_back: None })
+    Ok(Plan { name: config.name.clone(), steps, cgroup, notes, read_back: None })
 }
 
 /// A propagation in the terms of the system call.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use husk_cgroup::Place;
 use husk_init::Step;
 use husk_plan::{Action, Plan};
 use husk_spec::oci::{ContainerId, Spec, State, Status};
@@ -134,7 +135,7 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
-    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd) };
+    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd), cgroup: None };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
@@ -188,6 +189,7 @@ impl<'m> Creation<'m> {
             created: timestamp(),
             owner: geteuid().as_raw(),
             annotations: making.spec.annotations.clone(),
+            cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
             making: true,
             start_step: number(|step| matches!(step, Step::AwaitStart)),
             init: None,
@@ -236,6 +238,11 @@ impl<'m> Creation<'m> {
 }
 
 impl Maker for Creation<'_> {
+    fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
+        self.record.cgroup = Some(place.clone());
+        Ok(())
+    }
+
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
         let init = InitProcess::of(container.pid).map_err(|errno| Error::Process {
             doing: "look at the container's first process in /proc".to_owned(),

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use husk_cgroup::CgroupError;
 use husk_plan::{PlanError, in_words};
 use husk_spec::InvalidConfig;
 use husk_spec::oci::Status;
@@ -75,6 +76,9 @@ pub enum Error {
     /// The configuration cannot be carried out here.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Its cgroups could not be read, written, or taken away.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// A step failed.
     #[error(transparent)]
     Run(#[from] crate::Error),

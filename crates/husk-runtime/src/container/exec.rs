@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use husk_cgroup::Place;
 use husk_plan::{Arena, Host};
 use husk_spec::oci::{ContainerId, Lowering, Process, Status};
 use husk_spec::{Lifetime, Stdio, Terminal};
@@ -60,6 +61,7 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         lifetime: Lifetime::Detached,
         no_pivot: false,
         no_new_keyring: true,
+        systemd_cgroup: false,
         preserved_descriptors: exec.preserved_descriptors,
     };
     let config = spec.lower_exec(exec.process, init.pid, &with)?;
@@ -82,7 +84,10 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         Vec::new()
     };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let made = crate::start::make(&plan, Inheritance::default(), &mut joining);
+    let cgroup = record.as_ref().and_then(|record| record.cgroup.as_ref()).filter(|place| place.exists());
+    let cgroup = cgroup.map(|place| place.open_beside(init.pid)).transpose()?;
+    let inheritance = Inheritance { cgroup: cgroup.as_ref(), ..Inheritance::default() };
+    let made = crate::start::make(&plan, inheritance, &mut joining);
     let mut container = match (made, joining.failure.take()) {
         (Ok(container), _) => container,
         (Err(_), Some(error)) => return Err(error),
@@ -136,6 +141,10 @@ impl Joining {
 }
 
 impl Maker for Joining {
+    fn placed(&mut self, _: &Place) -> Result<(), crate::Error> {
+        Ok(())
+    }
+
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
         self.pid = Some(container.pid.as_raw_nonzero().get());
         let checked = self.check_container();

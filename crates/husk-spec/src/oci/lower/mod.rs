@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
-    Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin, Propagation,
-    Recursive, Root, Sysctl, UserNamespace, Writes,
+    Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin,
+    Propagation, Recursive, Root, Sysctl, UserNamespace, Writes,
 };
 
 /// What a bundle's container is asked to be beside its `config.json`.
@@ -26,6 +26,8 @@ pub struct Lowering<'a> {
     pub no_pivot: bool,
     /// Whether the caller's session keyring stays.
     pub no_new_keyring: bool,
+    /// Whether systemd is asked for the cgroups.
+    pub systemd_cgroup: bool,
     /// The number of descriptors after the three standard ones that are passed on.
     pub preserved_descriptors: u32,
 }
@@ -73,6 +75,7 @@ impl Spec {
             sysctls: sysctls(linux),
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
+            cgroup: Some(cgroup(linux, with)),
             hooks: hooks(self)?,
             process,
         })
@@ -112,6 +115,7 @@ impl Spec {
             sysctls: Vec::new(),
             masked_paths: Given::default(Vec::new(), "hidden already"),
             readonly_paths: Given::default(Vec::new(), "read-only already"),
+            cgroup: Some(Given::default(Cgroup::Existing, "the container's cgroups")),
             hooks: Hooks::default(),
             process,
         })
@@ -121,6 +125,17 @@ impl Spec {
 /// An error that names the field.
 fn invalid(path: impl Into<String>, problem: impl Into<String>) -> InvalidConfig {
     InvalidConfig { origin: Origin::Config(path.into()), problem: problem.into() }
+}
+
+fn cgroup(linux: &Linux, with: &Lowering<'_>) -> Given<Cgroup> {
+    let path = linux.cgroups_path.clone().filter(|path| !path.is_empty());
+    let resources = Box::new(linux.resources.clone().unwrap_or_default());
+    let origin = match (&path, &linux.resources) {
+        (Some(_), _) => Origin::Config("linux.cgroupsPath".to_owned()),
+        (None, Some(_)) => Origin::Config("linux.resources".to_owned()),
+        (None, None) => Origin::Default("cgroups of its own"),
+    };
+    Given { value: Cgroup::New { path, resources, systemd: with.systemd_cgroup }, origin }
 }
 
 fn root(spec: &Spec, with: &Lowering<'_>) -> Result<Root, InvalidConfig> {
