@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk-oci, the engines' program: an OCI runtime with runc's command line.
 //!
-//! `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
+//! The library has the definition of the command line. `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
 //! reads.
 #![forbid(unsafe_code)]
 
@@ -52,6 +52,8 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
         Call::Update(update) => verbs::update::update(globals, &update),
         Call::Events(events) => verbs::events::events(globals, &events),
         Call::Exec(exec) => verbs::exec::exec(globals, &exec),
+        Call::Spec { bundle, rootless } => verbs::spec::spec(bundle.as_deref(), rootless),
+        Call::Features => verbs::features::features(),
     }
 }
 

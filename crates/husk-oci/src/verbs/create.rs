@@ -34,7 +34,7 @@ fn with_plan(
     lifetime: Lifetime,
     act: impl FnOnce(&Making<'_>) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let bundle = Bundle::read(create.bundle.as_deref())?;
+    let bundle = Bundle::read(globals, create.bundle.as_deref())?;
     let with = Lowering {
         id: create.id.as_str(),
         bundle: &bundle.path,

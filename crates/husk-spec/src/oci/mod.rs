@@ -146,6 +146,25 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
+impl Hooks {
+    /// The kinds, in the order of a container's life.
+    pub const KINDS: [&str; 6] =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+    /// The hooks of each kind, in the order of [`Hooks::KINDS`].
+    pub fn all(&self) -> [(&'static str, &[Hook]); 6] {
+        let lists: [&[Hook]; 6] = [
+            &self.prestart,
+            &self.create_runtime,
+            &self.create_container,
+            &self.start_container,
+            &self.poststart,
+            &self.poststop,
+        ];
+        std::array::from_fn(|index| (Self::KINDS[index], lists[index]))
+    }
+}
+
 /// A program that is run at a point of a container's life, with the container's state on its standard input.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
