@@ -2,7 +2,7 @@
 //! The instruction set.
 
 use core::ffi::CStr;
-use husk_sys::{Propagation, StringArray};
+use husk_sys::{Propagation, SockFilter, StringArray};
 use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::termios::Winsize;
@@ -225,6 +225,8 @@ pub enum Step<'a> {
         /// The first that does not: 3, after the standard ones.
         first: u32,
     },
+    /// Let a filter decide about each system call from here on; a listener of the filter goes to the parent.
+    Seccomp(SyscallFilter<'a>),
     /// Tell the parent, and wait until it lets this process go on: for somebody who wants to look round.
     Pause,
     /// Tell the parent that everything is mounted, and wait until it has run its hooks.
@@ -318,6 +320,21 @@ impl Attributes {
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
+}
+
+/// A filter of system calls (`seccomp(2)`).
+#[derive(Clone, Copy, Debug)]
+pub struct SyscallFilter<'a> {
+    /// Its program.
+    pub instructions: &'a [SockFilter],
+    /// `SECCOMP_FILTER_FLAG_*`; with [`husk_sys::SECCOMP_NEW_LISTENER`] there is a listener.
+    pub flags: u32,
+    /// What it was made of, for whoever explains it: the number of rules,
+    pub rules: usize,
+    /// how many calls they are about,
+    pub calls: usize,
+    /// and the `SECCOMP_RET_*` for a call that none is about.
+    pub default: u32,
 }
 
 /// A program of somebody else's.

@@ -102,6 +102,14 @@ pub enum PlanError {
         /// Which, why not, and what would do.
         problem: String,
     },
+    /// A profile of which no filter of system calls can be made.
+    #[error("{origin}.{problem}")]
+    Seccomp {
+        /// The profile.
+        origin: Origin,
+        /// The field in it, what is wrong there, and the way out.
+        problem: String,
+    },
     /// A string that the kernel cannot take.
     #[error("there is a NUL byte in {text:?}")]
     NulByte {
@@ -138,6 +146,7 @@ impl PlanError {
             | Self::NoSuchGroup { origin, .. }
             | Self::UnmappedId { origin, .. }
             | Self::NeedsRoot { origin, .. }
+            | Self::Seccomp { origin, .. }
             | Self::Contradiction { origin, .. } => Some(origin),
             _ => None,
         }
@@ -179,7 +188,11 @@ impl PlanError {
             Self::Probe { errno: Errno::MFILE | Errno::NFILE, .. } => {
                 "too many open files: look at `ulimit -n`".to_owned()
             }
-            Self::Cgroup { .. } | Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
+            Self::Cgroup { .. }
+            | Self::NulByte { .. }
+            | Self::Probe { .. }
+            | Self::Seccomp { .. }
+            | Self::UnreadableRoot { .. } => return None,
         })
     }
 }

@@ -7,7 +7,8 @@ use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
-use husk_init::{Attributes, Filesystem, ProcessCapabilities, Propagation, Source, Step};
+use husk_init::{Attributes, Filesystem, ProcessCapabilities, Propagation, Source, Step, SyscallFilter};
+use husk_seccomp::{FilterFlags, Outcome};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
@@ -355,6 +356,21 @@ fn host_sentence(step: &HostStep<'_>) -> String {
     }
 }
 
+fn seccomp(filter: &SyscallFilter<'_>) -> String {
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let listener = match filter.flags & FilterFlags::NEW_LISTENER.bits() {
+        0 => "",
+        _ => ", and hand the listener of its notifications to husk",
+    };
+    format!(
+        "filter system calls by {} about {}, with {} for the others ({}){listener}",
+        counted(filter.rules, "rule"),
+        counted(filter.calls, "call"),
+        Outcome(filter.default),
+        counted(filter.instructions.len(), "instruction"),
+    )
+}
+
 fn own_pipes() -> String {
     "give pipes among standard input, output and error to the container's user".to_owned()
 }
@@ -522,6 +538,7 @@ fn child_sentence(step: &Step<'_>) -> String {
             "let no open file but standard input, output and error pass on".to_owned()
         }
         Step::CloseDescriptors { first } => format!("let no open file from number {first} on pass on"),
+        Step::Seccomp(filter) => seccomp(filter),
         Step::Pause => "wait until somebody who looks round says go on".to_owned(),
         Step::AwaitHooks => "wait until husk has run its hooks".to_owned(),
         Step::Hook(hook) => format!(

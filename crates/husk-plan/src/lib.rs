@@ -13,6 +13,7 @@ pub mod explain;
 mod host;
 mod plan;
 pub mod read_back;
+pub mod seccomp;
 mod seen;
 pub mod shell;
 pub mod strace;

@@ -335,6 +335,7 @@ fn meet(
             Heard::Terminal(master) => maker.terminal(master)?,
             Heard::Paused => break,
             Heard::Failure(failure, root) => return Err(supervise::failed(plan, &failure, root)),
+            Heard::Listener(_) => return Err(failed(Call::Recv, Errno::BADMSG)),
             Heard::End => return Err(failed(Call::Recv, Errno::PIPE)),
         }
     }

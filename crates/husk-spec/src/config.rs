@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit};
+use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit, oci};
 
 /// What a container is asked to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,7 @@ pub enum Cgroup {
         /// Where: absolute from the top of each hierarchy, relative from the caller's; by the container's name if `None`.
         path: Option<String>,
         /// What they limit.
-        resources: Box<crate::oci::Resources>,
+        resources: Box<oci::Resources>,
         /// Whether systemd is asked for them.
         systemd: bool,
     },
@@ -401,6 +401,8 @@ pub struct Process {
     pub capabilities: Given<Grant>,
     /// Whether set-user-id programs and file capabilities have no effect.
     pub no_new_privileges: Given<bool>,
+    /// What happens at which system call; all are let through if `None`.
+    pub seccomp: Option<Given<oci::Seccomp>>,
     /// Resource limits.
     pub rlimits: Vec<Given<Rlimit>>,
     /// How readily the kernel kills it when memory is short, −1000 to 1000; unchanged if `None`.

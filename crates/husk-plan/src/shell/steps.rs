@@ -546,6 +546,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::KeepCapabilities => Piece::done("setpriv does"),
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) => identity(context, step),
         Step::Capabilities(sets) => own_capabilities(sets),
+        Step::Seccomp(_) => Piece::impossible("seccomp", "system calls are not filtered"),
         Step::NoNewPrivileges => Piece::new(Place::Setpriv, "--no-new-privs"),
         Step::Verify(_) => {
             Piece::done("").weaker("verify", "setpriv says whether each call worked; nothing is read back")

@@ -108,6 +108,22 @@ pub enum Error {
         /// The last that it wrote.
         words: String,
     },
+    /// A filter of system calls that does not let the command be executed.
+    #[error("permission denied: cannot execute the command: {call} failed ({}): {by}", in_words(.errno))]
+    RefusedByFilter {
+        /// The call that it refuses.
+        call: &'static str,
+        /// The rule.
+        by: String,
+        /// What the call said.
+        errno: Errno,
+    },
+    /// A filter of system calls under which the process ended before it was the command.
+    #[error("the process ended under its seccomp filter before the command ran{}", listed(.in_the_way))]
+    EndedByFilter {
+        /// What the filter says of the calls that were to come, where it does not let them pass.
+        in_the_way: Vec<String>,
+    },
     /// A signal could not be sent, or a process not be waited for.
     #[error("cannot {doing}: {}", in_words(.errno))]
     Process {
@@ -128,6 +144,10 @@ pub enum Error {
     },
 }
 
+fn listed(reasons: &[String]) -> String {
+    if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
+}
+
 fn last(words: &str) -> String {
     if words.is_empty() { String::new() } else { format!(": {words}") }
 }
@@ -138,6 +158,12 @@ impl Error {
         match self {
             Self::Run(error) => error.hint(),
             Self::Plan(error) => error.hint(),
+            Self::RefusedByFilter { call, .. } => Some(format!("allow {call} in linux.seccomp")),
+            Self::EndedByFilter { .. } => Some(
+                "linux.seccomp has to allow execve; and sendmsg and exit_group, to say what fails; without noNewPrivileges \
+                 capset, capget and prctl as well"
+                    .to_owned(),
+            ),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,
         }

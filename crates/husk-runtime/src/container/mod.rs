@@ -5,7 +5,9 @@
 //! What a container has on the host is written down before it is made. So whatever ends a call in the middle, `kill -9` included,
 //! [`delete`] finds all there is and takes it away, and there is no second way of cleaning up.
 
+mod agent;
 mod cgroup;
+mod command;
 mod console;
 mod create;
 mod delete;

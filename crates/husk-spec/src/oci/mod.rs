@@ -37,7 +37,7 @@ pub use resources::{
     Resources, ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
-pub use state::{State, Status};
+pub use state::{ContainerProcessState, State, Status};
 pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
 use std::collections::BTreeMap;

@@ -45,6 +45,7 @@ impl Spec {
         let process = self.process.as_ref().ok_or_else(|| invalid("process", "there is nothing to run"))?;
         let mut process = process::lower(process, "process")?;
         process.preserved_descriptors = with.preserved_descriptors;
+        process.seccomp = seccomp(linux);
         if !with.no_new_keyring {
             process.keyring =
                 Some(Given::default(format!("_ses.{}", with.id), "a session keyring of its own"));
@@ -98,6 +99,7 @@ impl Spec {
         let linux = self.linux.as_ref().unwrap_or(&absent);
         let mut process = process::lower(process, "process")?;
         process.make_working_directory = false;
+        process.seccomp = seccomp(linux);
         process.preserved_descriptors = with.preserved_descriptors;
         Ok(Config {
             name: with.id.to_owned(),
@@ -120,6 +122,10 @@ impl Spec {
             process,
         })
     }
+}
+
+fn seccomp(linux: &Linux) -> Option<Given<super::Seccomp>> {
+    linux.seccomp.clone().map(|profile| Given::config(profile, "linux.seccomp"))
 }
 
 /// An error that names the field.
