@@ -106,7 +106,7 @@ fn what_is_wrong_with_a_bundle_is_said_by_field() {
             false => {
                 drop(output.exits(125).says("linux.namespaces").says("needs root").says("spec --rootless"))
             }
-        }
+        };
     }
 }
 

@@ -66,6 +66,7 @@ calls! {
     Recv = "recvfrom",
     RtSigaction = "rt_sigaction",
     RtSigprocmask = "rt_sigprocmask",
+    Seccomp = "seccomp",
     Sendmsg = "sendmsg",
     Setdomainname = "setdomainname",
     Setgroups = "setgroups",

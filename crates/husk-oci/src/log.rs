@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The log that engines read: one line for a failure, none for a success.
+//! The log that engines read: one line for a failure, none for a success; more with --debug alone, since some engines read
+//! the file as one object.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,12 +10,34 @@ use serde_json::json;
 
 use crate::command_line::{Globals, LogFormat};
 use crate::failure::Failure;
+use crate::output;
 
 /// Appends why the call failed to the log, if there is one. A log that cannot be written must not hide the reason, which goes to
 /// standard error as well.
 pub(crate) fn error(globals: &Globals, failure: &Failure) {
     if let Some(path) = &globals.log {
         let _ = append(path, &line(globals.log_format, "error", &failure.message));
+    }
+}
+
+/// Something odd that was carried out all the same. Only with --debug.
+pub(crate) fn warning(globals: &Globals, message: &str) {
+    detail(globals, "warning", message);
+}
+
+/// What is done. Only with --debug.
+pub(crate) fn debug(globals: &Globals, message: &str) {
+    detail(globals, "debug", message);
+}
+
+fn detail(globals: &Globals, level: &str, message: &str) {
+    if !globals.debug {
+        return;
+    }
+    let line = line(globals.log_format, level, message);
+    match &globals.log {
+        Some(path) => drop(append(path, &line)),
+        None => output::note(&line),
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk-oci, the engines' program: an OCI runtime with runc's command line.
 //!
-//! `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
+//! The library has the definition of the command line. `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
 //! reads.
 #![forbid(unsafe_code)]
 
@@ -46,7 +46,14 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
         Call::Kill(kill) => verbs::kill::kill(globals, &kill),
         Call::Delete { id, force } => verbs::delete::delete(globals, &id, force),
         Call::List(list) => verbs::list::list(globals, &list),
+        Call::Ps(ps) => verbs::ps::ps(globals, &ps),
+        Call::Pause { id } => verbs::pause::pause(globals, &id),
+        Call::Resume { id } => verbs::pause::resume(globals, &id),
+        Call::Update(update) => verbs::update::update(globals, &update),
+        Call::Events(events) => verbs::events::events(globals, &events),
         Call::Exec(exec) => verbs::exec::exec(globals, &exec),
+        Call::Spec { bundle, rootless } => verbs::spec::spec(bundle.as_deref(), rootless),
+        Call::Features => verbs::features::features(),
     }
 }
 

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_spec::{Config, IdMapping, Mount, UserNamespace};
+use husk_cgroup::Hierarchies;
+use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -56,6 +57,8 @@ pub struct Host {
     pub file_systems: BTreeMap<PathBuf, u64>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
+    /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
+    pub cgroups: Option<Hierarchies>,
     /// The container's accounts.
     pub accounts: HostAccounts,
 }
@@ -144,6 +147,9 @@ impl Host {
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
+        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+            host.cgroups = Hierarchies::read().ok();
+        }
         if let Some(root) = &config.root {
             host.probe_root(&root.path.value, config)?;
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
+use husk_cgroup::{Entry, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
 use husk_spec::{IdMapping, NamespaceKind};
@@ -34,6 +35,7 @@ pub(crate) struct Container {
     pub(crate) link: Option<Link>,
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
+    passing: Option<PassingCgroup>,
     reaped: bool,
 }
 
@@ -51,7 +53,7 @@ impl Container {
     }
 
     fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
-        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
+        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, passing: None, reaped: false }
     }
 
     /// Waits for the end of the first process.
@@ -93,6 +95,20 @@ struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
     proc: Option<OwnedFd>,
+    place: Option<Place>,
+    cgroup: Option<Entry>,
+    passing: Option<PassingCgroup>,
+}
+
+/// Cgroups that go with the container, for nobody else will take them away.
+#[derive(Debug)]
+struct PassingCgroup(Place);
+
+impl Drop for PassingCgroup {
+    fn drop(&mut self) {
+        // Whoever outlives the container, without a pid namespace of its own, keeps them.
+        let _ = self.0.remove();
+    }
 }
 
 /// What the child is given beside its program.
@@ -102,10 +118,15 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) states: &'a [OwnedFd],
     /// The listening socket on which the start of the command is awaited.
     pub(crate) start: Option<BorrowedFd<'a>>,
+    /// The way into cgroups that are there.
+    pub(crate) cgroup: Option<&'a Entry>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
 pub(crate) trait Maker {
+    /// Its cgroups are there.
+    fn placed(&mut self, place: &Place) -> Result<(), Error>;
+
     /// The container's first process is there.
     fn made(&mut self, container: &Container) -> Result<(), Error>;
 
@@ -156,8 +177,17 @@ fn carry_out(
                     let (cloned, link) = clone(plan, *namespaces, &acquired, inheritance, stopwatch)
                         .map_err(|(call, errno)| failed(call, errno))?;
                     let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
+                    made.passing = acquired.passing.take();
                     if let Some(maker) = &mut maker {
                         maker.made(made)?;
+                    }
+                }
+                HostStep::MakeCgroup { .. } => {
+                    make_cgroup(plan, index, &mut acquired)?;
+                    match (&mut maker, &acquired.place) {
+                        (Some(maker), Some(place)) => maker.placed(place)?,
+                        (None, Some(place)) => acquired.passing = Some(PassingCgroup(place.clone())),
+                        (_, None) => {}
                     }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -181,6 +211,27 @@ fn carry_out(
     container.ok_or(Error::Supervise(Errno::INVAL))
 }
 
+/// Makes the container's cgroups and opens the way in.
+fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
+    let Some(cgroup) = &plan.cgroup else { return Ok(()) };
+    let mut place = cgroup.place.clone();
+    let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
+        if let Some(uid) = cgroup.owner {
+            place.delegate(uid)?;
+        }
+        place.open()
+    });
+    match made {
+        Ok(entry) => {
+            acquired.place = Some(place);
+            acquired.cgroup = Some(entry);
+            Ok(())
+        }
+        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
+        Err(error) => Err(Error::cgroup(plan, index, &error)),
+    }
+}
+
 /// The steps before the clone.
 fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
@@ -189,6 +240,17 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let claimed = claim::claim(wanted).map_err(|errno| failed(Call::Socket, errno))?;
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
+        }
+        HostStep::LimitCgroup { .. } => {
+            if let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) {
+                place.apply(&cgroup.limits.writes).map_err(|error| Error::cgroup(plan, index, &error))?;
+            }
+        }
+        HostStep::LimitDevices { .. } => {
+            let rules = plan.cgroup.as_ref().and_then(|cgroup| cgroup.devices.as_ref());
+            if let (Some(place), Some(rules)) = (&acquired.place, rules) {
+                place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
+            }
         }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -248,9 +310,11 @@ fn clone(
 ) -> Result<(Cloned, Link), (Call, Errno)> {
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
+    let entry = inheritance.cgroup.or(acquired.cgroup.as_ref());
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
+        tasks: entry.map_or(&[], |entry| &entry.tasks),
         proc: acquired.proc.as_ref().map(AsFd::as_fd),
         states: inheritance.states,
         start: inheritance.start,
@@ -258,7 +322,8 @@ fn clone(
         parent_link: link.as_fd(),
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
-    let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
+    let cgroup = entry.and_then(|entry| entry.directory.as_ref()).map(AsFd::as_fd);
+    let args = Clone { namespaces, cgroup, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || husk_init::run(&program)).map_err(|errno| (Call::Clone3, errno))?;
     Ok((cloned, link))
 }
@@ -289,6 +354,7 @@ fn meet(
             Heard::Terminal(master) => maker.terminal(master)?,
             Heard::Paused => break,
             Heard::Failure(failure, root) => return Err(supervise::failed(plan, &failure, root)),
+            Heard::Listener(_) => return Err(failed(Call::Recv, Errno::BADMSG)),
             Heard::End => return Err(failed(Call::Recv, Errno::PIPE)),
         }
     }

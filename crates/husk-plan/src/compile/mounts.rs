@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use husk_init::{Attributes, Filesystem, FsOption, Source, Step};
 use husk_spec::{
-    BindMount, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node,
-    Origin, Propagation, Sysctl,
+    BindMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node, Origin,
+    Propagation, Sysctl,
 };
 use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
@@ -64,7 +64,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         Ok(())
     }
 
-    fn mount_filesystem(
+    pub(super) fn mount_filesystem(
         &mut self,
         new: &FilesystemMount,
         origin: &Origin,
@@ -105,24 +105,6 @@ impl<'a, 'c> Compiler<'a, 'c> {
         let propagation = new.propagation.map(|(to, recursive)| (travel(to), recursive));
         self.child(Stage::Mounts, Step::Mount { filesystem, target, propagation }, origin);
         Ok(())
-    }
-
-    fn mount_cgroup(
-        &mut self,
-        cgroup: &CgroupMount,
-        origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
-    ) -> Result<(), PlanError> {
-        let new = FilesystemMount {
-            kind: "tmpfs".to_owned(),
-            source: Some("cgroup".to_owned()),
-            target: cgroup.target.clone(),
-            options: Vec::new(),
-            flags: cgroup.flags,
-            propagation: cgroup.propagation,
-            copy_up: false,
-        };
-        self.mount_filesystem(&new, origin, mounted)
     }
 
     fn has_gid_text(&self, gid: Option<&str>) -> bool {
@@ -174,7 +156,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         self.bind(bind, directory, origin, mounted)
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         bind: &BindMount,
         directory: bool,

@@ -35,6 +35,7 @@ pub(crate) fn lower(file: &BundleFile, name: String, caller: &Caller) -> Result<
         lifetime: Lifetime::Attached,
         no_pivot: false,
         no_new_keyring: false,
+        systemd_cgroup: false,
         preserved_descriptors: 0,
     };
     let mut config = spec.lower(&with).map_err(|error| refused(&error))?;
