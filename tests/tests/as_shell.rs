@@ -153,6 +153,7 @@ fn mount(line: &str, is: &impl Fn(&str) -> bool) -> String {
     };
     let [_, _, _, root, target, attributes, rest @ ..] = &words[..] else { panic!("{line}") };
     let [propagation @ .., kind, source, of_super] = rest else { panic!("{line}") };
+    let root = if is("cgroup") && *kind == "cgroup" { "any" } else { root };
     let (attributes, of_super) = (options(attributes, false), options(of_super, true));
     let peers = propagation.iter().map(|word| word.split(':').next().unwrap_or_default());
     let peers = peers.collect::<Vec<_>>().join(" ");
@@ -374,14 +375,17 @@ fn engines(caller: &Caller<'_>, config: &str, root: &Path) -> Value {
     let mut config: Value = serde_json::from_str(config).expect("JSON");
     config["root"]["path"] = root.display().to_string().into();
     config["process"]["args"] = json!(["/bin/sh", "-c", OBSERVE]);
+    let place = caller.home().parent().and_then(Path::file_name).expect("the test's own place");
+    config["linux"]["cgroupsPath"] = format!("/{}-{caller}", place.display()).into();
     if !caller.is_root() {
         let own = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
         config["linux"]["uidMappings"] = own(caller.uid());
         config["linux"]["gidMappings"] = own(caller.gid());
         let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
         namespaces.push(json!({ "type": "user" }));
-        // Group 5 is not mapped.
+        // Group 5 is not mapped, and cgroups of version 1 are root's to make.
         let mounts = config["mounts"].as_array_mut().expect("mounts");
+        mounts.retain(|mount| mount["type"] != "cgroup");
         for mount in mounts {
             mount["options"].as_array_mut().expect("options").retain(|option| option != "gid=5");
         }

@@ -61,7 +61,8 @@ fn each_step_has_its_place_in_config_json() {
             steps.map(|step| step["origin"].as_str().expect("an origin").to_owned()).collect()
         };
         let short = origins(&["explain", "--format", "json", "--bundle"]);
-        for origin in ["mounts[0]", "linux.namespaces[5]", "hostname", "process.capabilities", "process.args"] {
+        for origin in ["mounts[0]", "linux.namespaces[5]", "hostname", "process.capabilities", "process.args"]
+        {
             assert!(short.iter().any(|other| other == origin), "{caller}: {origin} in {short:?}");
         }
         let long = origins(&["explain", "run", "--name", "x", "--format", "json", "--bundle"]);
@@ -102,10 +103,8 @@ fn what_is_wrong_with_a_bundle_is_said_by_field() {
         denied["linux"].as_object_mut().expect("an object").retain(|key, _| !key.ends_with("Mappings"));
         let output = caller.husk(["run", "--bundle"]).arg(caller.bundle("denied", &denied)).run();
         let _ = match caller.is_root() {
-            true => drop(output.exits(0)),
-            false => {
-                drop(output.exits(125).says("linux.namespaces").says("needs root").says("spec --rootless"))
-            }
+            true => output.exits(0),
+            false => output.exits(125).says("linux.namespaces").says("needs root").says("spec --rootless"),
         };
     }
 }

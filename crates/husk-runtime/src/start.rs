@@ -53,7 +53,15 @@ impl Container {
     }
 
     fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
-        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, passing: None, reaped: false }
+        Self {
+            pid: cloned.pid,
+            pidfd: cloned.pidfd,
+            link: Some(link),
+            guard: None,
+            ids,
+            passing: None,
+            reaped: false,
+        }
     }
 
     /// Waits for the end of the first process.

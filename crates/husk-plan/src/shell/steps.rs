@@ -2,6 +2,7 @@
 //! What each step is in the shell: util-linux 2.38, coreutils 9.1 and bash 5.2, as Debian 12 has them.
 
 use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
 
 use husk_init::{Attributes, Exec, Filesystem, Hook, ProcessCapabilities, Propagation, Source, Step};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
@@ -227,7 +228,24 @@ pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
         Action::Child(child) => child_piece(&context, step.stage, child),
         Action::Seen(seen) => super::seen::piece(&context, seen),
     };
-    plan.steps.iter().map(|step| piece(step).with_root(&context.root_word())).collect()
+    let finished = |step| with_callers_cgroup(plan, step, piece(step)).with_root(&context.root_word());
+    plan.steps.iter().map(finished).collect()
+}
+
+/// A cgroup of the container's that is shown in it: the script makes none, so it shows those of the caller.
+fn with_callers_cgroup(plan: &Plan<'_>, step: &PlannedStep<'_>, piece: Piece) -> Piece {
+    let source = match step.action {
+        Action::Host(HostStep::PrepareTree { source, .. })
+        | Action::Child(Step::Bind { source: Source::Host(source), .. }) => source.to_bytes(),
+        _ => return piece,
+    };
+    let mut directories = plan.cgroup.iter().flat_map(|cgroup| cgroup.place.directories());
+    let shown = directories.find(|directory| directory.path.as_os_str().as_bytes() == source);
+    let Some(directory) = shown else { return piece };
+    let (own, all) = (quote(source), quote(directory.mount.as_os_str().as_bytes()));
+    let replaced = |code: String| code.replacen(&own, &all, 2);
+    Piece { code: replaced(piece.code.clone()), in_full: piece.in_full.clone().map(replaced), ..piece }
+        .weaker("cgroup", "all cgroups of the machine are shown, since the container has none of its own")
 }
 
 fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
