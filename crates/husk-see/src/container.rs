@@ -144,9 +144,11 @@ impl<'p> Census<'p> {
         }
     }
 
-    /// Whether it has entered namespaces that its own parent is not in, and started a container.
+    /// Whether it has entered namespaces that its own parent is not in, and started a container. From then on it is not
+    /// dumpable, and only root sees which those are.
     fn has_entered(&self, husk: &Process) -> bool {
-        let is_elsewhere = |parent: &Process| parent.namespaces != husk.namespaces;
+        let is_elsewhere =
+            |parent: &Process| husk.namespaces.is_unknown() || parent.namespaces != husk.namespaces;
         self.watched(husk).is_some() && self.parent(husk).is_some_and(is_elsewhere)
     }
 
