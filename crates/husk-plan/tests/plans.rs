@@ -79,6 +79,7 @@ fn config() -> Config {
             no_new_privileges: Given::default(true, "no new privileges"),
             rlimits: Vec::new(),
             oom_score_adj: None,
+            seccomp: None,
             keyring: None,
             preserved_descriptors: 0,
             init: None,
@@ -147,7 +148,7 @@ fn helpers() -> MapHelpers {
 fn explained(config: &Config, host: &Host) -> String {
     let arena = Arena::new();
     let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
-    Explanation { plan: &plan, colour: false, costs: None }.to_string()
+    Explanation { plan: &plan, colour: false, costs: None, width: None }.to_string()
 }
 
 #[test]
