@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The husk that is tested: a debug build, because that one aborts when the child allocates.
+//! The programs that are tested: debug builds, because those abort when the child allocates.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,44 +12,49 @@ pub(crate) fn husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| match std::env::var_os("HUSK") {
         Some(path) => fs::canonicalize(&path).unwrap_or_else(|error| panic!("HUSK={path:?}: {error}")),
-        None => built(),
+        None => built("husk").expect("husk is in the workspace"),
     })
 }
 
-/// The test program is TARGET/TRIPLE/PROFILE/deps/NAME; husk is TARGET/TRIPLE/debug/husk.
-fn built() -> PathBuf {
+/// The debug build of a program of the workspace, built if it is not up to date; `None` if there is no such crate.
+///
+/// The test program is TARGET/TRIPLE/PROFILE/deps/NAME; the program is TARGET/TRIPLE/debug/PROGRAM.
+pub(crate) fn built(program: &str) -> Option<PathBuf> {
+    if !workspace().join("crates").join(program).join("Cargo.toml").exists() {
+        return None;
+    }
     let test = std::env::current_exe().expect("the test program has a path");
     let triple = test.ancestors().nth(3).expect("the test program is in cargo's target directory");
-    let husk = triple.join("debug/husk");
+    let binary = triple.join("debug").join(program);
     let target = triple.parent().expect("a target directory");
-    // Its time is that of the last build here: cargo leaves husk's as it is if nothing has changed for husk.
-    let built = target.join("husk-tests.built");
-    if is_fresh(&husk, &built) {
-        return husk;
+    // Its time is that of the last build here: cargo leaves the program's as it is if nothing has changed for it.
+    let built = target.join(format!("husk-tests.{program}.built"));
+    if is_fresh(&binary, &built) {
+        return Some(binary);
     }
     let lock = File::create(target.join("husk-tests.lock")).expect("the lock of the target directory");
     lock.lock().expect("the lock of the target directory");
-    if !is_fresh(&husk, &built) {
+    if !is_fresh(&binary, &built) {
         let begin = SystemTime::now();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "husk", "--target-dir"]).arg(target);
+        build.args(["build", "--quiet", "--package", program, "--target-dir"]).arg(target);
         let status = build.current_dir(workspace()).status().expect("cargo starts");
         assert!(status.success(), "{build:?}: {status}");
         let stamped = File::create(&built).and_then(|file| file.set_modified(begin));
         stamped.expect("the target directory can be written");
     }
-    husk
+    Some(binary)
 }
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
-/// Whether `husk`, or the last build that `built` stands for, is newer than all that husk is made of.
-fn is_fresh(husk: &Path, built: &Path) -> bool {
+/// Whether `binary`, or the last build that `built` stands for, is newer than all that it is made of.
+fn is_fresh(binary: &Path, built: &Path) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let Some(made) = modified(husk) else { return false };
+    let Some(made) = modified(binary) else { return false };
     let made = modified(built).map_or(made, |built| built.max(made));
     let sources = ["crates", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
     sources.iter().all(|source| newest(&workspace().join(source)).is_some_and(|newest| newest <= made))

@@ -22,6 +22,7 @@ mod by_hand;
 mod caller;
 mod command;
 mod filter;
+pub mod oci;
 mod output;
 mod outside;
 mod place;

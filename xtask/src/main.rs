@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod conformance;
 mod crowd;
 mod edges;
 mod engines;
@@ -88,6 +89,11 @@ const VERBS: &[Verb] = &[
         help: "how long husk see takes among many containers [--containers N] [--runs N]",
         run: crowd::run,
     },
+    Verb {
+        name: "conformance",
+        help: "the OCI validation suite on a runtime, next to runc [--runtime PATH] [--only NAME]",
+        run: conformance::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -114,7 +120,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let verbs: String = VERBS.iter().map(|verb| format!("  {:<8} {}\n", verb.name, verb.help)).collect();
+    let verbs: String = VERBS.iter().map(|verb| format!("  {:<11} {}\n", verb.name, verb.help)).collect();
     format!("usage: cargo xtask VERB\n\n{verbs}")
 }
 

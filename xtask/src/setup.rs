@@ -81,6 +81,17 @@ pub(crate) fn ensure() {
     }
 }
 
+/// Installs packages that a verb needs.
+///
+/// # Errors
+/// What to type where this cannot be done here.
+pub(crate) fn install_packages(packages: &[&str]) -> Result {
+    let prefix = way_to_root()
+        .ok_or_else(|| format!("this needs root; to install it:\n    {}", instruction(packages)))?;
+    install(prefix, packages)
+        .map_err(|error| format!("{error}\nto install it:\n    {}", instruction(packages)).into())
+}
+
 fn missing_packages(is_present: impl Fn(&Need) -> bool) -> Vec<&'static str> {
     let mut packages: Vec<_> =
         NEEDS.iter().filter(|(need, _)| !is_present(need)).map(|(_, package)| *package).collect();

@@ -51,7 +51,13 @@ pub(crate) fn scratch_directory() -> Result<PathBuf> {
 
 /// Builds the programs of the default members for release, and says where cargo put each.
 pub(crate) fn build_release() -> Result<Vec<PathBuf>> {
+    build_release_of(&[])
+}
+
+/// Builds the programs of packages for release, or of the default members, and says where cargo put each.
+pub(crate) fn build_release_of(packages: &[&str]) -> Result<Vec<PathBuf>> {
     let mut build = cargo(&["build", "--release", "--message-format=json-render-diagnostics"]);
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
     eprintln!("$ {}", shown(&build));
     let messages = output(build.stderr(Stdio::inherit()))?;
     let messages =

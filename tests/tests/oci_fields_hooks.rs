@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `hooks` of config.json: the six kinds, when and where each runs, and what comes of a failure.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use husk_tests::oci::{Bundle, Site};
+use husk_tests::oci_site;
+use serde_json::{Value, json};
+
+const KINDS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// A hook that runs a line of the host's shell.
+fn hook(script: &str) -> Value {
+    json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin", "OF_HOOK=yes"]}])
+}
+
+fn with_hook<'s>(bundle: Bundle<'s>, kind: &str, hooks: Value) -> Bundle<'s> {
+    bundle.change(|spec| spec["hooks"][kind] = hooks)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn wait_for(path: &Path) -> String {
+    let until = Instant::now() + Duration::from_secs(5);
+    while read(path).is_empty() && Instant::now() < until {
+        sleep(Duration::from_millis(2));
+    }
+    read(path)
+}
+
+/// Where a hook of this kind puts a file: `startContainer` runs in the container's root.
+fn place(bundle: &Bundle<'_>, kind: &str, name: &str) -> (String, std::path::PathBuf) {
+    match kind {
+        "startContainer" => (format!("/{name}"), bundle.in_root(name)),
+        _ => (bundle.path().join(name).display().to_string(), bundle.path().join(name)),
+    }
+}
+
+/// What a hook of the kind finds on standard input, and the container's id.
+#[track_caller]
+fn state_of(site: &Site, kind: &str) -> (Value, String) {
+    let bundle = site.bundle();
+    let (inside, outside) = place(&bundle, kind, "said");
+    let bundle = with_hook(bundle, kind, hook(&format!("cat > {inside}")));
+    bundle.output().succeeds();
+    let text = wait_for(&outside);
+    let state = serde_json::from_str(&text);
+    (state.unwrap_or_else(|error| panic!("{kind}: {error} in {text:?}")), bundle.id().to_owned())
+}
+
+#[test]
+fn hooks_state_on_stdin() {
+    let site = oci_site!();
+    let is_crun = site.deviates("crun", "gives createContainer hooks pid 0");
+    for kind in KINDS {
+        let (state, id) = state_of(&site, kind);
+        assert_eq!(state["id"], id, "{kind}");
+        assert!(state["ociVersion"].is_string() && state["bundle"].is_string(), "{kind}: {state:#}");
+        if kind != "poststop" && !is_crun {
+            assert!(state["pid"].as_u64().is_some_and(|pid| pid > 0), "{kind}: {state:#}");
+        }
+    }
+}
+
+#[test]
+fn hooks_status_in_the_state() {
+    let site = oci_site!();
+    if site.deviates("runc", "says `created` to poststart hooks")
+        || site.deviates("crun", "says `created` to hooks at create")
+    {
+        return;
+    }
+    let expected = ["creating", "creating", "creating", "created", "running", "stopped"];
+    for (kind, expected) in KINDS.into_iter().zip(expected) {
+        let (state, _) = state_of(&site, kind);
+        assert_eq!(state["status"], expected, "{kind}");
+    }
+}
+
+#[test]
+fn hooks_run_in_their_order_and_time() {
+    let site = oci_site!();
+    let mut bundle = site.bundle().sh("echo process >> /log");
+    let (inside, outside) = ("/log".to_owned(), bundle.in_root("log"));
+    for kind in KINDS {
+        let file = if kind == "startContainer" { inside.clone() } else { outside.display().to_string() };
+        let line = |number: u8| format!("echo {kind} {number} >> {file}");
+        let two = [hook(&line(1))[0].clone(), hook(&line(2))[0].clone()];
+        bundle = with_hook(bundle, kind, json!(two));
+    }
+    if site.deviates(
+        "crun",
+        "calls poststart hooks beside the process, and dies of SIGPIPE by hooks that do not read",
+    ) {
+        return;
+    }
+    let is_old = site.is_too_old("runc", (1, 2, 0), "poststart hooks that run after the start");
+    if is_old {
+        bundle = with_hook(bundle, "poststart", json!([]));
+    }
+    let two = |kind: &str| format!("{kind} 1\n{kind} 2\n");
+    let container = bundle.create();
+    let at_create: String = ["prestart", "createRuntime", "createContainer"].map(two).concat();
+    assert_eq!(read(&outside), at_create, "at create");
+    container.start();
+    container.wait();
+    let so_far = read(&outside);
+    let of_start = so_far.strip_prefix(&at_create).expect("what was there");
+    assert!(of_start.starts_with(&two("startContainer")), "{of_start:?}");
+    assert!(of_start.contains("process\n"), "{of_start:?}");
+    assert!(is_old || of_start.contains(&two("poststart")), "{of_start:?}");
+    assert!(!of_start.contains("poststop"), "{of_start:?}");
+    container.verb("delete").run().succeeds();
+    assert_eq!(read(&outside), format!("{so_far}{}", two("poststop")), "at delete");
+}
+
+#[test]
+fn hooks_run_in_their_namespaces() {
+    let site = oci_site!();
+    let own = |name: &str| {
+        fs::read_link(format!("/proc/self/ns/{name}")).expect("a namespace").display().to_string()
+    };
+    for kind in KINDS {
+        let bundle = site.bundle().sh("readlink /proc/self/ns/mnt; readlink /proc/self/ns/uts; sleep 1000");
+        let (inside, outside) = place(&bundle, kind, "said");
+        let script = format!("echo $(readlink /proc/self/ns/mnt) $(readlink /proc/self/ns/uts) > {inside}");
+        let container = with_hook(bundle, kind, hook(&script)).start();
+        container.wait_for("uts:");
+        let inner: Vec<_> = container.stdout().split_whitespace().map(str::to_owned).collect();
+        container.delete();
+        let text = wait_for(&outside);
+        let found: Vec<_> = text.split_whitespace().collect();
+        let in_container = kind == "createContainer" || kind == "startContainer";
+        assert_eq!(found[0] == inner[0], in_container, "mount namespace of {kind}");
+        assert_eq!(found[1] == inner[1], in_container, "uts namespace of {kind}");
+        assert!(in_container || found[1] == own("uts"), "{kind} is not in the runtime's");
+    }
+}
+
+#[test]
+fn hooks_create_container_runs_before_the_pivot() {
+    let site = oci_site!();
+    let bundle = site.bundle();
+    let said = bundle.path().join("said");
+    let script = format!(
+        "grep -c ' {}/rootfs/proc ' /proc/self/mountinfo > {}",
+        bundle.path().display(),
+        said.display()
+    );
+    with_hook(bundle, "createContainer", hook(&script)).output().succeeds();
+    assert_eq!(read(&said), "1\n", "the mounts are there and the host's root as well");
+}
+
+#[test]
+fn hooks_args_and_env_are_their_own() {
+    let site = oci_site!();
+    for kind in KINDS {
+        let bundle = site.bundle();
+        let (inside, outside) = place(&bundle, kind, "said");
+        // The container's sh is busybox, which goes by its name.
+        let argv0 = if kind == "startContainer" { "sh" } else { "named" };
+        let script = format!("echo \"$0 $1 $OF_HOOK $MARK\" > {inside}");
+        let hook = json!([{
+            "path": "/bin/sh", "args": [argv0, "-c", script, "zero", "one"], "env": ["PATH=/usr/bin:/bin", "OF_HOOK=yes"]
+        }]);
+        with_hook(bundle, kind, hook).output().succeeds();
+        assert_eq!(wait_for(&outside), "zero one yes \n", "{kind}");
+    }
+}
+
+#[test]
+fn hooks_timeout() {
+    let site = oci_site!();
+    let bundle = site.bundle();
+    let mut slow = hook("exec sleep 60");
+    slow[0]["timeout"] = json!(1);
+    let begin = Instant::now();
+    let output = with_hook(bundle, "createRuntime", slow).refused();
+    assert!(begin.elapsed() < Duration::from_secs(15), "{output}");
+    let mut quick = hook("true");
+    quick[0]["timeout"] = json!(10);
+    with_hook(site.bundle(), "createRuntime", quick).output().succeeds();
+}
+
+#[test]
+fn hooks_that_fail_at_create_undo_it() {
+    let site = oci_site!();
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let output = with_hook(site.bundle(), kind, hook("echo because >&2; exit 9")).refused();
+        if site.runtime().name() == "husk-oci" {
+            for word in [kind, "9", "because"] {
+                assert!(output.stderr.contains(word), "{kind}: {word} is missing in\n{output}");
+            }
+        }
+    }
+    site.oci(["list", "-q"]).run().succeeds().prints("");
+}
+
+#[test]
+fn hooks_that_fail_at_start_keep_the_process_from_running() {
+    let site = oci_site!();
+    let container = with_hook(site.bundle().sh("echo ran"), "startContainer", hook("exit 9")).create();
+    // Whether `start` itself says so is left to the runtime: runc's has returned by then.
+    container.verb("start").run();
+    assert_ne!(container.wait().code(), Some(0));
+    assert_eq!(container.stdout(), "");
+}
+
+#[test]
+fn hooks_that_fail_after_the_start_change_nothing() {
+    let site = oci_site!();
+    if site.deviates("crun", "fails when such a hook fails") {
+        return;
+    }
+    for kind in ["poststart", "poststop"] {
+        if kind == "poststart"
+            && site.is_too_old("runc", (1, 2, 0), "poststart hooks that run after the start")
+        {
+            continue;
+        }
+        let bundle = site.bundle().sh("echo ran");
+        let file = bundle.path().join("second");
+        let hooks = json!([hook("exit 9")[0], hook(&format!("echo again > {}", file.display()))[0]]);
+        with_hook(bundle, kind, hooks).output().succeeds().prints("ran\n");
+        if !site.deviates("runc", "leaves out the poststop hooks behind one that fails") {
+            assert_eq!(wait_for(&file), "again\n", "{kind}: the next hook runs");
+        }
+    }
+}
+
+#[test]
+fn hooks_need_an_absolute_path() {
+    let site = oci_site!();
+    if site.deviates("crun", "looks for the program of a hook") {
+        return;
+    }
+    let bundle = site.bundle();
+    with_hook(bundle, "createRuntime", json!([{"path": "sh", "args": ["sh", "-c", "true"]}])).fails();
+}
