@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
-use husk_spec::oci::Spec;
+use husk_runtime::own_binary;
+use husk_spec::oci::{Spec, UserIds};
 
 use crate::failure::Failure;
 
@@ -20,7 +21,7 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Reads the one at `path`, or in the working directory.
+    /// Reads the one at `path`, or in the working directory, for a container to be made of it.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
         let asked = path.unwrap_or(Path::new("."));
         let failed = |path: &Path, error: std::io::Error| {
@@ -29,8 +30,18 @@ impl Bundle {
         let path = fs::canonicalize(asked).map_err(|error| failed(asked, error))?;
         let file = path.join("config.json");
         let config = fs::read(&file).map_err(|error| failed(&file, error))?;
+        // Before anything else: this program may have to begin again.
+        own_binary::protect(&uids(&UserIds::of_config(&config)))?;
         let spec = serde_json::from_slice(&config)
             .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
         Ok(Self { path, config, spec })
+    }
+}
+
+fn uids(ids: &UserIds) -> Vec<(u32, u32)> {
+    match ids {
+        UserIds::All => own_binary::ALL.to_vec(),
+        UserIds::Ranges(ranges) => ranges.clone(),
+        UserIds::Of(path) => own_binary::uids_of(path),
     }
 }
