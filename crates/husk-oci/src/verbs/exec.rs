@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `exec`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use husk_runtime::container::{self, Exec};
+use husk_runtime::own_binary;
 use husk_spec::oci::{Capabilities, Process, Spec};
 
 use super::state_root;
@@ -20,10 +22,14 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
     let root = state_root(globals);
+    let entry = root.open(&exec.id)?;
+    if let Some(init) = entry.record()?.and_then(|record| record.init) {
+        own_binary::protect(&own_binary::uids_of(Path::new(&format!("/proc/{}/ns/user", init.pid))))?;
+    }
     let process = match &exec.process {
         Some(path) => bundle::read_process(globals, path)?,
         None => {
-            let config = root.open(&exec.id)?.config()?;
+            let config = entry.config()?;
             let spec = Spec::from_json(&config).map_err(|error| Failure::new(error.to_string()))?;
             changed(spec.process.unwrap_or_default(), exec)
         }
