@@ -228,7 +228,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::DetachScratch => root::detach_scratch(),
         Step::OverlayRoot => root::attach_overlay(world),
-        Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::Root { source, recursive, at } => root::take(world, source, recursive, at),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             let attributes = Attributes { set, clear: MountAttrFlags::empty() };
@@ -297,7 +297,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Hook(ref program) => hook::run(world, program),
         Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
-        Step::AwaitStart => start::await_start(world),
+        Step::AwaitStart { first } => start::await_start(world, first),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
         Step::Seccomp(ref filter) => filter_calls(world, filter),
         // `go_on` has dealt with these two, which do not return.

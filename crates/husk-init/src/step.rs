@@ -57,6 +57,8 @@ pub enum Step<'a> {
         source: Source<'a>,
         /// Whether the mounts in it come along.
         recursive: bool,
+        /// Where it is attached until it is entered, for hooks that look for it there; out of everybody's sight if `None`.
+        at: Option<&'a CStr>,
     },
     /// Take the root that the process has already, in a joined mount namespace.
     CurrentRoot,
@@ -239,8 +241,12 @@ pub enum Step<'a> {
     ForgetParent,
     /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
     AwaitCommit,
-    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link.
-    AwaitStart,
+    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link. What
+    /// else the parent had open is closed first: it is not for a wait that may be long.
+    AwaitStart {
+        /// The first descriptor that the command does not get.
+        first: u32,
+    },
     /// Become the command.
     Exec(Exec<'a>),
 }

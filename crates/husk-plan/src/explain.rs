@@ -551,7 +551,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::ForgetParent => "live on when husk ends".to_owned(),
         Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
-        Step::AwaitStart => "wait to be started".to_owned(),
+        Step::AwaitStart { .. } => "wait to be started".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))

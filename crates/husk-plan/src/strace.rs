@@ -169,7 +169,8 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             .map(|path| format!("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", quoted(path)))
             .collect(),
         Step::ForgetParent => vec!["prctl(PR_SET_PDEATHSIG, 0)".to_owned()],
-        Step::AwaitStart => vec![
+        Step::AwaitStart { first } => vec![
+            format!("close_range({first}, 4294967295, 0) but for <start> and <state>"),
             "rt_sigprocmask(SIG_SETMASK, [HUP INT QUIT USR1 USR2 TERM], …, 8)".to_owned(),
             "signalfd4(-1, [HUP INT QUIT USR1 USR2 TERM], 8, SFD_CLOEXEC|SFD_NONBLOCK)".to_owned(),
             "ppoll([<start>, <signals>], 2, NULL, NULL, 0)".to_owned(),
@@ -199,9 +200,14 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::DetachScratch => vec!["umount2(\"/\", MNT_DETACH)".to_owned()],
         Step::OverlayRoot => vec![over_root("<overlay>")],
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, at } => {
             let mut calls = copied(source, *recursive);
-            calls.push(over_root("<root>"));
+            calls.push(match at {
+                Some(path) => {
+                    format!("move_mount(<root>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH)", quoted(path))
+                }
+                None => over_root("<root>"),
+            });
             calls
         }
         Step::CurrentRoot => vec!["open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned()],

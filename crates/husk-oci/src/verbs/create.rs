@@ -12,6 +12,7 @@ use super::state_root;
 use crate::bundle::Bundle;
 use crate::command_line::{Create, Globals, Run};
 use crate::failure::Failure;
+use crate::log;
 
 pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Failure> {
     with_plan(globals, create, Lifetime::Created, |making| {
@@ -23,7 +24,8 @@ pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Fai
 pub(crate) fn run(globals: &Globals, run: &Run) -> Result<ExitCode, Failure> {
     let then = if run.detach { Then::Detach } else { Then::Stay { keep: run.keep } };
     with_plan(globals, &run.create, Lifetime::Detached, |making| {
-        let end = container::run(&state_root(globals), making, then)?;
+        let end =
+            container::run(&state_root(globals), making, then, &|warning| log::warning(globals, warning))?;
         Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
     })
 }

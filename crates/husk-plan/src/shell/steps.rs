@@ -395,7 +395,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         }
         Step::DetachScratch => inside("umount -l \"$work\"/scratch".to_owned()),
         Step::OverlayRoot => Piece::done("it is mounted there already").weaker("hostile-paths", HOSTILE),
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, .. } => {
             inside(format!("mount {} {} \"$root\"", bind_option(*recursive), tree(source)))
                 .weaker("hostile-paths", HOSTILE)
         }
@@ -522,7 +522,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
         Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
         Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
-        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
+        Step::AwaitStart { .. } => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")

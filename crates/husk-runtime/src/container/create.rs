@@ -74,11 +74,17 @@ pub fn create(root: &StateRoot, making: &Making<'_>) -> Result<(), Error> {
     }
 }
 
-/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go.
+/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go. `warn` is told of hooks
+/// whose failure changes nothing.
 ///
 /// # Errors
 /// As [`create`].
-pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<End>, Error> {
+pub fn run(
+    root: &StateRoot,
+    making: &Making<'_>,
+    then: Then,
+    warn: &dyn Fn(&str),
+) -> Result<Option<End>, Error> {
     let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
     let signals = Signals::take().map_err(supervise)?;
     let entry = root.make(making.id)?;
@@ -90,7 +96,8 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
             state: creation.state(Status::Creating),
         };
         await_exec(making.plan, &mut container, becoming)?;
-        hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
+        let warnings = hooks::run_all(poststart(making.spec), "poststart", &creation.state(Status::Running));
+        warnings.iter().for_each(|warning| warn(warning));
         Ok((container, creation.master))
     });
     let (container, master) = match started {
@@ -106,7 +113,7 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
     let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
     if !keep {
-        delete(root, making.id, true)?;
+        delete(root, making.id, true)?.iter().for_each(|warning| warn(warning));
     }
     Ok(Some(end))
 }
@@ -179,7 +186,6 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
-    console: Option<Console>,
     /// Who answers the notifications of its filter; whoever starts it connects, if that is another call.
     agent: Option<Agent>,
     /// The master of its terminal, if nobody else was given it.
@@ -206,13 +212,12 @@ impl<'m> Creation<'m> {
             annotations: making.spec.annotations.clone(),
             cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
             making: true,
-            start_step: number(|step| matches!(step, Step::AwaitStart)),
+            start_step: number(|step| matches!(step, Step::AwaitStart { .. })),
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        let console = making.console_socket.map(Console::connect).transpose()?;
         let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
-        Ok(Self { entry, making, record, states, console, agent, master: None, failure: None })
+        Ok(Self { entry, making, record, states, agent, master: None, failure: None })
     }
 
     fn profile(&self) -> Option<&'m Seccomp> {
@@ -273,9 +278,10 @@ impl Maker for Creation<'_> {
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
-        match self.console.take() {
-            Some(console) => {
-                let sent = console.send(&master);
+        // Not before: whatever is open when the first process is made, that has open as well.
+        match self.making.console_socket {
+            Some(path) => {
+                let sent = Console::connect(path).and_then(|console| console.send(&master));
                 self.keep(sent)
             }
             None => {
