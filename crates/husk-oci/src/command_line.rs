@@ -162,9 +162,7 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
     }
     let Some(known) = Verb::named(verb) else {
         return match verb {
-            "help" | "h" => {
-                Ok(Call::Help(rest.first().and_then(|word| word.to_str()).and_then(Verb::named)))
-            }
+            "help" | "h" => Ok(Call::Help(rest.first().and_then(|word| word.to_str()).and_then(Verb::named))),
             "version" => Ok(Call::Version),
             _ => Err(Failure::new(format!(
                 "unknown command {verb:?}: husk-oci --help names those that there are"
@@ -355,8 +353,11 @@ impl Flags {
                 Some(equals) => (&bare[..equals], Some(&bare[equals + 1..])),
                 None => (bare, None),
             };
-            let flag =
-                table.iter().copied().flatten().find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
+            let flag = table
+                .iter()
+                .copied()
+                .flatten()
+                .find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
             let Some(flag) = flag else {
                 return Err(Failure::new(format!("{verb}: unknown flag {}", word.to_string_lossy())));
             };
@@ -469,7 +470,10 @@ mod tests {
         assert!(matches!(parsed("delete c --force"), Ok((_, Call::Delete { force: true, .. }))));
         assert!(matches!(parsed("kill c 9 -a"), Ok((_, Call::Kill(Kill { all: true, .. })))));
         let Ok((_, Call::Exec(exec))) = parsed("exec -e A=b --env=C=d c ls -e x") else { panic!("exec") };
-        assert_eq!((exec.args, exec.env), (["ls", "-e", "x"].map(Into::into).into(), ["A=b", "C=d"].map(Into::into).into()));
+        assert_eq!(
+            (exec.args, exec.env),
+            (["ls", "-e", "x"].map(Into::into).into(), ["A=b", "C=d"].map(Into::into).into())
+        );
     }
 
     #[test]

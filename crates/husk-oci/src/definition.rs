@@ -56,12 +56,20 @@ const fn values(names: &'static [&'static str], value: &'static str, help: &'sta
 
 /// The flags before the verb.
 pub const GLOBALS: &[Flag] = &[
-    value(&["root"], "DIR", "Where the states of containers are (/run/husk; for a user $XDG_RUNTIME_DIR/husk)"),
+    value(
+        &["root"],
+        "DIR",
+        "Where the states of containers are (/run/husk; for a user $XDG_RUNTIME_DIR/husk)",
+    ),
     value(&["log"], "FILE", "Append why a call failed to this file, beside standard error"),
     value(&["log-format"], "FORMAT", "The form of the lines in it: text or json (text)"),
     switch(&["debug"], "Log warnings and each step as well"),
     switch(&["systemd-cgroup"], "Have systemd make the cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME"),
-    value(&["rootless"], "WHEN", "Go on without cgroups where this user may make none: true, false or auto (auto)"),
+    value(
+        &["rootless"],
+        "WHEN",
+        "Go on without cgroups where this user may make none: true, false or auto (auto)",
+    ),
     value(&["criu"], "FILE", "Ignored: there is no checkpoint"),
     switch(&["help", "h"], "Print what can be typed"),
     switch(&["version", "v"], "Print the version"),
@@ -101,15 +109,17 @@ const EXEC: &[Flag] = &[
     value(&["apparmor"], "PROFILE", "Its AppArmor profile"),
     value(&["process-label"], "LABEL", "Its SELinux label"),
     value(&["preserve-fds"], "N", "Pass on N descriptors after the standard ones"),
-    values(&["cgroup"], "PATH", "A cgroup below the container's; CONTROLLERS:PATH for some hierarchies of version 1"),
+    values(
+        &["cgroup"],
+        "PATH",
+        "A cgroup below the container's; CONTROLLERS:PATH for some hierarchies of version 1",
+    ),
     switch(&["ignore-paused"], "Let it wait in a container that is paused"),
     switch(&["no-subreaper"], "Ignored: no other process is reaped"),
 ];
 
-const LIST: &[Flag] = &[
-    value(&["format", "f"], "FORMAT", "table or json (table)"),
-    switch(&["quiet", "q"], "Ids alone"),
-];
+const LIST: &[Flag] =
+    &[value(&["format", "f"], "FORMAT", "table or json (table)"), switch(&["quiet", "q"], "Ids alone")];
 
 const DELETE: &[Flag] = &[switch(&["force", "f"], "Also one that runs, and one that is not there")];
 

@@ -19,7 +19,8 @@ fn all() -> String {
     for verb in VERBS {
         let _ = writeln!(text, "  {:<10}  {}", verb.name, verb.help);
     }
-    text + "\nFlags before the verb:\n" + &flags(GLOBALS.iter())
+    text + "\nFlags before the verb:\n"
+        + &flags(GLOBALS.iter())
         + "\nhusk-oci VERB --help tells the flags of a verb.\n"
 }
 

@@ -7,6 +7,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod root;
+mod treatment;
 
 use husk_init::{Source, Step};
 use husk_spec::{Config, Origin, Propagation};
@@ -38,6 +39,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     };
     let cgroup = compiler.make_cgroup()?;
     compiler.begin()?;
+    compiler.take_first_processors();
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;

@@ -68,6 +68,8 @@ impl<'a> Compiler<'a, '_> {
             let text = self.arena.cstr(adjustment.value.to_string())?;
             self.child(Stage::Identity, Step::OomScoreAdj(text), &adjustment.origin);
         }
+        self.schedule();
+        self.label()?;
         if let Some(keyring) = &process.keyring {
             let name = self.arena.cstr(&keyring.value)?;
             self.child(Stage::Identity, Step::Keyring(name), &keyring.origin);

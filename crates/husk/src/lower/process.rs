@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use husk_spec::{Capabilities, Given, Grant, Namespaces, Process, Stdio, Terminal, User};
+use husk_spec::{Capabilities, Given, Grant, Labels, Namespaces, Process, Scheduling, Stdio, Terminal, User};
 
 use super::{Problem, Refused, defaults, environment, privileges, user};
 use crate::caller::Caller;
@@ -36,6 +36,9 @@ pub(super) fn lower(
             false => Given::default(true, "no_new_privs"),
         },
         rlimits: privileges::rlimits(options)?,
+        scheduling: Scheduling::default(),
+        personality: None,
+        labels: Labels::default(),
         oom_score_adj: None,
         keyring: None,
         preserved_descriptors: 0,
