@@ -75,6 +75,7 @@ fn config() -> Config {
             working_directory: None,
             make_working_directory: false,
             user: Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
+            default_home: None,
             umask: None,
             capabilities: Given::default(Grant::Bounded(capabilities), "capabilities"),
             no_new_privileges: Given::default(true, "no new privileges"),

@@ -398,6 +398,8 @@ pub struct Process {
     pub make_working_directory: bool,
     /// Who it runs as.
     pub user: Given<User>,
+    /// HOME of a user whom the container's `passwd` does not have; `/root` for root and `/` for others if `None`.
+    pub default_home: Option<PathBuf>,
     /// File mode creation mask, unchanged if `None`.
     pub umask: Option<u32>,
     /// Its capabilities.

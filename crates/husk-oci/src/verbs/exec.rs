@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use husk_runtime::container::{self, Exec};
 use husk_spec::oci::{Capabilities, Process, Spec};
 
-use super::state_root;
+use super::{check_terminal, state_root};
 use crate::bundle;
 use crate::command_line::{self, Globals};
+use crate::descriptors::Descriptors;
 use crate::failure::Failure;
 
 /// The exit status of an exec that failed itself: by it callers tell it from a command's.
@@ -19,6 +20,7 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 }
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
     let process = match &exec.process {
         Some(path) => bundle::read_process(globals, path)?,
@@ -28,13 +30,16 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
             changed(spec.process.unwrap_or_default(), exec)
         }
     };
+    check_terminal(process.terminal, exec.detach, exec.console_socket.as_deref())?;
     let request = Exec {
         id: &exec.id,
         process: &process,
         pid_file: exec.pid_file.as_deref(),
         console_socket: exec.console_socket.as_deref(),
-        preserved_descriptors: exec.preserve_fds,
+        pidfd_socket: exec.pidfd_socket.as_deref(),
+        preserved_descriptors: descriptors.count,
         detach: exec.detach,
+        ignore_paused: exec.ignore_paused,
     };
     let end = container::exec(&root, &request)?;
     Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))

@@ -15,7 +15,7 @@ use rustix::net::{
 };
 use rustix::process::geteuid;
 
-use super::console::Console;
+use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::directory::START_SOCKET;
 use super::pid_file::PidFile;
 use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
@@ -43,6 +43,8 @@ pub struct Making<'a> {
     pub pid_file: Option<&'a Path>,
     /// The socket to which the master of its terminal is sent.
     pub console_socket: Option<&'a Path>,
+    /// The socket to which a pidfd of its first process is sent.
+    pub pidfd_socket: Option<&'a Path>,
 }
 
 /// What happens to a container whose command runs.
@@ -166,7 +168,8 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
-    console: Option<Console>,
+    console: Option<DescriptorSocket>,
+    pidfd: Option<OwedPidfd>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -195,8 +198,10 @@ impl<'m> Creation<'m> {
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        let console = making.console_socket.map(Console::connect).transpose()?;
-        Ok(Self { entry, making, record, states, console, master: None, failure: None })
+        let connect = |path| DescriptorSocket::connect(path, Purpose::Terminal);
+        let console = making.console_socket.map(connect).transpose()?;
+        let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
+        Ok(Self { entry, making, record, states, console, pidfd, master: None, failure: None })
     }
 
     fn state(&self, status: Status) -> State {
@@ -230,6 +235,9 @@ impl<'m> Creation<'m> {
     fn commit(&mut self) -> Result<(), Error> {
         self.write_state(1, Status::Created)?;
         self.record.making = false;
+        if let Some(pidfd) = self.pidfd.take() {
+            pidfd.send()?;
+        }
         if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
             PidFile::at(path)?.write(init.pid)?;
         }
@@ -249,6 +257,10 @@ impl Maker for Creation<'_> {
             errno,
         });
         let kept = init.map(|init| self.record.init = Some(init));
+        let kept = kept.and_then(|()| match &mut self.pidfd {
+            Some(owed) => owed.keep(&container.pidfd),
+            None => Ok(()),
+        });
         self.keep(kept)
     }
 

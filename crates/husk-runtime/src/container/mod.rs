@@ -5,9 +5,9 @@
 //! What a container has on the host is written down before it is made. So whatever ends a call in the middle, `kill -9` included,
 //! [`delete`] finds all there is and takes it away, and there is no second way of cleaning up.
 
-mod console;
 mod create;
 mod delete;
+mod descriptor_socket;
 mod directory;
 mod error;
 mod exec;

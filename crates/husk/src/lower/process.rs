@@ -29,6 +29,7 @@ pub(super) fn lower(
             }
             None => Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
         },
+        default_home: None,
         umask: options.umask.as_deref().map(umask).transpose()?,
         capabilities: bounded(privileges::capabilities(options, namespaces)?),
         no_new_privileges: match options.allow_setuid {

@@ -41,6 +41,7 @@ pub(super) fn lower(process: &oci::Process, path: &str) -> Result<Process, Inval
         working_directory: Some(Given::config(PathBuf::from(&process.cwd), at("cwd"))),
         make_working_directory: true,
         user: Given::config(user, at("user")),
+        default_home: Some(PathBuf::from("/")),
         umask: process.user.umask,
         capabilities: Given::config(Grant::Sets(capabilities(process)), at("capabilities")),
         no_new_privileges: Given::config(process.no_new_privileges, at("noNewPrivileges")),
