@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 
 use super::agent::Agent;
 use super::command::Becoming;
-use super::console::Console;
+use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::directory::START_SOCKET;
 use super::pid_file::PidFile;
 use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
@@ -45,6 +45,8 @@ pub struct Making<'a> {
     pub pid_file: Option<&'a Path>,
     /// The socket to which the master of its terminal is sent.
     pub console_socket: Option<&'a Path>,
+    /// The socket to which a pidfd of its first process is sent.
+    pub pidfd_socket: Option<&'a Path>,
 }
 
 /// What happens to a container whose command runs.
@@ -188,6 +190,7 @@ struct Creation<'m> {
     states: Vec<OwnedFd>,
     /// Who answers the notifications of its filter; whoever starts it connects, if that is another call.
     agent: Option<Agent>,
+    pidfd: Option<OwedPidfd>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -217,7 +220,8 @@ impl<'m> Creation<'m> {
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
         let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
-        Ok(Self { entry, making, record, states, agent, master: None, failure: None })
+        let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
+        Ok(Self { entry, making, record, states, agent, pidfd, master: None, failure: None })
     }
 
     fn profile(&self) -> Option<&'m Seccomp> {
@@ -255,6 +259,9 @@ impl<'m> Creation<'m> {
     fn commit(&mut self) -> Result<(), Error> {
         self.write_state(1, Status::Created)?;
         self.record.making = false;
+        if let Some(pidfd) = self.pidfd.take() {
+            pidfd.send()?;
+        }
         if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
             PidFile::at(path)?.write(init.pid)?;
         }
@@ -274,6 +281,10 @@ impl Maker for Creation<'_> {
             errno,
         });
         let kept = init.map(|init| self.record.init = Some(init));
+        let kept = kept.and_then(|()| match &mut self.pidfd {
+            Some(owed) => owed.keep(&container.pidfd),
+            None => Ok(()),
+        });
         self.keep(kept)
     }
 
@@ -281,7 +292,8 @@ impl Maker for Creation<'_> {
         // Not before: whatever is open when the first process is made, that has open as well.
         match self.making.console_socket {
             Some(path) => {
-                let sent = Console::connect(path).and_then(|console| console.send(&master));
+                let socket = DescriptorSocket::connect(path, Purpose::Terminal);
+                let sent = socket.and_then(|socket| socket.send(&master));
                 self.keep(sent)
             }
             None => {

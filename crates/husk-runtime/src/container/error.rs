@@ -44,6 +44,11 @@ pub enum Error {
         /// How long this call waited.
         seconds: u64,
     },
+    /// It is paused, and nothing runs in it.
+    #[error(
+        "cannot exec in a paused container (use --ignore-paused to override): what is run would wait too"
+    )]
+    Paused,
     /// Its first process has ended.
     #[error("container not running: {id:?} is {}", .status.name())]
     NotRunning {

@@ -40,7 +40,7 @@ pub fn start(root: &StateRoot, id: &ContainerId) -> Result<Vec<String>, Error> {
 
 /// The configuration that a container was made from.
 pub(crate) fn spec(entry: &Entry) -> Result<Spec, Error> {
-    serde_json::from_slice(&entry.config()?)
+    Spec::from_json(&entry.config()?)
         .map_err(|error| Error::Damaged { id: entry.id().to_string(), problem: error.to_string() })
 }
 
