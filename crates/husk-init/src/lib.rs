@@ -10,6 +10,7 @@
 
 mod beneath;
 mod call;
+mod copy_up;
 mod failure;
 mod guard;
 mod hook;
@@ -29,7 +30,9 @@ pub use guard::{Guard, stand_guard};
 pub use husk_sys::{Propagation, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};
-pub use step::{Attributes, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step};
+pub use step::{
+    Attributes, Cover, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step,
+};
 
 /// The exit status of husk's own failures.
 pub const OWN_FAILURE: i32 = 125;

@@ -24,6 +24,6 @@ pub use compile::plan;
 pub use error::{PlanError, in_words};
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
 pub use plan::{
-    Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage,
+    Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage, TreeMaps,
 };
 pub use seen::Seen;

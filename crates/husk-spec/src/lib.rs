@@ -15,9 +15,10 @@ mod rlimit;
 
 pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
-    BindMount, CapabilitySets, CgroupMount, Config, Device, EnterRoot, Environment, FilesystemMount, Grant,
-    Hook, Hooks, IdMapping, InvalidConfig, Lifetime, Mount, Namespace, NamespaceKind, Namespaces, Node,
-    Process, Recursive, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
+    BindIdmap, BindMount, CapabilitySets, CgroupMount, Config, Device, EnterRoot, Environment,
+    FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, Lifetime, Mount, Namespace, NamespaceKind,
+    Namespaces, Node, Process, Recursive, Remount, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets,
+    User, UserNamespace, Writes,
 };
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use origin::{Given, Origin};
