@@ -73,6 +73,7 @@ calls! {
     Recv = "recvfrom",
     RtSigaction = "rt_sigaction",
     RtSigprocmask = "rt_sigprocmask",
+    Seccomp = "seccomp",
     Sendfile = "sendfile",
     Sendmsg = "sendmsg",
     Setdomainname = "setdomainname",

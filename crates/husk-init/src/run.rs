@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
     MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, mount_setattr, now, set_signal_mask, unshare,
+    getcwd, interface_up, mount_setattr, now, seccomp_set_mode_filter, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -28,7 +28,7 @@ use rustix::thread::{
 use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
-use crate::step::{Attributes, Exec, Step};
+use crate::step::{Attributes, Exec, Step, SyscallFilter};
 use crate::{OWN_FAILURE, beneath, hook, identity, mounts, own_pipes, reap, start, terminal};
 
 /// What a child has to do, and what it has to do it with.
@@ -38,6 +38,8 @@ pub struct Program<'a> {
     pub steps: &'a [Step<'a>],
     /// The detached mounts that the parent has prepared.
     pub prepared: &'a [OwnedFd],
+    /// The `tasks` files of the container's cgroups of version 1.
+    pub tasks: &'a [OwnedFd],
     /// The host's /proc, where this process has it no longer when it needs it.
     pub proc: Option<BorrowedFd<'a>>,
     /// Files with the container's state, for hooks.
@@ -207,6 +209,14 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
     match *step {
         Step::DieWithParent => die_with_parent(world),
         Step::AwaitParent => await_parent(world),
+        Step::EnterCgroup => {
+            // `0` is whoever writes it: nobody has to look the process up, and there is no lock to wait for.
+            world.program.tasks.iter().try_for_each(|tasks| write(tasks, b"0").map(drop).at(Call::Write))
+        }
+        Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
+        Step::MountAttributes { target, attributes } => {
+            mounts::set_attributes(beneath::place(world.root()?, target)?.as_fd(), attributes, false)
+        }
         Step::TimeNamespace { offsets } => enter_time_namespace(world, offsets),
         Step::BeOpaque => set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Call::Prctl),
         Step::LoopbackUp => bring_loopback_up(),
@@ -245,10 +255,6 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             let place = mounts::target(world, target, OFlags::empty())?;
             mounts::mount_by_text(place, (kind, source, options), attributes)?;
             mounts::propagate_at(world, target, propagation)
-        }
-        Step::Attributes { target, attributes } => {
-            let place = mounts::target(world, target, OFlags::empty())?;
-            mounts::set_attributes(place.as_fd(), attributes, false)
         }
         Step::Reconfigure { target, options } => mounts::reconfigure(world, target, options),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
@@ -299,6 +305,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
         Step::AwaitStart => start::await_start(world),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
+        Step::Seccomp(ref filter) => filter_calls(world, filter),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),
     }
@@ -423,6 +430,19 @@ fn change_directory(path: &CStr) -> Result<(), Fault> {
 fn reset_signals() -> Result<(), Fault> {
     default_dispositions().at(Call::RtSigaction)?;
     set_signal_mask(SignalSet::EMPTY).map(drop).at(Call::RtSigprocmask)
+}
+
+/// From the first call on, the parent may be long at it: it sends the listener on, whose owner then decides about our execve.
+fn filter_calls(world: &World<'_>, filter: &SyscallFilter<'_>) -> Result<(), Fault> {
+    match seccomp_set_mode_filter(filter.flags, filter.instructions).at(Call::Seccomp)? {
+        Some(listener) => {
+            let sent = terminal::send(world.link(), Message::Listener, Some(&listener)).at(Call::Sendmsg);
+            // It closes on exec. Closing it here would be one more call that the filter has to let pass.
+            core::mem::forget(listener);
+            sent
+        }
+        None => Ok(()),
+    }
 }
 
 /// Tries the candidates in order, as `execvp(3)` does: one that may not be executed is remembered, one that is not there

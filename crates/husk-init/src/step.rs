@@ -2,7 +2,7 @@
 //! The instruction set.
 
 use core::ffi::CStr;
-use husk_sys::{Propagation, StringArray};
+use husk_sys::{Propagation, SockFilter, StringArray};
 use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::termios::Winsize;
@@ -16,6 +16,10 @@ pub enum Step<'a> {
     DieWithParent,
     /// Wait until the parent has written the id maps and prepared the mounts.
     AwaitParent,
+    /// Enter the container's cgroups of version 1, whose files the parent has opened.
+    EnterCgroup,
+    /// Enter a new cgroup namespace, whose root is the cgroups that this process is in.
+    CgroupNamespace,
     /// Enter a new time namespace whose clocks are set off by the text given, in the format of `/proc/PID/timens_offsets`.
     TimeNamespace {
         /// Lines such as `monotonic 86400 0`.
@@ -122,13 +126,6 @@ pub enum Step<'a> {
         /// Its propagation, and whether that of the mounts below is meant too: one after the other.
         propagation: &'a [(Propagation, bool)],
     },
-    /// Change the attributes of what is mounted at a path.
-    Attributes {
-        /// Where.
-        target: &'a CStr,
-        /// To what.
-        attributes: Attributes,
-    },
     /// Change the options of the file system that is mounted at a path.
     Reconfigure {
         /// Where.
@@ -150,6 +147,13 @@ pub enum Step<'a> {
         recursive_attributes: Attributes,
         /// Its propagation, and whether that of the mounts below is meant too: one after the other.
         propagation: &'a [(Propagation, bool)],
+    },
+    /// Change the attributes of a mount that is there.
+    MountAttributes {
+        /// Where.
+        target: &'a CStr,
+        /// What changes.
+        attributes: Attributes,
     },
     /// Write a kernel parameter through the host's /proc, which nothing in the container can stand in front of.
     Sysctl {
@@ -246,6 +250,8 @@ pub enum Step<'a> {
         /// The first that does not: 3, after the standard ones.
         first: u32,
     },
+    /// Let a filter decide about each system call from here on; a listener of the filter goes to the parent.
+    Seccomp(SyscallFilter<'a>),
     /// Tell the parent, and wait until it lets this process go on: for somebody who wants to look round.
     Pause,
     /// Tell the parent that everything is mounted, and wait until it has run its hooks.
@@ -356,6 +362,21 @@ impl Attributes {
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
+}
+
+/// A filter of system calls (`seccomp(2)`).
+#[derive(Clone, Copy, Debug)]
+pub struct SyscallFilter<'a> {
+    /// Its program.
+    pub instructions: &'a [SockFilter],
+    /// `SECCOMP_FILTER_FLAG_*`; with [`husk_sys::SECCOMP_NEW_LISTENER`] there is a listener.
+    pub flags: u32,
+    /// What it was made of, for whoever explains it: the number of rules,
+    pub rules: usize,
+    /// how many calls they are about,
+    pub calls: usize,
+    /// and the `SECCOMP_RET_*` for a call that none is about.
+    pub default: u32,
 }
 
 /// A program of somebody else's.

@@ -96,6 +96,20 @@ pub enum PlanError {
         /// What to do about it.
         hint: String,
     },
+    /// A limit that the cgroups here cannot set, or a place where they cannot be.
+    #[error("{problem}")]
+    Cgroup {
+        /// Which, why not, and what would do.
+        problem: String,
+    },
+    /// A profile of which no filter of system calls can be made.
+    #[error("{origin}.{problem}")]
+    Seccomp {
+        /// The profile.
+        origin: Origin,
+        /// The field in it, what is wrong there, and the way out.
+        problem: String,
+    },
     /// A string that the kernel cannot take.
     #[error("there is a NUL byte in {text:?}")]
     NulByte {
@@ -132,6 +146,7 @@ impl PlanError {
             | Self::NoSuchGroup { origin, .. }
             | Self::UnmappedId { origin, .. }
             | Self::NeedsRoot { origin, .. }
+            | Self::Seccomp { origin, .. }
             | Self::Contradiction { origin, .. } => Some(origin),
             _ => None,
         }
@@ -173,7 +188,11 @@ impl PlanError {
             Self::Probe { errno: Errno::MFILE | Errno::NFILE, .. } => {
                 "too many open files: look at `ulimit -n`".to_owned()
             }
-            Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
+            Self::Cgroup { .. }
+            | Self::NulByte { .. }
+            | Self::Probe { .. }
+            | Self::Seccomp { .. }
+            | Self::UnreadableRoot { .. } => return None,
         })
     }
 }

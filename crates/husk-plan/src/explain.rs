@@ -7,7 +7,10 @@ use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
-use husk_init::{Attributes, Cover, Filesystem, FsOption, ProcessCapabilities, Propagation, Source, Step};
+use husk_init::{
+    Attributes, Cover, Filesystem, FsOption, ProcessCapabilities, Propagation, Source, Step, SyscallFilter,
+};
+use husk_seccomp::{FilterFlags, Outcome};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
@@ -323,6 +326,14 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
+        HostStep::MakeCgroup { path, hierarchies: 1 } => format!("make the cgroup {}", text(path)),
+        HostStep::MakeCgroup { path, hierarchies } => {
+            format!("make the cgroup {} and its like, one in each of {hierarchies} hierarchies", text(path))
+        }
+        HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),
+        HostStep::LimitDevices { rules } => {
+            format!("let its processes use the devices of {rules} rules, and no others")
+        }
         HostStep::Clone { namespaces } => match new_namespaces(*namespaces) {
             none if none.is_empty() => "start the container's first process".to_owned(),
             some => {
@@ -352,6 +363,21 @@ fn host_sentence(step: &HostStep<'_>) -> String {
                 .to_owned()
         }
     }
+}
+
+fn seccomp(filter: &SyscallFilter<'_>) -> String {
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let listener = match filter.flags & FilterFlags::NEW_LISTENER.bits() {
+        0 => "",
+        _ => ", and hand the listener of its notifications to husk",
+    };
+    format!(
+        "filter system calls by {} about {}, with {} for the others ({}){listener}",
+        counted(filter.rules, "rule"),
+        counted(filter.calls, "call"),
+        Outcome(filter.default),
+        counted(filter.instructions.len(), "instruction"),
+    )
 }
 
 fn own_pipes() -> String {
@@ -391,6 +417,13 @@ fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
         Step::AwaitParent => "wait until the id maps are written".to_owned(),
+        Step::EnterCgroup => "enter the container's cgroups".to_owned(),
+        Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
+        Step::MountAttributes { target, attributes } => format!(
+            "make {} {}",
+            text(target),
+            words(MountFlags { set: attributes.set, clear: attributes.clear })
+        ),
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",
@@ -439,11 +472,6 @@ fn child_sentence(step: &Step<'_>) -> String {
             let with = if words.is_empty() { words } else { format!(", {words}") };
             let (kind, target, options) = (text(kind), text(target), text(options));
             format!("mount a new {kind} on {target} ({options}{with}){}", travels(propagation))
-        }
-        Step::Attributes { target, attributes } => {
-            let words = words(MountFlags { set: attributes.set, clear: attributes.clear });
-            let words = if words.is_empty() { "nothing that restricts it".to_owned() } else { words };
-            format!("give what is mounted at {} other attributes: {words}", text(target))
         }
         Step::Reconfigure { target, options } => {
             let options: Vec<_> = options.iter().map(option).collect();
@@ -532,6 +560,7 @@ fn child_sentence(step: &Step<'_>) -> String {
             "let no open file but standard input, output and error pass on".to_owned()
         }
         Step::CloseDescriptors { first } => format!("let no open file from number {first} on pass on"),
+        Step::Seccomp(filter) => seccomp(filter),
         Step::Pause => "wait until somebody who looks round says go on".to_owned(),
         Step::AwaitHooks => "wait until husk has run its hooks".to_owned(),
         Step::Hook(hook) => format!(

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_spec::{Config, IdMapping, Mount, UserNamespace};
+use husk_cgroup::Hierarchies;
+use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -56,6 +57,10 @@ pub struct Host {
     pub file_systems: BTreeMap<PathBuf, u64>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
+    /// Whether the kernel shows its memory (`/proc/kcore`).
+    pub has_kcore: bool,
+    /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
+    pub cgroups: Option<Hierarchies>,
     /// The container's accounts.
     pub accounts: HostAccounts,
 }
@@ -136,14 +141,18 @@ impl Host {
             gid_map: id_map("/proc/self/gid_map")?,
             setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
+            has_kcore: Path::new("/proc/kcore").exists(),
             ..Self::default()
         };
         host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         if let UserNamespace::Join(path) = &config.namespaces.user.value {
-            host.joined = joined_user(path);
+            host.joined = JoinedUser::at(path);
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
+        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+            host.cgroups = Hierarchies::read().ok();
+        }
         if let Some(root) = &config.root {
             host.probe_root(&root.path.value, config)?;
         }
@@ -257,14 +266,16 @@ pub(crate) fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
     Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
 }
 
-/// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
-fn joined_user(path: &Path) -> Option<JoinedUser> {
-    let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
-    Some(JoinedUser {
-        uid_map: id_map_in(&process.join("uid_map")).ok()?,
-        gid_map: id_map_in(&process.join("gid_map")).ok()?,
-        setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
-    })
+impl JoinedUser {
+    /// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
+    pub fn at(path: &Path) -> Option<Self> {
+        let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
+        Some(Self {
+            uid_map: id_map_in(&process.join("uid_map")).ok()?,
+            gid_map: id_map_in(&process.join("gid_map")).ok()?,
+            setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
+        })
+    }
 }
 
 fn id_map_line(line: &str) -> Option<IdMapping> {

@@ -3,6 +3,9 @@
 
 use std::ffi::CStr;
 
+use husk_cgroup::Place;
+use husk_cgroup::device::Rule;
+use husk_cgroup::limits::Limits;
 use husk_init::{Propagation, Step};
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
@@ -28,6 +31,8 @@ pub struct Plan<'a> {
     pub name: String,
     /// The steps of both actors. The child's come after the one that makes it; from there on the two run side by side.
     pub steps: Vec<PlannedStep<'a>>,
+    /// The container's cgroups, if it is to have some of its own.
+    pub cgroup: Option<CgroupPlan>,
     /// What a person should know before: what is missing here, and what it costs.
     pub notes: Vec<Note>,
     /// Whose plan it is, if it was read back from a running process instead of made by husk. It is then to be told, not
@@ -84,6 +89,21 @@ impl<'a> Plan<'a> {
         }
         (steps, numbers)
     }
+}
+
+/// A container's own cgroups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupPlan {
+    /// Where they are.
+    pub place: Place,
+    /// What they limit.
+    pub limits: Limits,
+    /// Which devices may be used; everybody's own rights decide if `None`.
+    pub devices: Option<Vec<Rule>>,
+    /// Whether the container can do without, if they are not this user's to make.
+    pub optional: bool,
+    /// The user on the host that gets the container's part of cgroup v2 to divide further.
+    pub owner: Option<u32>,
 }
 
 /// Something that a person should know before.
@@ -209,7 +229,24 @@ pub enum HostStep<'a> {
         /// Its propagation.
         propagation: Propagation,
     },
-    /// Make the child in its new namespaces.
+    /// Make the container's cgroups.
+    MakeCgroup {
+        /// The directory in the hierarchy that counts.
+        path: &'a CStr,
+        /// In how many hierarchies.
+        hierarchies: usize,
+    },
+    /// Write their limits.
+    LimitCgroup {
+        /// Files and values, for a person.
+        limits: &'a CStr,
+    },
+    /// Say which devices their processes may use.
+    LimitDevices {
+        /// How many rules say so.
+        rules: usize,
+    },
+    /// Make the child in its new namespaces, and on cgroup v2 in its cgroup.
     Clone {
         /// Which.
         namespaces: UnshareFlags,

@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::fmt::Write;
 
 use husk_init::{Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
+use husk_seccomp::FilterFlags;
 use husk_spec::{IdMapping, NamespaceKind, Resource};
 use rustix::thread::UnshareFlags;
 
@@ -47,6 +48,15 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
                     propagation_flag(*propagation)
                 ),
             ]
+        }
+        HostStep::MakeCgroup { path, .. } => vec![format!("mkdir({}, 0755)", quoted(path))],
+        HostStep::LimitCgroup { limits } => text(limits)
+            .split(", ")
+            .filter_map(|limit| limit.split_once(' '))
+            .map(|(file, value)| format!("write(<{file}>, {value:?}, {})", value.len()))
+            .collect(),
+        HostStep::LimitDevices { .. } => {
+            vec!["write(<devices.deny, devices.allow>, …), or bpf(BPF_PROG_ATTACH, …)".to_owned()]
         }
         HostStep::Clone { namespaces } => vec![format!(
             "clone3({{flags={}, exit_signal=SIGCHLD}}, 88)",
@@ -112,6 +122,11 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0)".to_owned()],
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0)"].map(str::to_owned).to_vec()
+        }
+        Step::EnterCgroup => vec!["write(<tasks>, \"0\", 1)".to_owned()],
+        Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
+        Step::MountAttributes { target, attributes: changed } => {
+            vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
         }
         Step::TimeNamespace { offsets } => {
             let length = offsets.to_bytes().len();
@@ -256,9 +271,6 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             calls.extend(mount_propagation("<place>", propagation));
             calls
         }
-        Step::Attributes { target, attributes: changed } => {
-            vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
-        }
         Step::Reconfigure { target, options } => {
             let mut calls =
                 vec![beneath(target), "fspick(<place>, \"\", FSPICK_CLOEXEC|FSPICK_EMPTY_PATH)".to_owned()];
@@ -366,8 +378,32 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::CloseDescriptors { first } => {
             vec![format!("close_range({first}, 4294967295, CLOSE_RANGE_CLOEXEC)")]
         }
+        Step::Seccomp(filter) => {
+            let mut calls = vec![format!(
+                "seccomp(SECCOMP_SET_MODE_FILTER, {}, {{len={}, filter=…}})",
+                filter_flags(filter.flags),
+                filter.instructions.len()
+            )];
+            if filter.flags & FilterFlags::NEW_LISTENER.bits() != 0 {
+                calls.push(
+                    "sendmsg(<link>, {…, cmsg_type=SCM_RIGHTS, cmsg_data=[<listener>]}, MSG_NOSIGNAL)"
+                        .to_owned(),
+                );
+            }
+            calls
+        }
         Step::Exec(exec) => execs(exec),
     }
+}
+
+fn filter_flags(flags: u32) -> String {
+    let names = [
+        (FilterFlags::LOG, "SECCOMP_FILTER_FLAG_LOG"),
+        (FilterFlags::SPEC_ALLOW, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
+        (FilterFlags::NEW_LISTENER, "SECCOMP_FILTER_FLAG_NEW_LISTENER"),
+        (FilterFlags::WAIT_KILLABLE_RECV, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"),
+    ];
+    joined(names.into_iter().filter(|(flag, _)| flags & flag.bits() != 0).map(|(_, name)| name))
 }
 
 fn root_propagation(propagation: Propagation, recursive: bool) -> String {

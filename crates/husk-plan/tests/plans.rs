@@ -63,6 +63,7 @@ fn config() -> Config {
         sysctls: Vec::new(),
         masked_paths: Given::default(vec![PathBuf::from("/proc/kcore")], "masked paths"),
         readonly_paths: Given::default(vec![PathBuf::from("/proc/sys")], "read-only paths"),
+        cgroup: None,
         hooks: Hooks::default(),
         process: Process {
             args: Given::argument(vec!["sh".into(), "-c".into(), "true".into()], "COMMAND"),
@@ -79,6 +80,7 @@ fn config() -> Config {
             rlimits: Vec::new(),
             oom_score_adj: None,
             keyring: None,
+            seccomp: None,
             preserved_descriptors: 0,
             init: None,
             terminal: Terminal { stdio: Vec::new(), size: None, inherit_settings: true },

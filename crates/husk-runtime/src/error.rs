@@ -40,6 +40,18 @@ pub enum Error {
         /// What was being done.
         doing: String,
     },
+    /// A cgroup could not be made, limited or entered.
+    #[error("cannot {doing}: {problem} [step {number}, {origin}]")]
+    Cgroup {
+        /// What was being done.
+        doing: String,
+        /// What failed, and why.
+        problem: String,
+        /// The number of the step in the plan, from 1.
+        number: usize,
+        /// Why it was in the plan.
+        origin: Origin,
+    },
     /// A signal asked husk to stop before the command ran.
     #[error("interrupted by signal {0} before the command ran")]
     Interrupted(i32),
@@ -82,6 +94,16 @@ impl fmt::Display for StepError {
 impl std::error::Error for StepError {}
 
 impl Error {
+    pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &dyn fmt::Display) -> Self {
+        let step = &plan.steps[index];
+        Self::Cgroup {
+            doing: explain::describe(step),
+            problem: error.to_string(),
+            number: index + 1,
+            origin: step.origin.clone(),
+        }
+    }
+
     /// The error of step number `index` (from 0) of `plan`.
     pub(crate) fn step(
         plan: &Plan<'_>,
@@ -112,7 +134,7 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
-            Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
         }
     }
 

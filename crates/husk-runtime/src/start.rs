@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
+use husk_cgroup::{Entry, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
@@ -93,6 +94,8 @@ struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
     proc: Option<OwnedFd>,
+    place: Option<Place>,
+    cgroup: Option<Entry>,
 }
 
 /// What the child is given beside its program.
@@ -102,10 +105,15 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) states: &'a [OwnedFd],
     /// The listening socket on which the start of the command is awaited.
     pub(crate) start: Option<BorrowedFd<'a>>,
+    /// The way into cgroups that are there.
+    pub(crate) cgroup: Option<&'a Entry>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
 pub(crate) trait Maker {
+    /// Its cgroups are there.
+    fn placed(&mut self, place: &Place) -> Result<(), Error>;
+
     /// The container's first process is there.
     fn made(&mut self, container: &Container) -> Result<(), Error>;
 
@@ -159,6 +167,12 @@ fn carry_out(
                         maker.made(made)?;
                     }
                 }
+                HostStep::MakeCgroup { .. } => {
+                    make_cgroup(plan, index, &mut acquired)?;
+                    if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
+                        maker.placed(place)?;
+                    }
+                }
                 step => acquire(plan, index, step, &mut acquired)?,
             },
             Some(container) => match (step, &mut maker, terminal) {
@@ -178,6 +192,27 @@ fn carry_out(
     container.ok_or(Error::Supervise(Errno::INVAL))
 }
 
+/// Makes the container's cgroups and opens the way in.
+fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
+    let Some(cgroup) = &plan.cgroup else { return Ok(()) };
+    let mut place = cgroup.place.clone();
+    let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
+        if let Some(uid) = cgroup.owner {
+            place.delegate(uid)?;
+        }
+        place.open()
+    });
+    match made {
+        Ok(entry) => {
+            acquired.place = Some(place);
+            acquired.cgroup = Some(entry);
+            Ok(())
+        }
+        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
+        Err(error) => Err(Error::cgroup(plan, index, &error)),
+    }
+}
+
 /// The steps before the clone.
 fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
@@ -186,6 +221,17 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let claimed = claim::claim(wanted).map_err(|errno| failed(Call::Socket, errno))?;
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
+        }
+        HostStep::LimitCgroup { .. } => {
+            if let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) {
+                place.apply(&cgroup.limits.writes).map_err(|error| Error::cgroup(plan, index, &error))?;
+            }
+        }
+        HostStep::LimitDevices { .. } => {
+            let rules = plan.cgroup.as_ref().and_then(|cgroup| cgroup.devices.as_ref());
+            if let (Some(place), Some(rules)) = (&acquired.place, rules) {
+                place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
+            }
         }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -251,9 +297,11 @@ fn clone(
 ) -> Result<(Cloned, Link), (Call, Errno)> {
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
+    let entry = inheritance.cgroup.or(acquired.cgroup.as_ref());
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
+        tasks: entry.map_or(&[], |entry| &entry.tasks),
         proc: acquired.proc.as_ref().map(AsFd::as_fd),
         states: inheritance.states,
         start: inheritance.start,
@@ -261,7 +309,8 @@ fn clone(
         parent_link: link.as_fd(),
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
-    let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
+    let cgroup = entry.and_then(|entry| entry.directory.as_ref()).map(AsFd::as_fd);
+    let args = Clone { namespaces, cgroup, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || husk_init::run(&program)).map_err(|errno| (Call::Clone3, errno))?;
     Ok((cloned, link))
 }
@@ -292,6 +341,7 @@ fn meet(
             Heard::Terminal(master) => maker.terminal(master)?,
             Heard::Paused => break,
             Heard::Failure(failure, root) => return Err(supervise::failed(plan, &failure, root)),
+            Heard::Listener(_) => return Err(failed(Call::Recv, Errno::BADMSG)),
             Heard::End => return Err(failed(Call::Recv, Errno::PIPE)),
         }
     }

@@ -228,6 +228,7 @@ impl Attended<'_> {
                     self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
                 }
             }
+            Heard::Listener(_) => return Err(Error::Supervise(Errno::BADMSG)),
             Heard::Paused => return self.pause(signals),
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {

@@ -81,6 +81,7 @@ impl Story {
                 let relevant = doctor::relevant(&findings, &plan.steps[index].action, "write");
                 place(plan, index).explained(error.hint(), &relevant)
             }
+            Error::Cgroup { number, .. } => place(plan, number - 1).explained(error.hint(), &[]),
             Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
                 Self::default().explained(error.hint(), &[])
             }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit};
+use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit, oci};
 
 /// What a container is asked to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +39,28 @@ pub struct Config {
     pub masked_paths: Given<Vec<PathBuf>>,
     /// Paths that are made read-only; those that do not exist are passed over.
     pub readonly_paths: Given<Vec<PathBuf>>,
+    /// Its cgroups, the caller's if `None`.
+    pub cgroup: Option<Given<Cgroup>>,
     /// Programs that run in the container's namespaces on the way.
     pub hooks: Hooks,
     /// What runs inside.
     pub process: Process,
+}
+
+/// The cgroups of a container's processes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cgroup {
+    /// Cgroups of its own.
+    New {
+        /// Where: absolute from the top of each hierarchy, relative from the caller's; by the container's name if `None`.
+        path: Option<String>,
+        /// What they limit.
+        resources: Box<oci::Resources>,
+        /// Whether systemd is asked for them.
+        systemd: bool,
+    },
+    /// Those of a container that is there, which the caller has opened.
+    Existing,
 }
 
 /// How long a container lives.
@@ -436,6 +454,8 @@ pub struct Process {
     pub capabilities: Given<Grant>,
     /// Whether set-user-id programs and file capabilities have no effect.
     pub no_new_privileges: Given<bool>,
+    /// What happens at which system call; all are let through if `None`.
+    pub seccomp: Option<Given<oci::Seccomp>>,
     /// Resource limits.
     pub rlimits: Vec<Given<Rlimit>>,
     /// How readily the kernel kills it when memory is short, −1000 to 1000; unchanged if `None`.

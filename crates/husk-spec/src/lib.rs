@@ -15,7 +15,7 @@ mod rlimit;
 
 pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
-    BindIdmap, BindMount, CapabilitySets, CgroupMount, Config, Device, EnterRoot, Environment,
+    BindIdmap, BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
     FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, Lifetime, Mount, Namespace, NamespaceKind,
     Namespaces, Node, Process, Recursive, Remount, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets,
     User, UserNamespace, Writes,

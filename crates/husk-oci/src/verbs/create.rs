@@ -14,7 +14,7 @@ use crate::command_line::{Create, Globals, Run};
 use crate::failure::Failure;
 
 pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Failure> {
-    with_plan(create, Lifetime::Created, |making| {
+    with_plan(globals, create, Lifetime::Created, |making| {
         container::create(&state_root(globals), making)?;
         Ok(ExitCode::SUCCESS)
     })
@@ -22,24 +22,26 @@ pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Fai
 
 pub(crate) fn run(globals: &Globals, run: &Run) -> Result<ExitCode, Failure> {
     let then = if run.detach { Then::Detach } else { Then::Stay { keep: run.keep } };
-    with_plan(&run.create, Lifetime::Detached, |making| {
+    with_plan(globals, &run.create, Lifetime::Detached, |making| {
         let end = container::run(&state_root(globals), making, then)?;
         Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
     })
 }
 
 fn with_plan(
+    globals: &Globals,
     create: &Create,
     lifetime: Lifetime,
     act: impl FnOnce(&Making<'_>) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let bundle = Bundle::read(create.bundle.as_deref())?;
+    let bundle = Bundle::read(globals, create.bundle.as_deref())?;
     let with = Lowering {
         id: create.id.as_str(),
         bundle: &bundle.path,
         lifetime,
         no_pivot: create.no_pivot,
         no_new_keyring: create.no_new_keyring,
+        systemd_cgroup: globals.systemd_cgroup,
         preserved_descriptors: create.preserve_fds,
     };
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler.
 
+mod cgroup;
 mod lifetime;
 mod mounts;
 mod namespaces;
 mod process;
 mod root;
+mod seccomp;
 
 use husk_init::{Source, Step};
 use husk_spec::{BindIdmap, Config, Origin, Propagation};
 pub(crate) use process::resource;
 
 use crate::host::Host;
-use crate::plan::{Action, HostStep, Plan, PlannedStep, Stage, TreeMaps};
+use crate::plan::{Action, HostStep, Note, Plan, PlannedStep, Stage, TreeMaps};
 use crate::user_namespace::{self, UserKind, UserPlan};
 use crate::{Arena, PlanError};
 
@@ -34,19 +36,21 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
         after: Vec::new(),
         child: Vec::new(),
         trees: 0,
+        notes,
     };
+    let cgroup = compiler.make_cgroup()?;
     compiler.begin()?;
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;
     compiler.run_hooks_outside_root()?;
     compiler.enter_root()?;
-    let account = compiler.become_user()?;
-    compiler.execute(&account)?;
+    let (account, late) = compiler.become_user()?;
+    compiler.execute(&account, late)?;
     let clone = compiler.clone_step();
-    let Compiler { before, after, child, .. } = compiler;
+    let Compiler { before, after, child, notes, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
-    Ok(Plan { name: config.name.clone(), steps, notes, read_back: None })
+    Ok(Plan { name: config.name.clone(), steps, cgroup, notes, read_back: None })
 }
 
 /// A propagation in the terms of the system call.
@@ -73,6 +77,8 @@ struct Compiler<'a, 'c> {
     child: Vec<PlannedStep<'a>>,
     /// How many trees have been prepared.
     trees: usize,
+    /// What a person should know before.
+    notes: Vec<Note>,
 }
 
 impl<'a> Compiler<'a, '_> {

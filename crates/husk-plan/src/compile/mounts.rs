@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use husk_init::{Attributes, Cover, Filesystem, FsOption, Source, Step};
 use husk_spec::{
-    BindIdmap, BindMount, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind,
-    Node, Origin, Propagation, Remount, Sysctl,
+    BindIdmap, BindMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node, Origin,
+    Propagation, Remount, Sysctl,
 };
 use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
@@ -69,7 +69,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         Ok(())
     }
 
-    fn mount_filesystem(
+    pub(super) fn mount_filesystem(
         &mut self,
         new: &FilesystemMount,
         origin: &Origin,
@@ -173,7 +173,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         }
         if !set.is_empty() || !clear.is_empty() {
             let attributes = Attributes { set, clear };
-            self.child(Stage::Mounts, Step::Attributes { target, attributes }, origin);
+            self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, origin);
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 let target = self.arena.cstr(&new.target)?;
                 let attributes =
                     Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, clear: MountAttrFlags::empty() };
-                self.child(Stage::Mounts, Step::Attributes { target, attributes }, &mount.origin);
+                self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, &mount.origin);
             }
         }
         Ok(())
@@ -220,25 +220,6 @@ impl<'a, 'c> Compiler<'a, 'c> {
             problem: format!("{:?} {problem}", target.display().to_string()),
             hint: hint.to_owned(),
         })
-    }
-
-    fn mount_cgroup(
-        &mut self,
-        cgroup: &CgroupMount,
-        origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
-    ) -> Result<(), PlanError> {
-        let new = FilesystemMount {
-            kind: "tmpfs".to_owned(),
-            source: Some("cgroup".to_owned()),
-            target: cgroup.target.clone(),
-            options: Vec::new(),
-            flags: cgroup.flags,
-            propagation: cgroup.propagation.into_iter().collect(),
-            copy_up: false,
-            keep_mode: false,
-        };
-        self.mount_filesystem(&new, origin, mounted)
     }
 
     fn has_gid_text(&self, gid: Option<&str>) -> bool {
@@ -290,7 +271,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         self.bind(bind, directory, origin, mounted)
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         bind: &BindMount,
         directory: bool,
@@ -405,6 +386,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
     fn make_links(&mut self) -> Result<(), PlanError> {
         for link in &self.config.links {
             let (path, to) = &link.value;
+            if to == Path::new("/proc/kcore") && !self.host.has_kcore {
+                continue;
+            }
             let step = Step::Symlink { path: self.arena.cstr(path)?, to: self.arena.cstr(to)? };
             self.child(Stage::Mounts, step, &link.origin);
         }

@@ -44,6 +44,7 @@ impl<'a> Compiler<'a, '_> {
             .into_iter()
             .filter(|(kind, _)| self.is_new(*kind))
             .filter(|(kind, _)| *kind != NamespaceKind::Time || !self.has_time_offsets())
+            .filter(|(kind, _)| *kind != NamespaceKind::Cgroup || !self.has_cgroup())
             .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
         PlannedStep {
             stage: Stage::Namespaces,
@@ -64,6 +65,7 @@ impl<'a> Compiler<'a, '_> {
         }
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
+        self.enter_cgroup();
         if let UserKind::New { maps, claim, origin } = &self.user.kind {
             let (maps, claim, origin) = (*maps, *claim, origin.clone());
             if let Some(claim) = claim {

@@ -181,7 +181,14 @@ impl<'a> Parts<'a> {
     /// The options that steps have given to one program.
     fn options(&self, place: Place) -> String {
         let of = self.pieces.iter().filter(|piece| piece.place == place && !piece.code.is_empty());
-        of.map(|piece| format!(" {}", piece.code)).collect()
+        let codes = of.fold(Vec::new(), |mut codes: Vec<&str>, piece| {
+            // What is set twice on the way is the same to the program that sets it, which takes it once.
+            if !codes.contains(&piece.code.as_str()) {
+                codes.push(&piece.code);
+            }
+            codes
+        });
+        codes.iter().map(|code| format!(" {code}")).collect()
     }
 
     fn head(&self, script: &Script<'_>, functions: &str) -> String {

@@ -257,6 +257,12 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         ),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
+        HostStep::MakeCgroup { .. } | HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
+            Piece::impossible(
+                "cgroup",
+                "the script leaves its processes in the caller's cgroups, without limits",
+            )
+        }
         HostStep::Hooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
         HostStep::Commit => Piece::done("a script keeps no state"),
         HostStep::Guard => Piece::impossible(
@@ -324,6 +330,11 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),
         Step::AwaitParent => Piece::done("the inside part waits for a line from the outside part")
             .in_full("read -r _ <&3".to_owned()),
+        Step::EnterCgroup => Piece::impossible(
+            "cgroup",
+            "the script leaves its processes in the caller's cgroups, without limits",
+        ),
+        Step::CgroupNamespace => Piece::new(Place::Unshare, "--cgroup"),
         Step::TimeNamespace { offsets } => time_namespace(&offsets.to_string_lossy()),
         Step::BeOpaque => Piece::impossible(
             "traceable",
@@ -414,10 +425,6 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             let line = format!("mount -t {kind} -o {words} {} {}", text(source), below(target));
             inside(line + &make_propagation(propagation, target))
         }
-        Step::Attributes { target, attributes } => {
-            let words = MountFlags { set: attributes.set, clear: attributes.clear }.options().join(",");
-            inside(format!("mount -o remount,bind,{words} {}", below(target)))
-        }
         Step::Reconfigure { target, options } => {
             let words: Vec<_> = options.iter().map(option).collect();
             inside(format!("mount -o remount,{} {}", quote(&words.join(&b","[..])), below(target)))
@@ -432,6 +439,10 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             }
             piece.code += &make_propagation(propagation, target);
             piece
+        }
+        Step::MountAttributes { target, attributes } => {
+            let words = MountFlags { set: attributes.set, clear: attributes.clear }.options().join(",");
+            inside(format!("mount -o remount,bind,{words} {}", below(target)))
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
             "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
@@ -578,6 +589,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::KeepCapabilities => Piece::done("setpriv does"),
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) => identity(context, step),
         Step::Capabilities(sets) => own_capabilities(sets),
+        Step::Seccomp(_) => Piece::impossible("seccomp", "system calls are not filtered"),
         Step::NoNewPrivileges => Piece::new(Place::Setpriv, "--no-new-privs"),
         Step::Verify(_) => {
             Piece::done("").weaker("verify", "setpriv says whether each call worked; nothing is read back")

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use husk_cgroup::Place;
 use husk_init::Step;
 use husk_plan::{Action, Plan};
-use husk_spec::oci::{ContainerId, Spec, State, Status};
+use husk_spec::oci::{ContainerId, Seccomp, Spec, State, Status};
 use husk_spec::{Stdio, Terminal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -14,6 +15,8 @@ use rustix::net::{
 };
 use rustix::process::geteuid;
 
+use super::agent::Agent;
+use super::command::Becoming;
 use super::console::Console;
 use super::directory::START_SOCKET;
 use super::pid_file::PidFile;
@@ -79,8 +82,14 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
     let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
     let signals = Signals::take().map_err(supervise)?;
     let entry = root.make(making.id)?;
-    let started = make(&entry, making).and_then(|(mut container, creation)| {
-        await_exec(making.plan, &mut container)?;
+    let started = make(&entry, making).and_then(|(mut container, mut creation)| {
+        let becoming = Becoming {
+            pid: container.pid.as_raw_nonzero().get(),
+            profile: creation.profile(),
+            agent: creation.agent.take(),
+            state: creation.state(Status::Creating),
+        };
+        await_exec(making.plan, &mut container, becoming)?;
         hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
         Ok((container, creation.master))
     });
@@ -109,20 +118,25 @@ fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
     error
 }
 
+/// What decides about the system calls of a container's processes.
+pub(crate) fn profile(spec: &Spec) -> Option<&Seccomp> {
+    spec.linux.as_ref()?.seccomp.as_ref()
+}
+
 fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
     spec.hooks.as_ref().map_or(&[], |hooks| hooks.poststart.as_slice())
 }
 
-pub(crate) fn await_exec(plan: &Plan<'_>, container: &mut Container) -> Result<(), Error> {
-    let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
-    let Some(link) = &container.link else { return Err(supervise(Errno::BADF)) };
-    match link.hear().map_err(supervise)? {
-        crate::link::Heard::End => container.link = None,
-        crate::link::Heard::Failure(failure, root) => {
-            return Err(Error::Run(supervise::failed(plan, &failure, root)));
-        }
-        _ => return Err(supervise(Errno::BADMSG)),
-    }
+pub(crate) fn await_exec(
+    plan: &Plan<'_>,
+    container: &mut Container,
+    becoming: Becoming<'_>,
+) -> Result<(), Error> {
+    let Some(link) = &container.link else {
+        return Err(Error::Run(crate::Error::Supervise(Errno::BADF)));
+    };
+    becoming.wait(link, |failure, root| Error::Run(supervise::failed(plan, &failure, root)))?;
+    container.link = None;
     Ok(())
 }
 
@@ -134,7 +148,7 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
-    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd) };
+    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd), cgroup: None };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
@@ -166,6 +180,8 @@ struct Creation<'m> {
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
     console: Option<Console>,
+    /// Who answers the notifications of its filter; whoever starts it connects, if that is another call.
+    agent: Option<Agent>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -188,13 +204,19 @@ impl<'m> Creation<'m> {
             created: timestamp(),
             owner: geteuid().as_raw(),
             annotations: making.spec.annotations.clone(),
+            cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
             making: true,
             start_step: number(|step| matches!(step, Step::AwaitStart)),
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
         let console = making.console_socket.map(Console::connect).transpose()?;
-        Ok(Self { entry, making, record, states, console, master: None, failure: None })
+        let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
+        Ok(Self { entry, making, record, states, console, agent, master: None, failure: None })
+    }
+
+    fn profile(&self) -> Option<&'m Seccomp> {
+        profile(self.making.spec)
     }
 
     fn state(&self, status: Status) -> State {
@@ -236,6 +258,11 @@ impl<'m> Creation<'m> {
 }
 
 impl Maker for Creation<'_> {
+    fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
+        self.record.cgroup = Some(place.clone());
+        Ok(())
+    }
+
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
         let init = InitProcess::of(container.pid).map_err(|errno| Error::Process {
             doing: "look at the container's first process in /proc".to_owned(),

@@ -37,6 +37,10 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Err
 /// Takes away all that is left of a container.
 pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> {
     let record = entry.record().ok().flatten();
+    let place = record.as_ref().and_then(|record| record.cgroup.as_ref());
+    if let Some(place) = place.filter(|place| place.exists()) {
+        place.kill()?;
+    }
     if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
         let doing = || format!("kill process {}", init.pid);
         init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
@@ -44,6 +48,9 @@ pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> 
             let (id, pid) = (entry.id().to_string(), init.pid);
             return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
         }
+    }
+    if let Some(place) = place {
+        place.remove()?;
     }
     let state = record.map(|record| record.for_hooks(Condition { status: Status::Stopped, pid: None }));
     entry.remove()?;

@@ -84,6 +84,7 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         sysctls,
         masked_paths: Given::default(masked_paths, "masked paths"),
         readonly_paths: Given::default(readonly_paths, "read-only paths"),
+        cgroup: None,
         hooks: Hooks::default(),
         process,
     };

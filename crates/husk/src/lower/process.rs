@@ -35,6 +35,7 @@ pub(super) fn lower(
             true => Given::argument(false, "--allow-setuid"),
             false => Given::default(true, "no_new_privs"),
         },
+        seccomp: None,
         rlimits: privileges::rlimits(options)?,
         oom_score_adj: None,
         keyring: None,

@@ -41,6 +41,7 @@ pub(super) fn lower(process: &oci::Process, path: &str) -> Result<Process, Inval
         umask: process.user.umask,
         capabilities: Given::config(Grant::Sets(capabilities(process)), at("capabilities")),
         no_new_privileges: Given::config(process.no_new_privileges, at("noNewPrivileges")),
+        seccomp: None,
         rlimits: rlimits.collect(),
         oom_score_adj: process.oom_score_adj.map(|value| Given::config(value, at("oomScoreAdj"))),
         keyring: None,
