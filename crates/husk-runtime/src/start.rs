@@ -3,7 +3,7 @@
 
 use husk_cgroup::{Entry, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
-use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
+use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -247,9 +247,15 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             mount_setattr(tree.as_fd(), c"", &private).map_err(|errno| failed(Call::MountSetattr, errno))?;
             acquired.trees.push(tree);
         }
-        HostStep::MapTree { number, recursive, user_namespace: Some(path) } => {
+        HostStep::MapTree { number, recursive, through: TreeMaps::Joined(path) } => {
             let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| failed(Call::Open, errno))?;
+            map_tree(&acquired.trees, *number, *recursive, &namespace)
+                .map_err(|errno| failed(Call::MountSetattr, errno))?;
+        }
+        HostStep::MapTree { number, recursive, through: TreeMaps::Own { uids, gids } } => {
+            let namespace =
+                id_map::make_user_namespace(uids, gids).map_err(|(call, errno)| failed(call, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))?;
         }
@@ -364,7 +370,7 @@ fn attend(
             let first = container.ids.as_ref().map_or(0, |ids| ids.first);
             own_pipes(first + uid, first + gid).map_err(|errno| failed(Call::Fchown, errno))
         }
-        HostStep::MapTree { number, recursive, user_namespace: None } => {
+        HostStep::MapTree { number, recursive, through: TreeMaps::Container } => {
             let namespace =
                 id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)

@@ -3,7 +3,9 @@
 
 use std::ffi::CStr;
 
-use husk_init::{Attributes, Exec, Filesystem, Hook, ProcessCapabilities, Propagation, Source, Step};
+use husk_init::{
+    Attributes, Cover, Exec, Filesystem, FsOption, Hook, ProcessCapabilities, Propagation, Source, Step,
+};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
@@ -408,12 +410,25 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::MakeNode { path, mode, device, owner } => make_node(path, *mode, *device, *owner),
         Step::AwaitHooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
         Step::Hook(hook) => inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input"),
-        Step::Mount { filesystem, target, propagation } => {
-            let piece = inside(mount(filesystem, &below(target)) + &make_propagation(*propagation, target));
+        Step::Mount { filesystem, target, cover, propagation } => {
+            let piece = covering(mount(filesystem, &below(target)), target, *cover);
+            let piece = Piece { code: piece.code + &make_propagation(propagation, target), ..piece };
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
                 return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
             }
             piece
+        }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let mut words: Vec<_> = MountFlags::set(*attributes).options();
+            let options = options.to_string_lossy();
+            words.push(&options);
+            let (kind, words) = (text(kind), quote(words.join(",").as_bytes()));
+            let line = format!("mount -t {kind} -o {words} {} {}", text(source), below(target));
+            inside(line + &make_propagation(propagation, target))
+        }
+        Step::Reconfigure { target, options } => {
+            let words: Vec<_> = options.iter().map(option).collect();
+            inside(format!("mount -o remount,{} {}", quote(&words.join(&b","[..])), below(target)))
         }
         Step::Bind { source: Source::Terminal, .. } | Step::OpenTerminal { .. } => no_terminal(),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
@@ -423,7 +438,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             if !words.is_empty() {
                 piece.code += &format!("\nmount -o remount,bind,{words} {}", below(target));
             }
-            piece.code += &make_propagation(*propagation, target);
+            piece.code += &make_propagation(propagation, target);
             piece
         }
         Step::MountAttributes { target, attributes } => {
@@ -471,11 +486,39 @@ fn make_node(path: &CStr, mode: u32, device: u64, owner: Option<(u32, u32)>) -> 
     Piece::new(Place::Inside, line)
 }
 
-fn make_propagation(propagation: Option<(Propagation, bool)>, target: &CStr) -> String {
-    propagation.map_or(String::new(), |(to, recursive)| {
-        let all = if recursive { "r" } else { "" };
-        format!("\nmount --make-{all}{} {}", propagation_word(to), below(target))
-    })
+fn make_propagation(propagation: &[(Propagation, bool)], target: &CStr) -> String {
+    let line = |(to, recursive): &(Propagation, bool)| {
+        let all = if *recursive { "r" } else { "" };
+        format!("\nmount --make-{all}{} {}", propagation_word(*to), below(target))
+    };
+    propagation.iter().map(line).collect()
+}
+
+/// The line of a mount, with what it has to do with the directory that it covers.
+fn covering(line: String, target: &CStr, cover: Cover) -> Piece {
+    let target = below(target);
+    let keep = |mode: bool| if mode { format!("\nchmod \"$mode\" {target}") } else { String::new() };
+    match cover {
+        Cover::Any => Piece::new(Place::Inside, line),
+        Cover::NoLink => Piece::new(Place::Inside, format!("[ ! -L {target} ]\n{line}")),
+        Cover::KeepMode => {
+            Piece::new(Place::Inside, format!("mode=$(stat -c %a {target})\n{line}{}", keep(true)))
+        }
+        Cover::CopyUp { keep_mode } => Piece::new(
+            Place::Inside,
+            format!(
+                "mode=$(stat -c %a {target})\nexec 9<{target}\n{line}\ncp -a /proc/self/fd/9/. {target}\nexec 9<&-{}",
+                keep(keep_mode)
+            ),
+        ),
+    }
+}
+
+fn option(option: &FsOption<'_>) -> Vec<u8> {
+    match option.value {
+        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
+        None => option.key.to_bytes().to_vec(),
+    }
 }
 
 fn hook_line(hook: &Hook<'_>) -> String {
@@ -715,10 +758,6 @@ fn split(variable: &CStr) -> (&[u8], &[u8]) {
 }
 
 fn mount(filesystem: &Filesystem<'_>, target: &str) -> String {
-    let option = |option: &husk_init::FsOption<'_>| match option.value {
-        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
-        None => option.key.to_bytes().to_vec(),
-    };
     let attributes = MountFlags::set(filesystem.attributes).options();
     let words: Vec<Vec<u8>> = attributes
         .into_iter()
