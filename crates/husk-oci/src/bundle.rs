@@ -29,8 +29,8 @@ impl Bundle {
         let path = fs::canonicalize(asked).map_err(|error| failed(asked, error))?;
         let file = path.join("config.json");
         let config = fs::read(&file).map_err(|error| failed(&file, error))?;
-        let spec = serde_json::from_slice(&config)
-            .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+        let spec =
+            Spec::from_json(&config).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
         Ok(Self { path, config, spec })
     }
 }

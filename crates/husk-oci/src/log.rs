@@ -18,6 +18,13 @@ pub(crate) fn error(globals: &Globals, failure: &Failure) {
     }
 }
 
+/// Appends what somebody may want to know who has asked for more than failures, and has a log.
+pub(crate) fn debug(globals: &Globals, message: &str) {
+    if let (true, Some(path)) = (globals.debug, &globals.log) {
+        let _ = append(path, &line(globals.log_format, "debug", message));
+    }
+}
+
 fn line(format: LogFormat, level: &str, message: &str) -> String {
     let time = husk_runtime::container::timestamp();
     match format {

@@ -2,10 +2,12 @@
 //! What a seccomp profile says about a call, in words.
 
 use husk_seccomp::{Reason, SeccompData, SeccompError, Verdict};
-use husk_spec::oci::{Arch, Seccomp};
+use husk_spec::oci::{Action, Arch, Seccomp};
 
 /// The architecture that this husk is built for, whose calls its child makes.
 pub(crate) const NATIVE: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+
+const ENOSYS: u32 = 38;
 
 /// Where `config.json` has the profile.
 const FIELD: &str = "linux.seccomp";
@@ -68,5 +70,7 @@ pub fn refused(profile: &Seccomp, call: &str, errno: i32) -> Option<String> {
     CALLS_UNDER_FILTER.contains(&call).then_some(())?;
     let (number, arch) = husk_seccomp::call_number(NATIVE, call)?;
     let (verdict, words) = verdict(profile, &SeccompData { number, arch, ..SeccompData::default() }).ok()?;
-    (verdict.outcome.errno() == u32::try_from(errno).ok()).then_some(words)
+    // A call for a tracer, where there is none, is answered with ENOSYS.
+    let traced = (verdict.outcome.action() == Some(Action::Trace)).then_some(ENOSYS);
+    (verdict.outcome.errno().or(traced) == u32::try_from(errno).ok()).then_some(words)
 }

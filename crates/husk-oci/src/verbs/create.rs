@@ -12,6 +12,7 @@ use super::state_root;
 use crate::bundle::Bundle;
 use crate::command_line::{Create, Globals, Run};
 use crate::failure::Failure;
+use crate::log;
 
 pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Failure> {
     with_plan(globals, create, Lifetime::Created, |making| {
@@ -48,6 +49,7 @@ fn with_plan(
     let host = Host::probe(&config).map_err(container::Error::from)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
+    plan.notes.iter().for_each(|note| log::debug(globals, &note.what));
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
     act(&Making {
         id: &create.id,
