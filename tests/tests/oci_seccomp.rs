@@ -5,12 +5,13 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use husk_sys::{Notification, NotificationAnswer, answer_notification, receive_notification};
 use husk_tests::Command;
 use husk_tests::oci::{Bundle, ConsoleSocket, Site};
-use husk_tests::{note_skip, oci_site};
+use husk_tests::oci_site;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
@@ -46,19 +47,69 @@ fn with_profile<'s>(site: &'s Site, script: &str, profile: Value, no_new_privile
     })
 }
 
+/// Asks for addresses that are not random, `personality(ADDR_NO_RANDOMIZE)`, and ends with the error's number.
+const PERSONALITY: &str = r#"
+.globl _start
+_start: mov $135, %eax
+        mov $0x40000, %edi
+        syscall
+        neg %eax
+        jns error
+        xor %eax, %eax
+error:  mov %eax, %edi
+        mov $60, %eax
+        syscall
+"#;
+
+/// A program of x86, made of `source` for 32 or 64 bits.
+fn assembled(site: &Site, source: &str, bits: &str) -> PathBuf {
+    let path = |name: &str| site.path().join(name);
+    fs::write(path("program.s"), source).expect("the source");
+    let emulation = if bits == "--32" { "elf_i386" } else { "elf_x86_64" };
+    Command::new("as").arg(bits).arg(path("program.s")).arg("-o").arg(path("program.o")).run().succeeds();
+    let mut ld = Command::new("ld").args(["-m", emulation]).arg(path("program.o"));
+    ld = ld.arg("-o").arg(path("program"));
+    ld.run().succeeds();
+    path("program")
+}
+
+/// How `program` ends in a container with a profile.
+fn status(site: &Site, program: &Path, profile: Option<Value>, no_new_privileges: bool) -> i32 {
+    let bundle = site.bundle().args(&["/program"]).change(|spec| {
+        spec["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        if let Some(profile) = profile {
+            spec["linux"]["seccomp"] = profile;
+        }
+    });
+    fs::copy(program, bundle.in_root("program")).expect("the program is copied");
+    bundle.output().code()
+}
+
 #[test]
 fn the_engines_profiles_are_in_force() {
     let site = oci_site!();
-    // Both refuse to do without random addresses; new user namespaces are Docker's alone to refuse.
-    let script = "grep ^Seccomp: /proc/self/status; setarch linux64 -R true 2>/dev/null; echo $?; \
-                  unshare -U true 2>/dev/null; echo $?; mkdir /made; echo $?";
+    // New user namespaces are Docker's alone to refuse.
+    let script =
+        "grep ^Seccomp: /proc/self/status; unshare -U true 2>/dev/null; echo $?; mkdir /made; echo $?";
     for no_new_privileges in [true, false] {
         for (profile, unshares) in [(DOCKER, 1), (PODMAN, 0)] {
             let output = with_profile(&site, script, real_profile(profile), no_new_privileges).output();
-            assert_eq!(output.succeeds().stdout, format!("Seccomp:\t2\n1\n{unshares}\n0\n"));
+            assert_eq!(output.succeeds().stdout, format!("Seccomp:\t2\n{unshares}\n0\n"));
         }
     }
-    assert_eq!(site.inside(script, |_| ()), "Seccomp:\t0\n0\n0\n0", "the twin without a profile");
+    assert_eq!(site.inside(script, |_| ()), "Seccomp:\t0\n0\n0", "the twin without a profile");
+    if !cfg!(target_arch = "x86_64") {
+        site.note("the program that both refuse is one of x86");
+        return;
+    }
+    let program = assembled(&site, PERSONALITY, "--64");
+    for no_new_privileges in [true, false] {
+        for profile in [DOCKER, PODMAN] {
+            let status = status(&site, &program, Some(real_profile(profile)), no_new_privileges);
+            assert!([Errno::PERM, Errno::NOSYS].map(Errno::raw_os_error).contains(&status), "{status}");
+        }
+    }
+    assert_eq!(status(&site, &program, None, true), 0, "the twin without a profile");
 }
 
 #[test]
@@ -195,6 +246,9 @@ fn an_agent_decides_about_the_calls_that_it_is_notified_of() {
 #[test]
 fn an_agent_is_given_the_listener_of_an_exec_as_well() {
     let site = oci_site!();
+    if site.deviates("runc", "1.1.5 closes the listener of an exec without sending it") {
+        return;
+    }
     let socket = ConsoleSocket::listen(&site.path().join("agent"));
     let mut profile = rules(rule(&["mkdir", "mkdirat"], "SCMP_ACT_NOTIFY"));
     profile["listenerPath"] = json!(socket.path());
@@ -301,25 +355,13 @@ path:   .asciz "/made"
 fn processes_of_32_bits_are_filtered_too() {
     let site = oci_site!();
     if !cfg!(target_arch = "x86_64") {
-        note_skip("processes_of_32_bits_are_filtered_too", "the program is one of x86");
+        site.note("the program is one of x86");
         return;
     }
-    let (source, object, program) =
-        (site.path().join("mkdir.s"), site.path().join("mkdir.o"), site.path().join("mkdir32"));
-    fs::write(&source, MKDIR_32).expect("the source");
-    Command::new("as").arg("--32").arg(&source).arg("-o").arg(&object).run().succeeds();
-    Command::new("ld").args(["-m", "elf_i386"]).arg(&object).arg("-o").arg(&program).run().succeeds();
-    let status = |profile: Option<Value>| {
-        let bundle = site.bundle().args(&["/mkdir32"]).change(|spec| {
-            if let Some(profile) = profile {
-                spec["linux"]["seccomp"] = profile;
-            }
-        });
-        fs::copy(&program, bundle.in_root("mkdir32")).expect("the program is copied");
-        bundle.output().code()
-    };
+    let program = assembled(&site, MKDIR_32, "--32");
+    let status = |profile: Option<Value>| status(&site, &program, profile, true);
     if status(None) != 0 {
-        note_skip("processes_of_32_bits_are_filtered_too", "this kernel runs no 32-bit programs");
+        site.note("this kernel runs no 32-bit programs");
         return;
     }
     let mut both = rules(rule(&["mkdir"], "SCMP_ACT_ERRNO"));
