@@ -24,6 +24,8 @@ pub use arena::Arena;
 pub use compile::plan;
 pub use error::{PlanError, in_words};
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
+/// What a seccomp profile may ask for.
+pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
     Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage,
 };

@@ -80,6 +80,7 @@ fn config() -> Config {
             rlimits: Vec::new(),
             oom_score_adj: None,
             keyring: None,
+            seccomp: None,
             preserved_descriptors: 0,
             init: None,
             terminal: Terminal { stdio: Vec::new(), size: None, inherit_settings: true },

@@ -15,6 +15,7 @@ mod hint;
 mod id_map;
 pub mod ldcache;
 mod link;
+pub mod own_binary;
 mod pause;
 pub mod record;
 pub mod rootfs;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becoming another program: `execve(2)`, and `close_range(2)` and `unshare(2)` on the way there.
+//! Becoming another program: `execve(2)` and `execveat(2)`, and `close_range(2)` and `unshare(2)` on the way there.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::{CStr, c_char, c_ulong};
 use core::fmt;
 use core::marker::PhantomData;
+use linux_raw_sys::general::AT_EMPTY_PATH;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{self, Errno};
 use rustix::thread::UnshareFlags;
@@ -68,6 +69,38 @@ pub fn execve(path: &CStr, argv: StringArray<'_>, envp: StringArray<'_>) -> Errn
         Ok(_) => Errno::INVAL,
         Err(e) => errno(e),
     }
+}
+
+/// Replaces the calling process by the program that `file` is open on, as a path or for reading. Returns only if that fails
+/// (`execveat(2)` with `AT_EMPTY_PATH`).
+pub fn execveat(file: BorrowedFd<'_>, argv: StringArray<'_>, envp: StringArray<'_>) -> Errno {
+    // SAFETY: as for `execve`; the path is the empty C string.
+    let result = unsafe {
+        syscall!(
+            Sysno::execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.0.as_ptr(),
+            envp.0.as_ptr(),
+            AT_EMPTY_PATH
+        )
+    };
+    match result {
+        Ok(_) => Errno::INVAL,
+        Err(e) => errno(e),
+    }
+}
+
+/// Whether the kernel has given this process more rights than whoever executed it has: by a set-user-id or set-group-id bit, by
+/// file capabilities or by a security module (`AT_SECURE` of `getauxval(3)`). Its arguments, environment and descriptors are
+/// then an attacker's.
+pub fn is_more_privileged_than_caller() -> bool {
+    const AT_SECURE: c_ulong = 23;
+    unsafe extern "C" {
+        fn getauxval(kind: c_ulong) -> c_ulong;
+    }
+    // SAFETY: the C library's function takes any number and reads what the kernel left on this process's stack.
+    unsafe { getauxval(AT_SECURE) != 0 }
 }
 
 /// The path of the working directory in `buffer`, without its NUL; it starts with `(unreachable)` where the directory is

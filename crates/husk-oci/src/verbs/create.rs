@@ -35,7 +35,7 @@ fn with_plan(
     lifetime: Lifetime,
     act: impl FnOnce(&Making<'_>) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let bundle = Bundle::read(create.bundle.as_deref())?;
+    let bundle = Bundle::read(globals, create.bundle.as_deref())?;
     let with = Lowering {
         id: create.id.as_str(),
         bundle: &bundle.path,
@@ -49,7 +49,7 @@ fn with_plan(
     let host = Host::probe(&config).map_err(container::Error::from)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
-    plan.notes.iter().for_each(|note| log::debug(globals, &note.what));
+    plan.notes.iter().for_each(|note| log::warning(globals, &note.what));
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
     act(&Making {
         id: &create.id,

@@ -256,6 +256,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
     fn make_links(&mut self) -> Result<(), PlanError> {
         for link in &self.config.links {
             let (path, to) = &link.value;
+            if to == Path::new("/proc/kcore") && !self.host.has_kcore {
+                continue;
+            }
             let step = Step::Symlink { path: self.arena.cstr(path)?, to: self.arena.cstr(to)? };
             self.child(Stage::Mounts, step, &link.origin);
         }

@@ -226,7 +226,7 @@ impl<'a> Compiler<'a, '_> {
         self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
         self.child(
             Stage::Exec,
-            Step::CloseDescriptors { first: 3 + process.preserved_descriptors },
+            Step::CloseDescriptors { first: process.preserved_descriptors.saturating_add(3) },
             &Origin::Default("nothing of the host's stays open"),
         );
         if let Some((filter, origin)) = self.filter()? {

@@ -119,7 +119,9 @@ fn devices(linux: &Linux) -> Result<Vec<Given<Device>>, InvalidConfig> {
     let is_default =
         |(path, ..): &&(&str, u32, u32)| !linux.devices.iter().any(|device| device.path == *path);
     let mut devices: Vec<_> = DEVICES.iter().filter(is_default).map(default).collect();
-    for (index, device) in linux.devices.iter().enumerate() {
+    // The place of a link that every container has, whatever an engine lists that passes on all of the host's.
+    let is_link = |device: &oci::Device| device.path == "/dev/ptmx";
+    for (index, device) in linux.devices.iter().enumerate().filter(|(_, device)| !is_link(device)) {
         let path = format!("linux.devices[{index}]");
         devices.push(Given::config(lower_device(device, &path)?, path));
     }

@@ -127,15 +127,7 @@ fn names(spec: &Spec) -> Outcome {
 }
 
 fn hooks(hooks: &Hooks) -> Outcome {
-    let kinds = [
-        ("prestart", &hooks.prestart),
-        ("createRuntime", &hooks.create_runtime),
-        ("createContainer", &hooks.create_container),
-        ("startContainer", &hooks.start_container),
-        ("poststart", &hooks.poststart),
-        ("poststop", &hooks.poststop),
-    ];
-    for (kind, hooks) in kinds {
+    for (kind, hooks) in hooks.all() {
         for (i, hook) in hooks.iter().enumerate() {
             check_hook(&format!("hooks.{kind}[{i}]"), hook)?;
         }
