@@ -304,11 +304,14 @@ fn what_is_wrong_in_a_profile_is_named() {
         (condition(0, "SCMP_CMP_ABOUT"), "linux.seccomp.syscalls[0].args[0].op: "),
         (condition(6, "SCMP_CMP_EQ"), "linux.seccomp.syscalls[0].args[0].index: 6"),
         (rules(rule(&["mkdir"], "SCMP_ACT_MAYBE")), "linux.seccomp.syscalls[0].action: "),
-        (rules(rule(&["mkdir"], "SCMP_ACT_NOTIFY")), "linux.seccomp.listenerPath: missing"),
+        (
+            rules(rule(&["mkdir"], "SCMP_ACT_NOTIFY")),
+            "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY needs",
+        ),
         (rules(rule(&[""], "SCMP_ACT_ERRNO")), "linux.seccomp.syscalls[0].names[0]: "),
         (foreign, "linux.seccomp.architectures: SCMP_ARCH_S390X"),
         (by_default, "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY"),
-        (for_write, "linux.seccomp.syscalls[0].names[0]: SCMP_ACT_NOTIFY"),
+        (for_write, "linux.seccomp.syscalls[0]: SCMP_ACT_NOTIFY for write"),
         (for_sendmsg, "linux.seccomp.syscalls: with SCMP_ACT_NOTIFY, sendmsg"),
     ];
     for (profile, place) in cases {
