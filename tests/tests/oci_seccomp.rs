@@ -121,6 +121,9 @@ fn capabilities_are_what_is_asked_for_once_the_filter_is_on() {
             site.inside(script, |spec| {
                 spec["process"]["noNewPrivileges"] = json!(false);
                 spec["process"]["user"] = json!({"uid": uid, "gid": uid});
+                if uid != 0 {
+                    spec["process"]["capabilities"] = json!({});
+                }
                 if let Some(profile) = profile {
                     spec["linux"]["seccomp"] = profile;
                 }
