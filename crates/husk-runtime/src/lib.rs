@@ -18,6 +18,7 @@ mod link;
 pub mod own_binary;
 mod pause;
 pub mod record;
+mod refusals;
 pub mod rootfs;
 pub mod shebang;
 mod start;
@@ -29,6 +30,7 @@ pub mod why_exec;
 
 pub use error::{Error, StepError};
 pub use pause::{Next, Pause, take_foreground};
+pub use refusals::{Refusal, run_told};
 
 use std::time::Duration;
 
@@ -66,7 +68,7 @@ impl End {
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
 pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<End, Error> {
-    attend(plan, terminal, &Stopwatch::default(), None)
+    attend(plan, terminal, &Stopwatch::default(), None, None)
 }
 
 /// As [`run`], and says what each step of the plan has cost.
@@ -75,7 +77,7 @@ pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<End, Error> {
 /// As [`run`].
 pub fn run_timed(plan: &Plan<'_>, terminal: &Terminal) -> Result<(End, Vec<Duration>), Error> {
     let stopwatch = Stopwatch::started(plan.steps.len()).map_err(Error::Supervise)?;
-    let end = attend(plan, terminal, &stopwatch, None)?;
+    let end = attend(plan, terminal, &stopwatch, None, None)?;
     Ok((end, stopwatch.costs(plan)))
 }
 
@@ -94,7 +96,7 @@ pub fn run_stepwise(
         stopped |= next == Next::Stop;
         next
     };
-    let end = attend(plan, terminal, &Stopwatch::default(), Some(Pauses::of(plan, ask)))?;
+    let end = attend(plan, terminal, &Stopwatch::default(), Some(Pauses::of(plan, ask)), None)?;
     Ok((!stopped).then_some(end))
 }
 
@@ -103,9 +105,10 @@ fn attend(
     terminal: &Terminal,
     stopwatch: &Stopwatch,
     pauses: Option<Pauses<'_>>,
+    listen: Option<supervise::Listen<'_>>,
 ) -> Result<End, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
     let container = start::start(plan, &terminal, stopwatch)?;
-    supervise::stay(plan, container, terminal, &signals, stopwatch, pauses)
+    supervise::stay(plan, container, terminal, &signals, stopwatch, (pauses, listen))
 }

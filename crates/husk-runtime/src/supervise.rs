@@ -94,7 +94,11 @@ struct Attended<'p> {
     ended_by: Option<Signal>,
     stopwatch: &'p Stopwatch,
     pauses: Option<Pauses<'p>>,
+    listen: Option<Listen<'p>>,
 }
+
+/// What is done with the listener of the child's filter of system calls.
+pub(crate) type Listen<'p> = &'p dyn Fn(OwnedFd);
 
 /// Stays with `container` until it ends; returns how it did.
 pub(crate) fn stay<'p>(
@@ -103,12 +107,21 @@ pub(crate) fn stay<'p>(
     host: HostTerminal,
     signals: &Signals,
     stopwatch: &'p Stopwatch,
-    pauses: Option<Pauses<'p>>,
+    (pauses, listen): (Option<Pauses<'p>>, Option<Listen<'p>>),
 ) -> Result<End, Error> {
     let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
     let init = plan.steps.iter().any(is_init);
-    let mut attended =
-        Attended { plan, container, host: Some(host), relay: None, init, ended_by: None, stopwatch, pauses };
+    let mut attended = Attended {
+        plan,
+        container,
+        host: Some(host),
+        relay: None,
+        init,
+        ended_by: None,
+        stopwatch,
+        pauses,
+        listen,
+    };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -133,6 +146,7 @@ pub(crate) fn stay_with_command<'p>(
         ended_by: None,
         stopwatch: &stopwatch,
         pauses: None,
+        listen: None,
     };
     if let Some(relay) = &mut attended.relay {
         relay.resize();
@@ -231,7 +245,7 @@ impl Attended<'_> {
                     self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
                 }
             }
-            Heard::Listener(_) => return Err(Error::Supervise(Errno::BADMSG)),
+            Heard::Listener(listener) => self.listen.ok_or(Error::Supervise(Errno::BADMSG))?(listener),
             Heard::Paused => return self.pause(signals),
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {
