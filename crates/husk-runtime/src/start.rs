@@ -35,6 +35,7 @@ pub(crate) struct Container {
     pub(crate) link: Option<Link>,
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
+    passing: Option<PassingCgroup>,
     reaped: bool,
 }
 
@@ -52,7 +53,15 @@ impl Container {
     }
 
     fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
-        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
+        Self {
+            pid: cloned.pid,
+            pidfd: cloned.pidfd,
+            link: Some(link),
+            guard: None,
+            ids,
+            passing: None,
+            reaped: false,
+        }
     }
 
     /// Waits for the end of the first process.
@@ -96,6 +105,18 @@ struct Acquired {
     proc: Option<OwnedFd>,
     place: Option<Place>,
     cgroup: Option<Entry>,
+    passing: Option<PassingCgroup>,
+}
+
+/// Cgroups that go with the container, for nobody else will take them away.
+#[derive(Debug)]
+struct PassingCgroup(Place);
+
+impl Drop for PassingCgroup {
+    fn drop(&mut self) {
+        // Whoever outlives the container, without a pid namespace of its own, keeps them.
+        let _ = self.0.remove();
+    }
 }
 
 /// What the child is given beside its program.
@@ -130,10 +151,11 @@ pub(crate) trait Maker {
 /// Carries out husk's half of `plan`.
 pub(crate) fn start(
     plan: &Plan<'_>,
+    inheritance: Inheritance<'_>,
     terminal: &HostTerminal,
     stopwatch: &Stopwatch,
 ) -> Result<Container, Error> {
-    carry_out(plan, Inheritance::default(), Some(terminal), None, stopwatch)
+    carry_out(plan, inheritance, Some(terminal), None, stopwatch)
 }
 
 /// Carries out husk's half of `plan` for a container that is to live on.
@@ -163,14 +185,17 @@ fn carry_out(
                     let (cloned, link) = clone(plan, *namespaces, &acquired, inheritance, stopwatch)
                         .map_err(|(call, errno)| failed(call, errno))?;
                     let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
+                    made.passing = acquired.passing.take();
                     if let Some(maker) = &mut maker {
                         maker.made(made)?;
                     }
                 }
                 HostStep::MakeCgroup { .. } => {
                     make_cgroup(plan, index, &mut acquired)?;
-                    if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
-                        maker.placed(place)?;
+                    match (&mut maker, &acquired.place) {
+                        (Some(maker), Some(place)) => maker.placed(place)?,
+                        (None, Some(place)) => acquired.passing = Some(PassingCgroup(place.clone())),
+                        (_, None) => {}
                     }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -179,6 +204,8 @@ fn carry_out(
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
                 }
+                // Whoever stays with it meets it there, and hears of its terminal before that.
+                (HostStep::Hooks, None, _) => {}
                 (HostStep::Guard, _, Some(terminal)) => {
                     let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
                     container.guard = Some(guard);

@@ -2,6 +2,7 @@
 //! What each step is in the shell: util-linux 2.38, coreutils 9.1 and bash 5.2, as Debian 12 has them.
 
 use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
 
 use husk_init::{
     Attributes, Cover, Exec, Filesystem, FsOption, Hook, ProcessCapabilities, Propagation, Source, Step,
@@ -40,6 +41,8 @@ pub(super) enum Place {
     Setpriv,
     /// Beside the first process, when that has given up its rights.
     Roots,
+    /// There too, when the container's root is the root.
+    NewRoot,
     /// In the first process, as long as it has the host's root.
     Descriptors,
     /// In the first process, at its end.
@@ -227,7 +230,24 @@ pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
         Action::Child(child) => child_piece(&context, step.stage, child),
         Action::Seen(seen) => super::seen::piece(&context, seen),
     };
-    plan.steps.iter().map(|step| piece(step).with_root(&context.root_word())).collect()
+    let finished = |step| with_callers_cgroup(plan, step, piece(step)).with_root(&context.root_word());
+    plan.steps.iter().map(finished).collect()
+}
+
+/// A cgroup of the container's that is shown in it: the script makes none, so it shows those of the caller.
+fn with_callers_cgroup(plan: &Plan<'_>, step: &PlannedStep<'_>, piece: Piece) -> Piece {
+    let source = match step.action {
+        Action::Host(HostStep::PrepareTree { source, .. })
+        | Action::Child(Step::Bind { source: Source::Host(source), .. }) => source.to_bytes(),
+        _ => return piece,
+    };
+    let mut directories = plan.cgroup.iter().flat_map(|cgroup| cgroup.place.directories());
+    let shown = directories.find(|directory| directory.path.as_os_str().as_bytes() == source);
+    let Some(directory) = shown else { return piece };
+    let (own, all) = (quote(source), quote(directory.mount.as_os_str().as_bytes()));
+    let replaced = |code: String| code.replacen(&own, &all, 2);
+    Piece { code: replaced(piece.code.clone()), in_full: piece.in_full.clone().map(replaced), ..piece }
+        .weaker("cgroup", "all cgroups of the machine are shown, since the container has none of its own")
 }
 
 fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
@@ -347,7 +367,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/sys/kernel/domainname", text(name)))
         }
         Step::Propagation(propagation) => {
-            Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
+            // Said to unshare, which makes them private otherwise, before anything can be slave.
+            Piece::new(Place::Unshare, format!("--propagation {}", propagation_word(*propagation)))
+                .in_full(format!("mount --make-r{} /", propagation_word(*propagation)))
         }
         Step::OpenProc => Piece::done("the host's /proc is in sight until the root changes"),
         Step::Sysctl { path, value } => {
@@ -554,9 +576,11 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         }
         Step::RootPropagation { propagation, recursive } => {
             let all = if *recursive { "r" } else { "" };
-            let line = format!("mount --make-{all}{} /", propagation_word(*propagation));
-            Piece::new(Place::Roots, format!("{line} 2>/dev/null || :"))
-                .weaker("root-propagation", "only where the container's root has mount(8)")
+            let make = format!("mount -c --make-{all}{}", propagation_word(*propagation));
+            match context.entry {
+                Entry::Pivot => Piece::new(Place::NewRoot, format!("{make} .")).in_full(format!("{make} /")),
+                _ => Piece::new(Place::Inside, format!("{make} \"$root\"")),
+            }
         }
         Step::OomScoreAdj(value) => {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
