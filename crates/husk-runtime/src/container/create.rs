@@ -165,7 +165,6 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
-    console: Option<Console>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -193,8 +192,7 @@ impl<'m> Creation<'m> {
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        let console = making.console_socket.map(Console::connect).transpose()?;
-        Ok(Self { entry, making, record, states, console, master: None, failure: None })
+        Ok(Self { entry, making, record, states, master: None, failure: None })
     }
 
     fn state(&self, status: Status) -> State {
@@ -246,9 +244,11 @@ impl Maker for Creation<'_> {
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
-        match self.console.take() {
-            Some(console) => {
-                let sent = console.send(&master);
+        match self.making.console_socket {
+            // Not before the first process is made: that would hold a copy of the connection until it is started, and whoever
+            // waits at the other end for its end would wait as long.
+            Some(path) => {
+                let sent = Console::connect(path).and_then(|console| console.send(&master));
                 self.keep(sent)
             }
             None => {
