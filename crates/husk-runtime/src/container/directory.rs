@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use husk_spec::oci::{ContainerId, Status};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, open, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, open, openat, renameat, stat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{Condition, Error, Record};
 
@@ -47,6 +49,7 @@ impl StateRoot {
     pub fn make(&self, id: &ContainerId) -> Result<Entry, Error> {
         let failed = |doing, path: &Path, errno| Error::File { doing, path: path.to_owned(), errno };
         make_directories(&self.path).map_err(|errno| failed("make", &self.path, errno))?;
+        self.check_owner()?;
         let path = self.path.join(id.as_str());
         match mkdirat(CWD, &path, Mode::RWXU) {
             Ok(()) => {}
@@ -65,6 +68,7 @@ impl StateRoot {
     /// # Errors
     /// There is none.
     pub fn open(&self, id: &ContainerId) -> Result<Entry, Error> {
+        self.check_owner()?;
         let path = self.path.join(id.as_str());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match open(&path, flags, Mode::empty()) {
@@ -75,6 +79,20 @@ impl StateRoot {
             Err(errno) => return Err(Error::File { doing: "open", path, errno }),
         };
         Ok(Entry { id: id.clone(), path, fd })
+    }
+
+    /// Whoever can write here says which processes are signalled, joined and executed in: only this user, or root, may be able
+    /// to. Its place may be one where others could make it first, such as `/tmp`.
+    fn check_owner(&self) -> Result<(), Error> {
+        let Ok(stat) = stat(&self.path) else { return Ok(()) };
+        let foreign = |problem: String| Err(Error::ForeignRoot { root: self.path.clone(), problem });
+        if stat.st_uid != geteuid().as_raw() && stat.st_uid != 0 {
+            return foreign(format!("it belongs to user {}", stat.st_uid));
+        }
+        if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
+            return foreign("everybody may write there".to_owned());
+        }
+        Ok(())
     }
 
     /// The ids of all containers, sorted.

@@ -19,6 +19,14 @@ pub enum Error {
         /// Where containers are looked for.
         root: PathBuf,
     },
+    /// Others than this user can write where the states of containers are.
+    #[error("cannot trust the states of containers in {}: {problem}", .root.display())]
+    ForeignRoot {
+        /// Where.
+        root: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// There is one already.
     #[error("container with id exists: {id:?} is in {} already", .root.display())]
     Exists {
@@ -120,6 +128,7 @@ impl Error {
         match self {
             Self::Run(error) => error.hint(),
             Self::Plan(error) => error.hint(),
+            Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,
         }
