@@ -5,8 +5,8 @@ use core::convert::Infallible;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
-    MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, mount_setattr, now, set_signal_mask, unshare,
+    MountChange, Propagation, SignalSet, close_all_except, close_in_child, close_range, default_dispositions,
+    execve, exit, getcwd, interface_up, mount_setattr, now, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -46,8 +46,9 @@ pub struct Program<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
     pub link: BorrowedFd<'a>,
-    /// The parent's end: as long as the child holds it too, the link does not end with the parent.
-    pub parent_link: BorrowedFd<'a>,
+    /// What is the parent's alone and must end with it, and would not as long as the child holds a copy: its end of the link, its
+    /// locks.
+    pub parents_own: &'a [BorrowedFd<'a>],
     /// Where to write down, for each step, when it was done (nanoseconds of `husk_sys::now`), if anybody wants to know.
     pub times: Option<&'a [AtomicU64]>,
 }
@@ -87,6 +88,18 @@ impl<'a> World<'a> {
 
     pub(crate) fn start_socket(&self) -> Result<BorrowedFd<'a>, Fault> {
         self.program.start.ok_or(Errno::BADF).at(Call::Accept)
+    }
+
+    /// Closes what this process has copies of and does not need to wait for its start and to go on then: while it waits, whoever
+    /// has the other end of one would wait with it.
+    pub(crate) fn close_all_but_for_start(&self) -> Result<(), Fault> {
+        let first = self.program.steps.iter().filter_map(|step| match step {
+            Step::CloseDescriptors { first } => Some(*first),
+            _ => None,
+        });
+        let first = first.max().unwrap_or(3);
+        let needed = self.program.states.iter().map(AsFd::as_fd).chain(self.program.start);
+        close_all_except(first, needed).at(Call::CloseRange)
     }
 
     pub(crate) fn set_starter(&mut self, starter: OwnedFd) {
@@ -159,7 +172,9 @@ impl<'a> World<'a> {
 
 /// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
 pub fn run(program: &Program<'_>) -> Infallible {
-    let _ = close_in_child(program.parent_link);
+    for fd in program.parents_own {
+        let _ = close_in_child(*fd);
+    }
     let world = World {
         program,
         root: None,

@@ -18,6 +18,7 @@ const ENDING: [Signal; 6] =
 
 /// Carries out [`crate::Step::AwaitStart`].
 pub(crate) fn await_start(world: &mut World<'_>) -> Result<(), Fault> {
+    world.close_all_but_for_start()?;
     let ending = ENDING.into_iter().fold(SignalSet::EMPTY, SignalSet::with);
     let before = set_signal_mask(ending).at(Call::RtSigprocmask)?;
     let signals = signalfd(ending).at(Call::RtSigprocmask)?;

@@ -102,6 +102,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) states: &'a [OwnedFd],
     /// The listening socket on which the start of the command is awaited.
     pub(crate) start: Option<BorrowedFd<'a>>,
+    /// The lock on the container, which the child must not keep.
+    pub(crate) lock: Option<BorrowedFd<'a>>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
@@ -245,6 +247,7 @@ fn clone(
 ) -> Result<(Cloned, Link), (Call, Errno)> {
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
+    let parents_own: Vec<_> = inheritance.lock.into_iter().chain([link.as_fd()]).collect();
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
@@ -252,7 +255,7 @@ fn clone(
         states: inheritance.states,
         start: inheritance.start,
         link: childs_link.as_fd(),
-        parent_link: link.as_fd(),
+        parents_own: &parents_own,
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
     let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };

@@ -147,7 +147,7 @@ pub struct Entry {
 }
 
 impl Drop for Entry {
-    /// A container's process that has not become its command yet has a copy of the descriptor, and with it of the lock.
+    /// A process that is being made may have a copy of the descriptor for a moment, and with it of the lock.
     fn drop(&mut self) {
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
@@ -210,11 +210,15 @@ impl Entry {
     /// # Errors
     /// A state that is damaged.
     pub fn record(&self) -> Result<Option<Record>, Error> {
-        let Some(bytes) = self.read(STATE)? else { return Ok(None) };
-        let record = serde_json::from_slice(&bytes);
-        record
-            .map(Some)
-            .map_err(|error| Error::Damaged { id: self.id.to_string(), problem: error.to_string() })
+        let damaged = |problem| Error::Damaged { id: self.id.to_string(), problem };
+        let bytes = match self.read(STATE) {
+            Err(Error::File { errno: Errno::LOOP, .. }) => {
+                return Err(damaged("it is a symbolic link".to_owned()));
+            }
+            bytes => bytes?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
     /// The bytes of the `config.json` that the container was made from.

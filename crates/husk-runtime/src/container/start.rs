@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use husk_init::{Call, Failure};
-use husk_plan::in_words;
+use husk_init::Failure;
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, unlinkat};
@@ -14,6 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use super::create::{send_go, start_address};
 use super::directory::START_SOCKET;
 use super::{Condition, Entry, Error, Record, StateRoot, hooks};
+use crate::error::hook_problem;
 use crate::link::{Heard, Link};
 use crate::why_exec;
 
@@ -66,16 +66,9 @@ fn why(failure: &Failure, root: Option<OwnedFd>, record: &Record, spec: &Spec) -
             why_exec::diagnose(root.as_fd(), process.cwd.as_bytes(), command.as_bytes(), failure.errno);
         return Error::Run(crate::Error::Exec { problem, errno: failure.errno });
     }
-    let number = failure.errno.raw_os_error();
-    let problem = match failure.call {
-        Call::HookExit => format!("exit status {number}"),
-        Call::HookSignal => format!("killed by signal {number}"),
-        Call::HookTimeout => "it did not end in time".to_owned(),
-        Call::HookExecve => format!("it cannot be executed: {}", in_words(failure.errno)),
-        call => {
-            let doing = format!("start the command: {}", call.name());
-            return Error::Process { doing, errno: failure.errno };
-        }
+    let Some(problem) = hook_problem(failure.call.name(), failure.errno) else {
+        let doing = format!("start the command: {}", failure.call.name());
+        return Error::Process { doing, errno: failure.errno };
     };
     let index = usize::from(failure.step.saturating_sub(record.start_step.unwrap_or(0) + 1));
     let hook = spec.hooks.as_ref().and_then(|hooks| hooks.start_container.get(index));
