@@ -55,6 +55,11 @@ pub(crate) fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Fault> {
     move_mount(mount, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
 }
 
+/// Attaches a detached mount at a path of the host's, as this process still sees it.
+pub(crate) fn attach_at(mount: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+    move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
+}
+
 pub(crate) fn set_attributes(
     mount: BorrowedFd<'_>,
     Attributes { set, clear }: Attributes,

@@ -6,7 +6,8 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
     MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, mount_setattr, now, seccomp_set_mode_filter, set_signal_mask, unshare,
+    getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity, sched_setattr,
+    seccomp_set_mode_filter, set_mempolicy, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -228,7 +229,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::DetachScratch => root::detach_scratch(),
         Step::OverlayRoot => root::attach_overlay(world),
-        Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::Root { source, recursive, at } => root::take(world, source, recursive, at),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             let attributes = Attributes { set, clear: MountAttrFlags::empty() };
@@ -255,10 +256,15 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
             mounts::bind(world, &tree, target)
         }
-        Step::OomScoreAdj(value) => {
-            let file = open_in_proc(world.proc()?, c"self/oom_score_adj", OFlags::WRONLY)?;
-            write(&file, value.to_bytes()).map(drop).at(Call::Write)
-        }
+        Step::OomScoreAdj(value) => write_in_proc(world, c"self/oom_score_adj", value),
+        Step::Processors(processors) => sched_setaffinity(processors).at(Call::SchedSetaffinity),
+        Step::Scheduler(ref attr) => sched_setattr(attr).at(Call::SchedSetattr),
+        Step::IoPriority { class, level } => ioprio_set(class, level).at(Call::IoprioSet),
+        Step::MemoryPolicy { mode, nodes } => set_mempolicy(mode, nodes).at(Call::SetMempolicy),
+        Step::Personality(domain) => personality(domain).at(Call::Personality),
+        Step::ApparmorProfile { file, word } => write_in_proc(world, file, word),
+        Step::SelinuxLabel(label) => write_in_proc(world, c"self/attr/exec", label),
+        Step::KeyLabel(label) => write_in_proc(world, c"self/attr/keycreate", label),
         Step::Keyring(name) => join_session_keyring(name),
         Step::OpenProc => open_proc(world),
         Step::Sysctl { path, value } => write_sysctl(world, path, value),
@@ -297,7 +303,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Hook(ref program) => hook::run(world, program),
         Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
-        Step::AwaitStart => start::await_start(world),
+        Step::AwaitStart { first } => start::await_start(world, first),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
         Step::Seccomp(ref filter) => filter_calls(world, filter),
         // `go_on` has dealt with these two, which do not return.
@@ -395,6 +401,12 @@ fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
 fn open_in_proc(proc: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
     openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).at(Call::Openat2)
+}
+
+/// Writes to a file of /proc itself, in one call: half a word means something else.
+fn write_in_proc(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {
+    let file = open_in_proc(world.proc()?, path, OFlags::WRONLY)?;
+    write(&file, value.to_bytes()).map(drop).at(Call::Write)
 }
 
 fn write_sysctl(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {

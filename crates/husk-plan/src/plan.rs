@@ -228,6 +228,8 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Run on the processors alone whose bits are set, and so does the child, which has them from husk.
+    Processors(&'a [u64]),
     /// Take a detached copy of a part of the host's file tree, with which no mount travels.
     PrepareTree {
         /// The number by which the child knows it.

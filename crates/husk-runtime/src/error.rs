@@ -2,7 +2,9 @@
 //! What can go wrong, said with the plan at hand: what was being done, what failed, why, and what to do.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use husk_init::{Call, Failure};
 use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
 use rustix::io::Errno;
@@ -39,6 +41,18 @@ pub enum Error {
     NoFreeIds {
         /// What was being done.
         doing: String,
+    },
+    /// A hook failed.
+    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
+    Hook {
+        /// Where it stands in the configuration.
+        origin: String,
+        /// The program.
+        path: PathBuf,
+        /// How it failed.
+        problem: String,
+        /// The last that it wrote.
+        words: String,
     },
     /// A cgroup could not be made, limited or entered.
     #[error("cannot {doing}: {problem} [step {number}, {origin}]")]
@@ -93,7 +107,25 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
+fn last(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
 impl Error {
+    /// The error of a hook that failed in the container's own process; `None` if it is of something else.
+    pub(crate) fn hook(origin: String, path: PathBuf, failure: &Failure) -> Option<Self> {
+        let number = failure.errno.raw_os_error();
+        let problem = match failure.call {
+            Call::HookExit => format!("exit status {number}"),
+            Call::HookSignal => format!("killed by signal {number}"),
+            Call::HookTimeout => "it did not end in time".to_owned(),
+            Call::HookExecve => format!("it cannot be executed: {}", in_words(failure.errno)),
+            _ => return None,
+        };
+        let words = String::from_utf8_lossy(failure.kernel_log()).trim().to_owned();
+        Some(Self::Hook { origin, path, problem, words })
+    }
+
     pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &dyn fmt::Display) -> Self {
         let step = &plan.steps[index];
         Self::Cgroup {
@@ -134,7 +166,7 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
-            Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Hook { .. } | Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
         }
     }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Staying with a container until it ends: the link, signals, the terminal.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
@@ -366,6 +369,12 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
         (Some(Step::Exec(exec) | Step::FindCommand(exec)), Some(root)) => {
             let problem = exec_problem(&steps, exec, failure, root.as_fd());
             Error::Exec { problem, errno: failure.errno }
+        }
+        (Some(Step::Hook(hook)), _) => {
+            let index = numbers.get(number).copied().unwrap_or(0);
+            let path = PathBuf::from(OsStr::from_bytes(hook.exec.candidates[0].to_bytes()));
+            Error::hook(plan.steps[index].origin.to_string(), path, failure)
+                .unwrap_or_else(|| Error::step(plan, index, failure.call.name(), failure.errno, b""))
         }
         _ => {
             let index = numbers.get(number).copied().unwrap_or(0);

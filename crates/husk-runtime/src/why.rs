@@ -82,7 +82,7 @@ impl Story {
                 place(plan, index).explained(error.hint(), &relevant)
             }
             Error::Cgroup { number, .. } => place(plan, number - 1).explained(error.hint(), &[]),
-            Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
+            Error::Hook { .. } | Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
                 Self::default().explained(error.hint(), &[])
             }
         }

@@ -131,17 +131,25 @@ pub fn close_range(first: u32) -> io::Result<()> {
 /// # Errors
 /// Those of `close_range(2)`; `EPERM` in a process that [`crate::clone3`] did not make.
 pub fn close_all_except<const N: usize>(keep: [BorrowedFd<'_>; N]) -> io::Result<()> {
+    close_from_except(0, keep)
+}
+
+/// As [`close_all_except`], but for the descriptors below `first`.
+///
+/// # Errors
+/// As [`close_all_except`].
+pub fn close_from_except<const N: usize>(first: u32, keep: [BorrowedFd<'_>; N]) -> io::Result<()> {
     if !crate::allocation::is_forbidden() {
         return Err(Errno::PERM);
     }
     let mut numbers = keep.map(|fd| fd.as_raw_fd() as u32);
     numbers.sort_unstable();
-    let mut first = 0;
+    let mut first = first;
     for number in numbers {
         if number > first {
             close(first, number - 1)?;
         }
-        first = number + 1;
+        first = first.max(number + 1);
     }
     close(first, u32::MAX)
 }

@@ -116,7 +116,11 @@ impl<'a> Compiler<'a, '_> {
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
         let process = &self.config.process;
-        if self.has_time_offsets() || !self.sysctls()?.is_empty() || process.oom_score_adj.is_some() {
+        if self.has_time_offsets()
+            || !self.sysctls()?.is_empty()
+            || process.oom_score_adj.is_some()
+            || self.has_labels()
+        {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }

@@ -8,8 +8,8 @@ use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use super::Grade;
 use super::quote::{quote, quote_all};
+use super::{Grade, treatment};
 use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::seen::Seen;
 
@@ -241,6 +241,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
+        HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
@@ -395,7 +396,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         }
         Step::DetachScratch => inside("umount -l \"$work\"/scratch".to_owned()),
         Step::OverlayRoot => Piece::done("it is mounted there already").weaker("hostile-paths", HOSTILE),
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, .. } => {
             inside(format!("mount {} {} \"$root\"", bind_option(*recursive), tree(source)))
                 .weaker("hostile-paths", HOSTILE)
         }
@@ -517,12 +518,23 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::OomScoreAdj(value) => {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
         }
+        Step::Processors(processors) => treatment::processors(Place::Inside, processors),
+        Step::Scheduler(attr) => treatment::scheduler(attr),
+        Step::IoPriority { class, level } => treatment::io_priority(*class, *level),
+        Step::MemoryPolicy { mode, .. } => treatment::memory_policy(*mode),
+        Step::Personality(domain) => treatment::personality(*domain),
+        Step::ApparmorProfile { file, word } => {
+            let file = file.to_string_lossy();
+            treatment::attribute(file.strip_prefix("self/attr/").unwrap_or(&file), word)
+        }
+        Step::SelinuxLabel(label) => treatment::attribute("exec", label),
+        Step::KeyLabel(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::Keyring(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::OwnTerminal { .. } => no_terminal(),
         Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
         Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
         Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
-        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
+        Step::AwaitStart { .. } => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")

@@ -12,16 +12,17 @@ use super::{Condition, Entry, Error, StateRoot, hooks, start};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Deletes a container that has stopped or was never started; with `force` also one that runs, and one that is not there.
+/// Returns what is to be said of poststop hooks that failed, which changes nothing.
 ///
 /// # Errors
 /// A container that runs, and one that cannot be taken away.
-pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Error> {
+pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<String>, Error> {
     let entry = match root.open(id) {
-        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         entry => entry?,
     };
     match entry.lock() {
-        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         locked => locked?,
     }
     // A damaged state hides nothing that the rest of the way does not find.
@@ -35,7 +36,7 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Err
 }
 
 /// Takes away all that is left of a container.
-pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> {
+pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<Vec<String>, Error> {
     let record = entry.record().ok().flatten();
     let place = record.as_ref().and_then(|record| record.cgroup.as_ref());
     if let Some(place) = place.filter(|place| place.exists()) {
@@ -55,7 +56,7 @@ pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> 
     let state = record.map(|record| record.for_hooks(Condition { status: Status::Stopped, pid: None }));
     entry.remove()?;
     match (state, spec.and_then(|spec| spec.hooks.as_ref())) {
-        (Some(state), Some(hooks)) => hooks::run(&hooks.poststop, "poststop", &state),
-        _ => Ok(()),
+        (Some(state), Some(hooks)) => Ok(hooks::run_all(&hooks.poststop, "poststop", &state)),
+        _ => Ok(Vec::new()),
     }
 }

@@ -44,6 +44,11 @@ pub enum Error {
         /// How long this call waited.
         seconds: u64,
     },
+    /// It is paused, and nothing runs in it.
+    #[error(
+        "cannot exec in a paused container (use --ignore-paused to override): what is run would wait too"
+    )]
+    Paused,
     /// Its first process has ended.
     #[error("container not running: {id:?} is {}", .status.name())]
     NotRunning {
@@ -96,18 +101,6 @@ pub enum Error {
     /// A step failed.
     #[error(transparent)]
     Run(#[from] crate::Error),
-    /// A hook failed.
-    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
-    Hook {
-        /// Where it stands in the configuration.
-        origin: String,
-        /// The program.
-        path: PathBuf,
-        /// How it failed.
-        problem: String,
-        /// The last that it wrote.
-        words: String,
-    },
     /// A filter of system calls that does not let the command be executed.
     #[error("permission denied: cannot execute the command: {call} failed ({}): {by}", in_words(.errno))]
     RefusedByFilter {
@@ -146,10 +139,6 @@ pub enum Error {
 
 fn listed(reasons: &[String]) -> String {
     if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
-}
-
-fn last(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
 impl Error {
