@@ -58,7 +58,7 @@ fn profile() -> Value {
 
 /// What the child does from the last wait on.
 fn end(plan: &Plan<'_>) -> Vec<String> {
-    let waits = |action: &Action<'_>| matches!(action, Action::Child(Step::AwaitStart));
+    let waits = |action: &Action<'_>| matches!(action, Action::Child(Step::AwaitStart { .. }));
     let start = plan.steps.iter().position(|step| waits(&step.action)).expect("it waits to be started");
     let name = |step: &str| step.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     let child = plan.steps[start + 1..].iter().filter_map(|step| match step.action {
