@@ -10,6 +10,7 @@
 
 mod beneath;
 mod call;
+mod copy_up;
 mod failure;
 mod guard;
 mod hook;
@@ -30,7 +31,7 @@ pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};
 pub use step::{
-    Attributes, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step,
+    Attributes, Cover, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step,
     SyscallFilter,
 };
 

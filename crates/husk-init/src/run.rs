@@ -249,9 +249,15 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::MakeNode { path, mode, device, owner } => {
             beneath::make_node(world.root()?, path, (mode, device), owner)
         }
-        Step::Mount { ref filesystem, target, propagation } => {
-            mounts::mount(world, filesystem, target, propagation)
+        Step::Mount { ref filesystem, target, cover, propagation } => {
+            mounts::mount(world, filesystem, (target, cover), propagation)
         }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let place = mounts::target(world, target, OFlags::empty())?;
+            mounts::mount_by_text(place, (kind, source, options), attributes)?;
+            mounts::propagate_at(world, target, propagation)
+        }
+        Step::Reconfigure { target, options } => mounts::reconfigure(world, target, options),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
             let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
             mounts::bind(world, &tree, target)

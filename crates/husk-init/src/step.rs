@@ -107,8 +107,33 @@ pub enum Step<'a> {
         filesystem: Filesystem<'a>,
         /// Where.
         target: &'a CStr,
-        /// Its propagation, and whether that of the mounts below is meant too.
-        propagation: Option<(Propagation, bool)>,
+        /// What it has to do with the directory that it covers.
+        cover: Cover,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Mount a new instance of a file system by `mount(2)`, whose options are one text: `fsconfig(2)` takes at most 255 bytes
+    /// for one.
+    MountByText {
+        /// The type, `overlay`.
+        kind: &'a CStr,
+        /// What mountinfo shows as its source.
+        source: &'a CStr,
+        /// Its options, with commas between.
+        options: &'a CStr,
+        /// Attributes of the mount.
+        attributes: MountAttrFlags,
+        /// Where.
+        target: &'a CStr,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Change the options of the file system that is mounted at a path.
+    Reconfigure {
+        /// Where.
+        target: &'a CStr,
+        /// Its options.
+        options: &'a [FsOption<'a>],
     },
     /// Mount a part of an existing file tree.
     Bind {
@@ -122,8 +147,8 @@ pub enum Step<'a> {
         attributes: Attributes,
         /// The attributes of the mount and of those below it.
         recursive_attributes: Attributes,
-        /// Its propagation, and whether that of the mounts below is meant too.
-        propagation: Option<(Propagation, bool)>,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
     },
     /// Change the attributes of a mount that is there.
     MountAttributes {
@@ -293,6 +318,23 @@ pub struct Filesystem<'a> {
     pub options: &'a [FsOption<'a>],
     /// Attributes of the mount.
     pub attributes: MountAttrFlags,
+}
+
+/// What a new file system has to do with the directory that it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Nothing.
+    Any,
+    /// The path must not be a symbolic link: what is written to this file system must not be somewhere else
+    /// (CVE-2019-19921).
+    NoLink,
+    /// The root of the file system takes its permission bits.
+    KeepMode,
+    /// The file system begins with a copy of it.
+    CopyUp {
+        /// Whether its root takes the permission bits as well.
+        keep_mode: bool,
+    },
 }
 
 /// An option of a file system.

@@ -36,7 +36,7 @@ pub enum PlanError {
         source_path: PathBuf,
     },
     /// A mount's target is of the other kind than its source.
-    #[error("{origin}: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
+    #[error("{origin}: not a directory: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
         .source_path.display(), kind(*.directory), .target.display(), kind(!*.directory))]
     TargetOfOtherKind {
         /// The option.
@@ -179,6 +179,11 @@ impl PlanError {
             Self::TargetOfOtherKind { .. } => "name a target of the same kind".to_owned(),
             Self::NoSuchUser { .. } | Self::NoSuchGroup { .. } => {
                 "use a number, or add the name to the file in the root".to_owned()
+            }
+            Self::NeedsRoot { origin: Origin::Config(path), .. } if path.starts_with("linux.namespaces") => {
+                "run it with sudo, or add a user namespace to linux.namespaces in config.json, with uidMappings and \
+                 gidMappings, as `husk-oci spec --rootless` writes them"
+                    .to_owned()
             }
             Self::NeedsRoot { .. } => "run it with sudo, or leave the option out".to_owned(),
             Self::Contradiction { hint, .. } | Self::UnmappedId { hint, .. } => hint.clone(),

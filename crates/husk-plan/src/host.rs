@@ -217,7 +217,7 @@ impl Host {
     fn probe_sources(&mut self, config: &Config) {
         let binds = config.mounts.iter().filter_map(|mount| match &mount.value {
             Mount::Bind(bind) => Some(&bind.source),
-            Mount::Filesystem(_) | Mount::Cgroup(_) => None,
+            _ => None,
         });
         for source in binds {
             self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
@@ -252,11 +252,7 @@ impl Host {
 }
 
 fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    config.mounts.iter().map(|mount| match &mount.value {
-        Mount::Filesystem(mount) => &mount.target,
-        Mount::Bind(bind) => &bind.target,
-        Mount::Cgroup(cgroup) => &cgroup.target,
-    })
+    config.mounts.iter().map(|mount| mount.value.target())
 }
 
 pub(crate) fn is_privileged() -> bool {

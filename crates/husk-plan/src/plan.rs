@@ -277,8 +277,8 @@ pub enum HostStep<'a> {
     MapTree {
         /// Its number.
         number: usize,
-        /// A file that stands for the user namespace; the child's own if `None`.
-        user_namespace: Option<&'a CStr>,
+        /// Which.
+        through: TreeMaps<'a>,
         /// Whether the mounts below change as well.
         recursive: bool,
     },
@@ -290,6 +290,22 @@ pub enum HostStep<'a> {
     Commit,
     /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
     Guard,
+}
+
+/// Through which id maps the files of a tree are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeMaps<'a> {
+    /// The container's own.
+    Container,
+    /// Those of the user namespace that this file stands for.
+    Joined(&'a CStr),
+    /// Those of a user namespace that is made for it.
+    Own {
+        /// User ids.
+        uids: &'a [IdMapping],
+        /// Group ids.
+        gids: &'a [IdMapping],
+    },
 }
 
 /// How host ids are claimed.

@@ -52,7 +52,7 @@ pub fn run_told(
             let witness = &witness;
             listen_in(scope, witness, listener)
         };
-        let end = crate::attend(plan, terminal, &Stopwatch::default(), None, Some(&listen));
+        let end = crate::attend(plan, terminal, None, &Stopwatch::default(), None, Some(&listen));
         drop(stopped);
         end
     })?;

@@ -57,10 +57,10 @@ fn with_plan(
     let host = Host::probe(&config).map_err(container::Error::from)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
-    plan.notes.iter().for_each(|note| log::warning(globals, &note.what));
-    for step in &plan.steps {
+    for step in plan.steps.iter().filter(|_| globals.debug) {
         log::debug(globals, &format!("{}: {} [{}]", step.stage.name(), explain::describe(step), step.origin));
     }
+    plan.notes.iter().for_each(|note| log::warning(globals, &note.what));
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
     act(&Making {
         id: &create.id,

@@ -2,10 +2,10 @@
 //! The root: what it is made of, and how it is entered.
 
 use husk_init::{Filesystem, FsOption, Step};
-use husk_spec::{EnterRoot, NamespaceKind, Origin, Propagation, Writes};
+use husk_spec::{BindIdmap, EnterRoot, NamespaceKind, Origin, Writes};
 use rustix::mount::MountAttrFlags;
 
-use super::{Compiler, travel};
+use super::{Compiler, HostTree, travel};
 use crate::PlanError;
 use crate::plan::Stage;
 use crate::user_namespace::is_idmappable;
@@ -21,7 +21,9 @@ impl Compiler<'_, '_> {
         // An idmapped mount takes either all mounts below along or none, and one /proc among them would spoil it. Without
         // privilege the kernel insists on all.
         let shifted = root.idmap && self.user.shift && self.host.privileged;
-        let source = self.host_tree(path, !shifted, root.idmap, Propagation::Private, origin)?;
+        let idmap = if shifted { BindIdmap::Container { recursive: false } } else { BindIdmap::Off };
+        let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host: false };
+        let source = self.host_tree(&tree, origin)?;
         if root.writes.value != Writes::Ephemeral {
             let at = self.looked_for().then(|| self.arena.cstr(path)).transpose()?;
             self.child(Stage::Root, Step::Root { source, recursive: true, at }, origin);

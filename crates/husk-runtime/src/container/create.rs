@@ -253,7 +253,7 @@ impl<'m> Creation<'m> {
         let Some(all) = &self.making.spec.hooks else { return Ok(()) };
         let state = self.state(Status::Creating);
         hooks::run(&all.prestart, "prestart", &state)?;
-        hooks::run(&all.create_runtime, "createRuntime", &state)
+        Ok(hooks::run(&all.create_runtime, "createRuntime", &state)?)
     }
 
     fn commit(&mut self) -> Result<(), Error> {

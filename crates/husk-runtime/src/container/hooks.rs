@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::Error;
+use crate::error::Error;
 
 /// How much of the end of what a hook writes is kept.
 const WORDS: usize = 2048;
@@ -62,12 +62,12 @@ pub(crate) fn run_all(hooks: &[Hook], kind: &str, state: &State) -> Vec<String> 
 }
 
 fn failed(index: usize, hook: &Hook, kind: &str, problem: String, words: &[u8]) -> Error {
-    Error::Run(crate::Error::Hook {
+    Error::Hook {
         origin: format!("hooks.{kind}[{index}]"),
         path: PathBuf::from(&hook.path),
         problem,
         words: String::from_utf8_lossy(words).trim().to_owned(),
-    })
+    }
 }
 
 fn run_one(hook: &Hook, state: &State, words: &mut Vec<u8>) -> Result<(), String> {

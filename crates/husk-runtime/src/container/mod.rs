@@ -14,7 +14,7 @@ mod descriptor_socket;
 mod directory;
 mod error;
 mod exec;
-mod hooks;
+pub(crate) mod hooks;
 mod pid_file;
 mod process;
 mod record;
