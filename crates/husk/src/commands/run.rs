@@ -96,7 +96,7 @@ pub(super) fn with_hooks<T>(
     let Some(bundle) = &lowered.bundle else { return act(None) };
     let mut hooks = BundleHooks::of(&bundle.spec, &lowered.config.name, &bundle.directory)?;
     let done = act(hooks.as_mut())?;
-    hooks.iter().flat_map(BundleHooks::problems).for_each(|problem| output::note(&problem));
+    hooks.iter().flat_map(BundleHooks::problems).for_each(output::note);
     Ok(done)
 }
 
