@@ -217,6 +217,11 @@ pub(crate) fn mask(world: &mut World<'_>, path: &CStr) -> Result<(), Fault> {
     if kind != FileType::Directory {
         // The host's, looked up in the host's tree: one in the container's own /dev could be anything.
         let null = copy(CWD, c"/dev/null", false)?;
+        // It is the host's own node: a container with the host's ids could otherwise take its mode or its owner away.
+        let set = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        set_attributes(null.as_fd(), Attributes { set, clear: MountAttrFlags::empty() }, false)?;
         return attach(null.as_fd(), place.as_fd());
     }
     // One empty directory serves for all. It is copied from where it is attached first, because a mount that is attached

@@ -5,9 +5,9 @@ use core::convert::Infallible;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
-    MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity, sched_setattr,
-    seccomp_set_mode_filter, set_mempolicy, set_signal_mask, unshare,
+    MountChange, Propagation, SignalSet, close_all_except, close_in_child, close_range, default_dispositions,
+    execve, exit, getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity,
+    sched_setattr, seccomp_set_mode_filter, set_mempolicy, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -49,8 +49,9 @@ pub struct Program<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
     pub link: BorrowedFd<'a>,
-    /// The parent's end: as long as the child holds it too, the link does not end with the parent.
-    pub parent_link: BorrowedFd<'a>,
+    /// What is the parent's alone and must end with it, and would not as long as the child holds a copy: its end of the link, its
+    /// locks.
+    pub parents_own: &'a [BorrowedFd<'a>],
     /// Where to write down, for each step, when it was done (nanoseconds of `husk_sys::now`), if anybody wants to know.
     pub times: Option<&'a [AtomicU64]>,
 }
@@ -90,6 +91,12 @@ impl<'a> World<'a> {
 
     pub(crate) fn start_socket(&self) -> Result<BorrowedFd<'a>, Fault> {
         self.program.start.ok_or(Errno::BADF).at(Call::Accept)
+    }
+
+    /// Closes what only the parent had a use for: all from `first` on but what is needed to be started.
+    pub(crate) fn close_all_but_for_start(&self, first: u32) -> Result<(), Fault> {
+        let needed = self.program.states.iter().map(AsFd::as_fd).chain(self.program.start);
+        close_all_except(first, needed).at(Call::CloseRange)
     }
 
     pub(crate) fn set_starter(&mut self, starter: OwnedFd) {
@@ -162,7 +169,9 @@ impl<'a> World<'a> {
 
 /// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
 pub fn run(program: &Program<'_>) -> Infallible {
-    let _ = close_in_child(program.parent_link);
+    for fd in program.parents_own {
+        let _ = close_in_child(*fd);
+    }
     let world = World {
         program,
         root: None,

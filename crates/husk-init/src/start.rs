@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Waiting to be started: the process is made, and its command comes when somebody asks for it.
 
-use husk_sys::{SignalSet, close_from_except, exit, set_signal_mask, signalfd};
+use husk_sys::{SignalSet, exit, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -16,14 +16,10 @@ use crate::run::{World, await_parent};
 const ENDING: [Signal; 6] =
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
 
-/// The number of the file with the state of a container that is made, which hooks after the wait need.
-const CREATED: usize = 1;
-
 /// Carries out [`crate::Step::AwaitStart`].
 pub(crate) fn await_start(world: &mut World<'_>, first: u32) -> Result<(), Fault> {
     let socket = world.start_socket()?;
-    let state = world.state(CREATED).unwrap_or(socket);
-    close_from_except(first, [socket, state]).at(Call::CloseRange)?;
+    world.close_all_but_for_start(first)?;
     let ending = ENDING.into_iter().fold(SignalSet::EMPTY, SignalSet::with);
     let before = set_signal_mask(ending).at(Call::RtSigprocmask)?;
     let signals = signalfd(ending).at(Call::RtSigprocmask)?;

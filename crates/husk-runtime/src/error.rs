@@ -97,7 +97,10 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}: {}", self.doing, self.call, in_words(self.errno))?;
+        match hook_problem(self.call, self.errno) {
+            Some(problem) => write!(f, "cannot {}: {problem}", self.doing)?,
+            None => write!(f, "cannot {}: {}: {}", self.doing, self.call, in_words(self.errno))?,
+        }
         if !self.kernel.is_empty() {
             write!(f, " ({})", self.kernel)?;
         }
@@ -114,14 +117,7 @@ fn last(words: &str) -> String {
 impl Error {
     /// The error of a hook that failed in the container's own process; `None` if it is of something else.
     pub(crate) fn hook(origin: String, path: PathBuf, failure: &Failure) -> Option<Self> {
-        let number = failure.errno.raw_os_error();
-        let problem = match failure.call {
-            Call::HookExit => format!("exit status {number}"),
-            Call::HookSignal => format!("killed by signal {number}"),
-            Call::HookTimeout => "it did not end in time".to_owned(),
-            Call::HookExecve => format!("it cannot be executed: {}", in_words(failure.errno)),
-            _ => return None,
-        };
+        let problem = hook_problem(failure.call.name(), failure.errno)?;
         let words = String::from_utf8_lossy(failure.kernel_log()).trim().to_owned();
         Some(Self::Hook { origin, path, problem, words })
     }
@@ -184,6 +180,19 @@ impl Error {
             _ => husk_init::OWN_FAILURE as u8,
         }
     }
+}
+
+/// How a hook failed, if it was one. Its exit status or signal comes in the errno's place.
+pub(crate) fn hook_problem(call: &str, errno: Errno) -> Option<String> {
+    let number = errno.raw_os_error();
+    let hook = |known: Call| call == known.name();
+    Some(match () {
+        () if hook(Call::HookExit) => format!("exit status {number}"),
+        () if hook(Call::HookSignal) => format!("killed by signal {number}"),
+        () if hook(Call::HookTimeout) => "it did not end in time".to_owned(),
+        () if hook(Call::HookExecve) => format!("it cannot be executed: {}", in_words(errno)),
+        () => return None,
+    })
 }
 
 /// The kernel prefixes its lines with a letter for their weight: `e overlay: no such layer`.

@@ -128,6 +128,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) start: Option<BorrowedFd<'a>>,
     /// The way into cgroups that are there.
     pub(crate) cgroup: Option<&'a Entry>,
+    /// The lock on the container, which the child must not keep.
+    pub(crate) lock: Option<BorrowedFd<'a>>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
@@ -328,6 +330,7 @@ fn clone(
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
     let entry = inheritance.cgroup.or(acquired.cgroup.as_ref());
+    let parents_own: Vec<_> = inheritance.lock.into_iter().chain([link.as_fd()]).collect();
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
@@ -336,7 +339,7 @@ fn clone(
         states: inheritance.states,
         start: inheritance.start,
         link: childs_link.as_fd(),
-        parent_link: link.as_fd(),
+        parents_own: &parents_own,
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
     let cgroup = entry.and_then(|entry| entry.directory.as_ref()).map(AsFd::as_fd);

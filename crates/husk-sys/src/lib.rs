@@ -28,8 +28,8 @@ pub use bpf::{
 };
 pub use clone::{Clone, Cloned, clone3, exit};
 pub use exec::{
-    StringArray, ThinCStr, close_all_except, close_from_except, close_in_child, close_range, execve,
-    execveat, getcwd, is_more_privileged_than_caller, unshare,
+    StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, execveat, getcwd,
+    is_more_privileged_than_caller, unshare,
 };
 pub use keyring::join_session_keyring;
 pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};

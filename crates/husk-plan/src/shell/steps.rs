@@ -431,12 +431,17 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::Symlink { path, to } => inside(format!("ln -sT {} {}", text(to), below(path))),
         Step::MakeNode { path, mode, device, owner } => make_node(path, *mode, *device, *owner),
         Step::AwaitHooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
-        Step::Hook(hook) => inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input"),
+        Step::Hook(hook) => {
+            inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input")
+        }
         Step::Mount { filesystem, target, cover, propagation } => {
             let piece = covering(mount(filesystem, &below(target)), target, *cover);
             let piece = Piece { code: piece.code + &make_propagation(propagation, target), ..piece };
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
-                return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
+                return piece.weaker(
+                    "superblock",
+                    "the file system itself becomes read-only, not this mount of it alone",
+                );
             }
             piece
         }
@@ -468,7 +473,8 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             inside(format!("mount -o remount,bind,{words} {}", below(target)))
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
-            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
+            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}\n\
+             else mount --bind /dev/null {0}; mount -o remount,bind,ro,nosuid,noexec {0}; fi",
             below(path)
         )),
         Step::ReadOnly { path } => inside(format!("read_only {}", below(path)))

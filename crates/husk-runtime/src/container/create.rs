@@ -123,7 +123,8 @@ pub fn run(
 /// Takes away what there is of a container that could not be made.
 fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
     // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
-    let _ = delete::take_away(entry, Some(making.spec));
+    let record = entry.record().ok().flatten();
+    let _ = delete::take_away(entry, record, Some(making.spec));
     error
 }
 
@@ -157,7 +158,8 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
-    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd), cgroup: None };
+    let start = socket.as_ref().map(AsFd::as_fd);
+    let inheritance = Inheritance { states: &states, start, cgroup: None, lock: Some(entry.fd()) };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),

@@ -20,6 +20,14 @@ pub enum Error {
         /// Where containers are looked for.
         root: PathBuf,
     },
+    /// Others than this user can write where the states of containers are.
+    #[error("cannot trust the states of containers in {}: {problem}", .root.display())]
+    ForeignRoot {
+        /// Where.
+        root: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// There is one already.
     #[error("container with id exists: {id:?} is in {} already", .root.display())]
     Exists {
@@ -153,6 +161,7 @@ impl Error {
                  capset, capget and prctl as well"
                     .to_owned(),
             ),
+            Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,
         }

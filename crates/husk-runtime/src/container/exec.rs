@@ -59,7 +59,8 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         return Err(not_running(condition.status));
     };
     // As long as this is open and alive, its paths in /proc are the container's.
-    let Some(pidfd) = init.open().filter(|_| condition.status != Status::Creating) else {
+    let pidfd = init.open().map_err(supervise)?;
+    let Some(pidfd) = pidfd.filter(|_| condition.status != Status::Creating) else {
         return Err(not_running(condition.status));
     };
     if condition.status == Status::Paused && !exec.ignore_paused {
