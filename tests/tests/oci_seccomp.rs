@@ -204,7 +204,7 @@ fn listener(socket: &ConsoleSocket) -> (OwnedFd, Value) {
     let mut received = socket.receive();
     let state = serde_json::from_slice(&received.bytes).expect("the state of the container's process");
     assert_eq!(received.descriptors.len(), 1, "{state:#}");
-    (received.descriptors.remove(0).into(), state)
+    (received.descriptors.remove(0), state)
 }
 
 /// Answers the next notifications, one by each answer.
