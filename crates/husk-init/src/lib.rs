@@ -10,6 +10,7 @@
 
 mod beneath;
 mod call;
+mod copy_up;
 mod failure;
 mod guard;
 mod hook;
@@ -26,12 +27,12 @@ mod terminal;
 pub use call::Call;
 pub use failure::{Failure, Message};
 pub use guard::{Guard, stand_guard};
-pub use husk_sys::{Propagation, SockFilter, StringArray, ThinCStr};
+pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};
 pub use step::{
-    Attributes, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step,
-    SyscallFilter,
+    Attach, Attributes, Cover, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source,
+    Step, SyscallFilter,
 };
 
 /// The exit status of husk's own failures.

@@ -9,7 +9,7 @@ use rustix::process::{chdir, chroot, fchdir, pivot_root};
 use crate::call::{At, Call, Fault};
 use crate::mounts;
 use crate::run::World;
-use crate::step::{Filesystem, Source};
+use crate::step::{Attach, Filesystem, Source};
 
 /// The mount that becomes the container's root.
 pub(crate) enum Root<'a> {
@@ -35,9 +35,18 @@ fn tree<'a>(world: &World<'a>, source: Source<'_>, recursive: bool) -> Result<Ro
 }
 
 /// Carries out [`crate::Step::Root`].
-pub(crate) fn take(world: &mut World<'_>, source: Source<'_>, recursive: bool) -> Result<(), Fault> {
+pub(crate) fn take(
+    world: &mut World<'_>,
+    source: Source<'_>,
+    recursive: bool,
+    attach: Attach<'_>,
+) -> Result<(), Fault> {
     let root = tree(world, source, recursive)?;
-    mounts::attach_over_root(root.as_fd())?;
+    match attach {
+        Attach::OverRoot => mounts::attach_over_root(root.as_fd())?,
+        Attach::At(path) => mounts::attach_at(root.as_fd(), path)?,
+        Attach::Nowhere => {}
+    }
     world.set_root(root);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! The instruction set.
 
 use core::ffi::CStr;
-use husk_sys::{Propagation, SockFilter, StringArray};
+use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray};
 use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::termios::Winsize;
@@ -57,6 +57,8 @@ pub enum Step<'a> {
         source: Source<'a>,
         /// Whether the mounts in it come along.
         recursive: bool,
+        /// Where it is attached until it is entered.
+        attach: Attach<'a>,
     },
     /// Take the root that the process has already, in a joined mount namespace.
     CurrentRoot,
@@ -105,8 +107,33 @@ pub enum Step<'a> {
         filesystem: Filesystem<'a>,
         /// Where.
         target: &'a CStr,
-        /// Its propagation, and whether that of the mounts below is meant too.
-        propagation: Option<(Propagation, bool)>,
+        /// What it has to do with the directory that it covers.
+        cover: Cover,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Mount a new instance of a file system by `mount(2)`, whose options are one text: `fsconfig(2)` takes at most 255 bytes
+    /// for one.
+    MountByText {
+        /// The type, `overlay`.
+        kind: &'a CStr,
+        /// What mountinfo shows as its source.
+        source: &'a CStr,
+        /// Its options, with commas between.
+        options: &'a CStr,
+        /// Attributes of the mount.
+        attributes: MountAttrFlags,
+        /// Where.
+        target: &'a CStr,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Change the options of the file system that is mounted at a path.
+    Reconfigure {
+        /// Where.
+        target: &'a CStr,
+        /// Its options.
+        options: &'a [FsOption<'a>],
     },
     /// Mount a part of an existing file tree.
     Bind {
@@ -120,8 +147,8 @@ pub enum Step<'a> {
         attributes: Attributes,
         /// The attributes of the mount and of those below it.
         recursive_attributes: Attributes,
-        /// Its propagation, and whether that of the mounts below is meant too.
-        propagation: Option<(Propagation, bool)>,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
     },
     /// Change the attributes of a mount that is there.
     MountAttributes {
@@ -139,6 +166,37 @@ pub enum Step<'a> {
     },
     /// Write how readily the kernel is to kill this process when memory is short (`/proc/PID/oom_score_adj`).
     OomScoreAdj(&'a CStr),
+    /// Run on the processors alone whose bits are set.
+    Processors(&'a [u64]),
+    /// Be scheduled like that.
+    Scheduler(SchedAttr),
+    /// Have one's I/O done with this priority: a class and a level within it (`ioprio_set(2)`).
+    IoPriority {
+        /// `IOPRIO_CLASS_*`.
+        class: u8,
+        /// 0, first, to 7.
+        level: u8,
+    },
+    /// Get one's memory from the nodes whose bits are set.
+    MemoryPolicy {
+        /// `MPOL_*` with `MPOL_F_*`.
+        mode: u32,
+        /// The nodes.
+        nodes: &'a [u64],
+    },
+    /// Take an execution domain (`personality(2)`).
+    Personality(u32),
+    /// Have the command confined by an AppArmor profile.
+    ApparmorProfile {
+        /// The file below `/proc` that takes the word.
+        file: &'a CStr,
+        /// `exec PROFILE`.
+        word: &'a CStr,
+    },
+    /// Have the command run with this SELinux label.
+    SelinuxLabel(&'a CStr),
+    /// Have the keyrings that are made from now on this SELinux label.
+    KeyLabel(&'a CStr),
     /// Start a session keyring of this name, so that keys of the caller's are out of reach.
     Keyring(&'a CStr),
     /// Open the host's /proc, for what is written through it later.
@@ -239,8 +297,12 @@ pub enum Step<'a> {
     ForgetParent,
     /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
     AwaitCommit,
-    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link.
-    AwaitStart,
+    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link. What
+    /// else the parent had open is closed first: it is not for a wait that may be long.
+    AwaitStart {
+        /// The first descriptor that the command does not get.
+        first: u32,
+    },
     /// Become the command.
     Exec(Exec<'a>),
 }
@@ -258,6 +320,23 @@ pub struct Filesystem<'a> {
     pub attributes: MountAttrFlags,
 }
 
+/// What a new file system has to do with the directory that it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Nothing.
+    Any,
+    /// The path must not be a symbolic link: what is written to this file system must not be somewhere else
+    /// (CVE-2019-19921).
+    NoLink,
+    /// The root of the file system takes its permission bits.
+    KeepMode,
+    /// The file system begins with a copy of it.
+    CopyUp {
+        /// Whether its root takes the permission bits as well.
+        keep_mode: bool,
+    },
+}
+
 /// An option of a file system.
 #[derive(Clone, Copy, Debug)]
 pub struct FsOption<'a> {
@@ -265,6 +344,17 @@ pub struct FsOption<'a> {
     pub key: &'a CStr,
     /// Its value, `None` for a flag.
     pub value: Option<&'a CStr>,
+}
+
+/// Where a root is attached until it is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach<'a> {
+    /// On top of the namespace's root, where no path leads.
+    OverRoot,
+    /// At a path of the host's, for hooks that look for it there.
+    At(&'a CStr),
+    /// Nowhere: the mount namespace is somebody else's, who is to see nothing of it.
+    Nowhere,
 }
 
 /// Where the files of a bind mount come from.

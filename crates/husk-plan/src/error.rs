@@ -36,7 +36,7 @@ pub enum PlanError {
         source_path: PathBuf,
     },
     /// A mount's target is of the other kind than its source.
-    #[error("{origin}: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
+    #[error("{origin}: not a directory: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
         .source_path.display(), kind(*.directory), .target.display(), kind(!*.directory))]
     TargetOfOtherKind {
         /// The option.

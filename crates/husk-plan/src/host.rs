@@ -2,7 +2,7 @@
 //! What is there: the facts about a host that a plan depends on. Reads, never writes, needs no privilege.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -57,8 +57,14 @@ pub struct Host {
     pub file_systems: BTreeMap<PathBuf, u64>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
+    /// Whether the kernel shows its memory (`/proc/kcore`).
+    pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
+    pub apparmor: Option<&'static CStr>,
+    /// Whether SELinux is enabled, if it was asked for.
+    pub selinux: bool,
     /// The container's accounts.
     pub accounts: HostAccounts,
 }
@@ -122,6 +128,9 @@ pub(crate) const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/loca
 /// 9p's own type (`linux/magic.h`).
 const V9FS_MAGIC: u64 = 0x0102_1997;
 
+/// selinuxfs (`linux/magic.h`), which is there where SELinux is enabled.
+const SELINUX_MAGIC: u64 = 0xf97c_ff8c;
+
 /// No honest `passwd` or `group` is larger.
 const ACCOUNTS_MAX: u64 = 1 << 20;
 
@@ -139,16 +148,23 @@ impl Host {
             gid_map: id_map("/proc/self/gid_map")?,
             setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
+            has_kcore: Path::new("/proc/kcore").exists(),
             ..Self::default()
         };
         host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         if let UserNamespace::Join(path) = &config.namespaces.user.value {
-            host.joined = joined_user(path);
+            host.joined = JoinedUser::at(path);
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
         if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
             host.cgroups = Hierarchies::read().ok();
+        }
+        if config.process.labels.apparmor.is_some() {
+            host.apparmor = apparmor_file();
+        }
+        if config.process.labels.selinux.is_some() || config.mount_label.is_some() {
+            host.selinux = file_system(Path::new("/sys/fs/selinux")) == Some(SELINUX_MAGIC);
         }
         if let Some(root) = &config.root {
             host.probe_root(&root.path.value, config)?;
@@ -201,7 +217,7 @@ impl Host {
     fn probe_sources(&mut self, config: &Config) {
         let binds = config.mounts.iter().filter_map(|mount| match &mount.value {
             Mount::Bind(bind) => Some(&bind.source),
-            Mount::Filesystem(_) | Mount::Cgroup(_) => None,
+            _ => None,
         });
         for source in binds {
             self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
@@ -236,11 +252,7 @@ impl Host {
 }
 
 fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    config.mounts.iter().map(|mount| match &mount.value {
-        Mount::Filesystem(mount) => &mount.target,
-        Mount::Bind(bind) => &bind.target,
-        Mount::Cgroup(cgroup) => &cgroup.target,
-    })
+    config.mounts.iter().map(|mount| mount.value.target())
 }
 
 pub(crate) fn is_privileged() -> bool {
@@ -256,6 +268,13 @@ fn may_mount() -> bool {
     !matches!(open_tree(CWD, "/", flags), Err(Errno::PERM))
 }
 
+/// The file of AppArmor alone (Linux 5.8), else the one that all security modules share.
+fn apparmor_file() -> Option<&'static CStr> {
+    let enabled = read_text("/sys/module/apparmor/parameters/enabled").starts_with('Y');
+    let own = Path::new("/proc/self/attr/apparmor/exec").exists();
+    enabled.then_some(if own { c"self/attr/apparmor/exec" } else { c"self/attr/exec" })
+}
+
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
     id_map_in(Path::new(path)).map_err(|error| PlanError::Probe {
         path,
@@ -267,14 +286,16 @@ pub(crate) fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
     Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
 }
 
-/// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
-fn joined_user(path: &Path) -> Option<JoinedUser> {
-    let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
-    Some(JoinedUser {
-        uid_map: id_map_in(&process.join("uid_map")).ok()?,
-        gid_map: id_map_in(&process.join("gid_map")).ok()?,
-        setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
-    })
+impl JoinedUser {
+    /// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
+    pub fn at(path: &Path) -> Option<Self> {
+        let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
+        Some(Self {
+            uid_map: id_map_in(&process.join("uid_map")).ok()?,
+            gid_map: id_map_in(&process.join("gid_map")).ok()?,
+            setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
+        })
+    }
 }
 
 fn id_map_line(line: &str) -> Option<IdMapping> {

@@ -3,12 +3,11 @@
 
 use std::path::Path;
 
-use husk_plan::in_words;
 use husk_spec::oci::{Hooks, Spec, State, Status};
 use rustix::fd::OwnedFd;
 use rustix::process::Pid;
 
-use crate::container::{self, hooks};
+use crate::container::hooks;
 use crate::error::Error;
 
 /// The hooks of a bundle, and what they get to know of its container.
@@ -20,7 +19,7 @@ pub struct BundleHooks {
     files: Vec<OwnedFd>,
     /// Whether any hook has been run.
     has_begun: bool,
-    problems: Vec<container::Error>,
+    problems: Vec<String>,
 }
 
 impl BundleHooks {
@@ -43,9 +42,9 @@ impl BundleHooks {
         Ok(Some(Self { hooks: all, state, files, has_begun: false, problems: Vec::new() }))
     }
 
-    /// What went wrong without ending anything: the specification has `poststop` hooks complain and no more.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
-        self.problems.iter().map(|problem| in_words(problem))
+    /// What went wrong without ending anything: the specification has `poststart` and `poststop` hooks complain and no more.
+    pub fn problems(&self) -> impl Iterator<Item = &str> {
+        self.problems.iter().map(String::as_str)
     }
 
     pub(crate) fn states(&self) -> &[OwnedFd] {
@@ -60,8 +59,8 @@ impl BundleHooks {
             let state = State { status, ..self.state.clone() };
             hooks::write_state(file, &state).map_err(Error::Supervise)?;
         }
-        hooks::run(&self.hooks.prestart, "prestart", &self.state).map_err(failed)?;
-        hooks::run(&self.hooks.create_runtime, "createRuntime", &self.state).map_err(failed)
+        hooks::run(&self.hooks.prestart, "prestart", &self.state)?;
+        hooks::run(&self.hooks.create_runtime, "createRuntime", &self.state)
     }
 
     /// The command runs.
@@ -69,7 +68,8 @@ impl BundleHooks {
         self.has_begun = true;
         self.state.status = Status::Running;
         self.state.pid = Some(pid.as_raw_nonzero().get());
-        hooks::run(&self.hooks.poststart, "poststart", &self.state).map_err(failed)
+        self.problems.extend(hooks::run_all(&self.hooks.poststart, "poststart", &self.state));
+        Ok(())
     }
 
     /// The container has ended, or was never finished.
@@ -79,10 +79,6 @@ impl BundleHooks {
         }
         self.state.status = Status::Stopped;
         self.state.pid = None;
-        self.problems.extend(hooks::run(&self.hooks.poststop, "poststop", &self.state).err());
+        self.problems.extend(hooks::run_all(&self.hooks.poststop, "poststop", &self.state));
     }
-}
-
-fn failed(error: container::Error) -> Error {
-    Error::Hook(Box::new(error))
 }

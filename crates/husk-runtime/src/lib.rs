@@ -16,8 +16,10 @@ mod hint;
 mod id_map;
 pub mod ldcache;
 mod link;
+pub mod own_binary;
 mod pause;
 pub mod record;
+mod refusals;
 pub mod rootfs;
 pub mod shebang;
 mod start;
@@ -30,6 +32,7 @@ pub mod why_exec;
 pub use bundle_hooks::BundleHooks;
 pub use error::{Error, StepError};
 pub use pause::{Next, Pause, take_foreground};
+pub use refusals::{Refusal, run_told};
 
 use std::time::Duration;
 
@@ -67,7 +70,7 @@ impl End {
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
 pub fn run(plan: &Plan<'_>, terminal: &Terminal, hooks: Option<&mut BundleHooks>) -> Result<End, Error> {
-    attend(plan, terminal, hooks, &Stopwatch::default(), None)
+    attend(plan, terminal, hooks, &Stopwatch::default(), None, None)
 }
 
 /// As [`run`], and says what each step of the plan has cost.
@@ -80,7 +83,7 @@ pub fn run_timed(
     hooks: Option<&mut BundleHooks>,
 ) -> Result<(End, Vec<Duration>), Error> {
     let stopwatch = Stopwatch::started(plan.steps.len()).map_err(Error::Supervise)?;
-    let end = attend(plan, terminal, hooks, &stopwatch, None)?;
+    let end = attend(plan, terminal, hooks, &stopwatch, None, None)?;
     Ok((end, stopwatch.costs(plan)))
 }
 
@@ -100,7 +103,7 @@ pub fn run_stepwise(
         stopped |= next == Next::Stop;
         next
     };
-    let end = attend(plan, terminal, hooks, &Stopwatch::default(), Some(Pauses::of(plan, ask)))?;
+    let end = attend(plan, terminal, hooks, &Stopwatch::default(), Some(Pauses::of(plan, ask)), None)?;
     Ok((!stopped).then_some(end))
 }
 
@@ -110,6 +113,7 @@ fn attend(
     mut hooks: Option<&mut BundleHooks>,
     stopwatch: &Stopwatch,
     pauses: Option<Pauses<'_>>,
+    listen: Option<supervise::Listen<'_>>,
 ) -> Result<End, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
@@ -117,7 +121,7 @@ fn attend(
     let inheritance = start::Inheritance { states, ..start::Inheritance::default() };
     let end = start::start(plan, inheritance, &terminal, stopwatch).and_then(|container| {
         let stops = Stops::of(plan, hooks.as_deref_mut(), pauses);
-        supervise::stay(plan, container, terminal, &signals, stopwatch, stops)
+        supervise::stay(plan, container, terminal, &signals, stopwatch, (stops, listen))
     });
     if let Some(hooks) = hooks {
         hooks.ended();

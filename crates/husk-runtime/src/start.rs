@@ -3,7 +3,7 @@
 
 use husk_cgroup::{Entry, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
-use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
+use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -128,6 +128,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) start: Option<BorrowedFd<'a>>,
     /// The way into cgroups that are there.
     pub(crate) cgroup: Option<&'a Entry>,
+    /// The lock on the container, which the child must not keep.
+    pub(crate) lock: Option<BorrowedFd<'a>>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
@@ -260,6 +262,9 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
                 place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
             }
         }
+        HostStep::Processors(processors) => {
+            husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;
+        }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             flags.set(OpenTreeFlags::AT_RECURSIVE, *recursive);
@@ -271,9 +276,15 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             mount_setattr(tree.as_fd(), c"", &private).map_err(|errno| failed(Call::MountSetattr, errno))?;
             acquired.trees.push(tree);
         }
-        HostStep::MapTree { number, recursive, user_namespace: Some(path) } => {
+        HostStep::MapTree { number, recursive, through: TreeMaps::Joined(path) } => {
             let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| failed(Call::Open, errno))?;
+            map_tree(&acquired.trees, *number, *recursive, &namespace)
+                .map_err(|errno| failed(Call::MountSetattr, errno))?;
+        }
+        HostStep::MapTree { number, recursive, through: TreeMaps::Own { uids, gids } } => {
+            let namespace =
+                id_map::make_user_namespace(uids, gids).map_err(|(call, errno)| failed(call, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))?;
         }
@@ -319,6 +330,7 @@ fn clone(
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
     let entry = inheritance.cgroup.or(acquired.cgroup.as_ref());
+    let parents_own: Vec<_> = inheritance.lock.into_iter().chain([link.as_fd()]).collect();
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
@@ -327,7 +339,7 @@ fn clone(
         states: inheritance.states,
         start: inheritance.start,
         link: childs_link.as_fd(),
-        parent_link: link.as_fd(),
+        parents_own: &parents_own,
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
     let cgroup = entry.and_then(|entry| entry.directory.as_ref()).map(AsFd::as_fd);
@@ -388,7 +400,7 @@ fn attend(
             let first = container.ids.as_ref().map_or(0, |ids| ids.first);
             own_pipes(first + uid, first + gid).map_err(|errno| failed(Call::Fchown, errno))
         }
-        HostStep::MapTree { number, recursive, user_namespace: None } => {
+        HostStep::MapTree { number, recursive, through: TreeMaps::Container } => {
             let namespace =
                 id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Staying with a container until it ends: the link, signals, the terminal.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
@@ -91,7 +94,11 @@ struct Attended<'p> {
     ended_by: Option<Signal>,
     stopwatch: &'p Stopwatch,
     stops: Stops<'p>,
+    listen: Option<Listen<'p>>,
 }
+
+/// What is done with the listener of the child's filter of system calls.
+pub(crate) type Listen<'p> = &'p dyn Fn(OwnedFd);
 
 /// Stays with `container` until it ends; returns how it did.
 pub(crate) fn stay<'p>(
@@ -100,12 +107,21 @@ pub(crate) fn stay<'p>(
     host: HostTerminal,
     signals: &Signals,
     stopwatch: &'p Stopwatch,
-    stops: Stops<'p>,
+    (stops, listen): (Stops<'p>, Option<Listen<'p>>),
 ) -> Result<End, Error> {
     let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
     let init = plan.steps.iter().any(is_init);
-    let mut attended =
-        Attended { plan, container, host: Some(host), relay: None, init, ended_by: None, stopwatch, stops };
+    let mut attended = Attended {
+        plan,
+        container,
+        host: Some(host),
+        relay: None,
+        init,
+        ended_by: None,
+        stopwatch,
+        stops,
+        listen,
+    };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -130,6 +146,7 @@ pub(crate) fn stay_with_command<'p>(
         ended_by: None,
         stopwatch: &stopwatch,
         stops: Stops::default(),
+        listen: None,
     };
     if let Some(relay) = &mut attended.relay {
         relay.resize();
@@ -228,7 +245,7 @@ impl Attended<'_> {
                     self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
                 }
             }
-            Heard::Listener(_) => return Err(Error::Supervise(Errno::BADMSG)),
+            Heard::Listener(listener) => self.listen.ok_or(Error::Supervise(Errno::BADMSG))?(listener),
             Heard::Paused => return self.meet(signals),
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {
@@ -371,6 +388,12 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
         (Some(Step::Exec(exec) | Step::FindCommand(exec)), Some(root)) => {
             let problem = exec_problem(&steps, exec, failure, root.as_fd());
             Error::Exec { problem, errno: failure.errno }
+        }
+        (Some(Step::Hook(hook)), _) => {
+            let index = numbers.get(number).copied().unwrap_or(0);
+            let path = PathBuf::from(OsStr::from_bytes(hook.exec.candidates[0].to_bytes()));
+            Error::hook(plan.steps[index].origin.to_string(), path, failure)
+                .unwrap_or_else(|| Error::step(plan, index, failure.call.name(), failure.errno, b""))
         }
         _ => {
             let index = numbers.get(number).copied().unwrap_or(0);

@@ -67,7 +67,8 @@ impl<'a, 'c> Compiler<'a, 'c> {
         self.child(Stage::Exec, Step::AwaitCommit, &origin);
         if self.config.lifetime == Lifetime::Created {
             let origin = Origin::Argument("create".to_owned());
-            self.child(Stage::Exec, Step::AwaitStart, &origin);
+            let first = 3 + self.config.process.preserved_descriptors;
+            self.child(Stage::Exec, Step::AwaitStart { first }, &origin);
         }
         self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec)
     }

@@ -2,7 +2,7 @@
 //! Namespaces: which are made, which are entered, and what is set in them.
 
 use husk_init::Step;
-use husk_spec::{Given, Namespace, NamespaceKind, Origin, TimeOffset};
+use husk_spec::{Given, Lifetime, Namespace, NamespaceKind, Origin, TimeOffset};
 use rustix::thread::UnshareFlags;
 
 use super::{Compiler, travel};
@@ -55,7 +55,9 @@ impl<'a> Compiler<'a, '_> {
 
     /// What both actors do before and right after the clone.
     pub(super) fn begin(&mut self) -> Result<(), PlanError> {
-        if let Namespace::Host = self.config.namespaces.mount.value {
+        // What is mounted on a mount that is attached nowhere, Linux 6.15 takes for the first time.
+        let can_do_without = self.config.lifetime != Lifetime::Attached && self.host.kernel >= (6, 15);
+        if self.config.root.is_some() && !self.is_new(NamespaceKind::Mount) && !can_do_without {
             return Err(PlanError::Contradiction {
                 origin: self.config.namespaces.mount.origin.clone(),
                 problem: "a container without a mount namespace of its own would mount on the host"
@@ -116,7 +118,11 @@ impl<'a> Compiler<'a, '_> {
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
         let process = &self.config.process;
-        if self.has_time_offsets() || !self.sysctls()?.is_empty() || process.oom_score_adj.is_some() {
+        if self.has_time_offsets()
+            || !self.sysctls()?.is_empty()
+            || process.oom_score_adj.is_some()
+            || self.has_labels()
+        {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }

@@ -64,6 +64,8 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::Rlimit { resource, soft, hard }, &limit.origin);
         }
         self.set_working_directory()?;
+        self.schedule();
+        self.label()?;
         if let Some(keyring) = &process.keyring {
             let name = self.arena.cstr(&keyring.value)?;
             self.child(Stage::Identity, Step::Keyring(name), &keyring.origin);
@@ -222,7 +224,7 @@ impl<'a> Compiler<'a, '_> {
         self.child(Stage::Exec, Step::ResetSignals, &Origin::Default("signals as a program expects them"));
         self.child(
             Stage::Exec,
-            Step::CloseDescriptors { first: 3 + process.preserved_descriptors },
+            Step::CloseDescriptors { first: process.preserved_descriptors.saturating_add(3) },
             &Origin::Default("nothing of the host's stays open"),
         );
         if let Some((filter, origin)) = self.filter()? {
@@ -261,8 +263,10 @@ impl<'a> Compiler<'a, '_> {
             })
             .collect();
         if !given.iter().any(|variable| variable.value.name == "HOME") {
-            let fallback = if account.uid == 0 { "/root" } else { "/" };
-            strings.push(format!("HOME={}", account.home.as_deref().unwrap_or(fallback)).into());
+            let usual = Path::new(if account.uid == 0 { "/root" } else { "/" });
+            let fallback = self.config.process.default_home.as_deref().unwrap_or(usual);
+            let home = account.home.as_ref().map_or(fallback, Path::new);
+            strings.push(join([OsStr::new("HOME"), OsStr::new("="), home.as_os_str()]));
         }
         self.strings(&strings)
     }

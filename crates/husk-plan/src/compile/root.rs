@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The root: what it is made of, and how it is entered.
 
-use husk_init::{Filesystem, FsOption, Step};
-use husk_spec::{EnterRoot, NamespaceKind, Origin, Propagation, Writes};
+use husk_init::{Attach, Filesystem, FsOption, Step};
+use husk_spec::{BindIdmap, EnterRoot, NamespaceKind, Origin, Writes};
 use rustix::mount::MountAttrFlags;
 
-use super::{Compiler, travel};
+use super::{Compiler, HostTree, travel};
 use crate::PlanError;
 use crate::plan::Stage;
 use crate::user_namespace::is_idmappable;
@@ -21,9 +21,16 @@ impl Compiler<'_, '_> {
         // An idmapped mount takes either all mounts below along or none, and one /proc among them would spoil it. Without
         // privilege the kernel insists on all.
         let shifted = root.idmap && self.user.shift && self.host.privileged;
-        let source = self.host_tree(path, !shifted, root.idmap, Propagation::Private, origin)?;
+        let idmap = if shifted { BindIdmap::Container { recursive: false } } else { BindIdmap::Off };
+        let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host: false };
+        let source = self.host_tree(&tree, origin)?;
         if root.writes.value != Writes::Ephemeral {
-            self.child(Stage::Root, Step::Root { source, recursive: true }, origin);
+            let attach = match self.is_new(NamespaceKind::Mount) {
+                false => Attach::Nowhere,
+                true if self.looked_for() => Attach::At(self.arena.cstr(path)?),
+                true => Attach::OverRoot,
+            };
+            self.child(Stage::Root, Step::Root { source, recursive: true, attach }, origin);
             return Ok(());
         }
         let origin = &root.writes.origin;
@@ -57,6 +64,14 @@ impl Compiler<'_, '_> {
         Ok(())
     }
 
+    /// Whether hooks may look for the root in the container's mount namespace, where the bundle says that it is. By chroot it
+    /// cannot be entered from there for good: who joins the namespace would find the host's root.
+    fn looked_for(&self) -> bool {
+        let hooks = &self.config.hooks;
+        let has_hooks = hooks.outside.is_some() || !hooks.create_container.is_empty();
+        has_hooks && self.config.enter_root.value == EnterRoot::Pivot
+    }
+
     /// The last of the mounts, and the change of root.
     pub(super) fn enter_root(&mut self) -> Result<(), PlanError> {
         self.join_namespaces()?;
@@ -67,6 +82,10 @@ impl Compiler<'_, '_> {
         }
         let origin = &self.config.enter_root.origin;
         match self.config.enter_root.value {
+            EnterRoot::Pivot if !self.is_new(NamespaceKind::Mount) => {
+                let why = "the root of a mount namespace that others are in stays theirs".to_owned();
+                self.child(Stage::Pivot, Step::Chroot, &Origin::Because(why));
+            }
             EnterRoot::Pivot => {
                 self.child(Stage::Pivot, Step::PivotRoot, origin);
                 let gone = Origin::Default("the host's files are gone, not hidden");
@@ -78,7 +97,6 @@ impl Compiler<'_, '_> {
             let (propagation, recursive) = (travel(given.value.0), given.value.1);
             self.child(Stage::Pivot, Step::RootPropagation { propagation, recursive }, &given.origin);
         }
-        debug_assert!(self.is_new(NamespaceKind::Mount));
         Ok(())
     }
 

@@ -59,7 +59,7 @@ place() {
 # Hides what is at TARGET, if anything is.
 mask() {
     if [ -d \"$1\" ]; then EMPTY \"$1\"; mount -o remount,bind,ro \"$1\"
-    elif [ -e \"$1\" ]; then mount --bind /dev/null \"$1\"; fi
+    elif [ -e \"$1\" ]; then mount --bind /dev/null \"$1\"; mount -o remount,bind,ro,nosuid,noexec \"$1\"; fi
 }
 ",
     ),

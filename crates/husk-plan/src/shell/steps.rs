@@ -4,13 +4,15 @@
 use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 
-use husk_init::{Attributes, Exec, Filesystem, Hook, ProcessCapabilities, Propagation, Source, Step};
+use husk_init::{
+    Attributes, Cover, Exec, Filesystem, FsOption, Hook, ProcessCapabilities, Propagation, Source, Step,
+};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use super::Grade;
 use super::quote::{quote, quote_all};
+use super::{Grade, treatment};
 use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::seen::Seen;
 
@@ -261,6 +263,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
+        HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
@@ -420,7 +423,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         }
         Step::DetachScratch => inside("umount -l \"$work\"/scratch".to_owned()),
         Step::OverlayRoot => Piece::done("it is mounted there already").weaker("hostile-paths", HOSTILE),
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, .. } => {
             inside(format!("mount {} {} \"$root\"", bind_option(*recursive), tree(source)))
                 .weaker("hostile-paths", HOSTILE)
         }
@@ -431,13 +434,31 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::Symlink { path, to } => inside(format!("ln -sT {} {}", text(to), below(path))),
         Step::MakeNode { path, mode, device, owner } => make_node(path, *mode, *device, *owner),
         Step::AwaitHooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
-        Step::Hook(hook) => inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input"),
-        Step::Mount { filesystem, target, propagation } => {
-            let piece = inside(mount(filesystem, &below(target)) + &make_propagation(*propagation, target));
+        Step::Hook(hook) => {
+            inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input")
+        }
+        Step::Mount { filesystem, target, cover, propagation } => {
+            let piece = covering(mount(filesystem, &below(target)), target, *cover);
+            let piece = Piece { code: piece.code + &make_propagation(propagation, target), ..piece };
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
-                return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
+                return piece.weaker(
+                    "superblock",
+                    "the file system itself becomes read-only, not this mount of it alone",
+                );
             }
             piece
+        }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let mut words: Vec<_> = MountFlags::set(*attributes).options();
+            let options = options.to_string_lossy();
+            words.push(&options);
+            let (kind, words) = (text(kind), quote(words.join(",").as_bytes()));
+            let line = format!("mount -t {kind} -o {words} {} {}", text(source), below(target));
+            inside(line + &make_propagation(propagation, target))
+        }
+        Step::Reconfigure { target, options } => {
+            let words: Vec<_> = options.iter().map(option).collect();
+            inside(format!("mount -o remount,{} {}", quote(&words.join(&b","[..])), below(target)))
         }
         Step::Bind { source: Source::Terminal, .. } | Step::OpenTerminal { .. } => no_terminal(),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
@@ -447,7 +468,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             if !words.is_empty() {
                 piece.code += &format!("\nmount -o remount,bind,{words} {}", below(target));
             }
-            piece.code += &make_propagation(*propagation, target);
+            piece.code += &make_propagation(propagation, target);
             piece
         }
         Step::MountAttributes { target, attributes } => {
@@ -455,7 +476,8 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             inside(format!("mount -o remount,bind,{words} {}", below(target)))
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
-            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
+            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}\n\
+             else mount --bind /dev/null {0}; mount -o remount,bind,ro,nosuid,noexec {0}; fi",
             below(path)
         )),
         Step::ReadOnly { path } => inside(format!("read_only {}", below(path)))
@@ -495,11 +517,39 @@ fn make_node(path: &CStr, mode: u32, device: u64, owner: Option<(u32, u32)>) -> 
     Piece::new(Place::Inside, line)
 }
 
-fn make_propagation(propagation: Option<(Propagation, bool)>, target: &CStr) -> String {
-    propagation.map_or(String::new(), |(to, recursive)| {
-        let all = if recursive { "r" } else { "" };
-        format!("\nmount --make-{all}{} {}", propagation_word(to), below(target))
-    })
+fn make_propagation(propagation: &[(Propagation, bool)], target: &CStr) -> String {
+    let line = |(to, recursive): &(Propagation, bool)| {
+        let all = if *recursive { "r" } else { "" };
+        format!("\nmount --make-{all}{} {}", propagation_word(*to), below(target))
+    };
+    propagation.iter().map(line).collect()
+}
+
+/// The line of a mount, with what it has to do with the directory that it covers.
+fn covering(line: String, target: &CStr, cover: Cover) -> Piece {
+    let target = below(target);
+    let keep = |mode: bool| if mode { format!("\nchmod \"$mode\" {target}") } else { String::new() };
+    match cover {
+        Cover::Any => Piece::new(Place::Inside, line),
+        Cover::NoLink => Piece::new(Place::Inside, format!("[ ! -L {target} ]\n{line}")),
+        Cover::KeepMode => {
+            Piece::new(Place::Inside, format!("mode=$(stat -c %a {target})\n{line}{}", keep(true)))
+        }
+        Cover::CopyUp { keep_mode } => Piece::new(
+            Place::Inside,
+            format!(
+                "mode=$(stat -c %a {target})\nexec 9<{target}\n{line}\ncp -a /proc/self/fd/9/. {target}\nexec 9<&-{}",
+                keep(keep_mode)
+            ),
+        ),
+    }
+}
+
+fn option(option: &FsOption<'_>) -> Vec<u8> {
+    match option.value {
+        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
+        None => option.key.to_bytes().to_vec(),
+    }
 }
 
 fn hook_line(hook: &Hook<'_>) -> String {
@@ -541,12 +591,23 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
                 _ => Piece::new(Place::Inside, format!("{make} \"$root\"")),
             }
         }
+        Step::Processors(processors) => treatment::processors(Place::Inside, processors),
+        Step::Scheduler(attr) => treatment::scheduler(attr),
+        Step::IoPriority { class, level } => treatment::io_priority(*class, *level),
+        Step::MemoryPolicy { mode, .. } => treatment::memory_policy(*mode),
+        Step::Personality(domain) => treatment::personality(*domain),
+        Step::ApparmorProfile { file, word } => {
+            let file = file.to_string_lossy();
+            treatment::attribute(file.strip_prefix("self/attr/").unwrap_or(&file), word)
+        }
+        Step::SelinuxLabel(label) => treatment::attribute("exec", label),
+        Step::KeyLabel(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::Keyring(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::OwnTerminal { .. } => no_terminal(),
         Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
         Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
         Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
-        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
+        Step::AwaitStart { .. } => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")
@@ -727,10 +788,6 @@ fn split(variable: &CStr) -> (&[u8], &[u8]) {
 }
 
 fn mount(filesystem: &Filesystem<'_>, target: &str) -> String {
-    let option = |option: &husk_init::FsOption<'_>| match option.value {
-        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
-        None => option.key.to_bytes().to_vec(),
-    };
     let attributes = MountFlags::set(filesystem.attributes).options();
     let words: Vec<Vec<u8>> = attributes
         .into_iter()

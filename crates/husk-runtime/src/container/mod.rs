@@ -8,9 +8,9 @@
 mod agent;
 mod cgroup;
 mod command;
-mod console;
 mod create;
 mod delete;
+mod descriptor_socket;
 mod directory;
 mod error;
 mod exec;

@@ -14,6 +14,7 @@ mod read;
 mod resources;
 mod seccomp;
 mod state;
+mod user_ids;
 mod validate;
 
 pub use example::{example, rootless};
@@ -38,6 +39,7 @@ pub use resources::{
 };
 pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
 pub use state::{ContainerProcessState, State, Status};
+pub use user_ids::UserIds;
 pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
 use std::collections::BTreeMap;

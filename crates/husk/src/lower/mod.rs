@@ -93,6 +93,7 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         masked_paths: Given::default(masked_paths, "masked paths"),
         readonly_paths: Given::default(readonly_paths, "read-only paths"),
         cgroup: None,
+        mount_label: None,
         hooks: Hooks::default(),
         process,
     };

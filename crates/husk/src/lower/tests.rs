@@ -65,6 +65,7 @@ fn targets(config: &Config) -> Vec<String> {
         Mount::Filesystem(new) => format!("{} {}", new.kind, new.target.display()),
         Mount::Bind(bind) => format!("{} {}", bind.source.display(), bind.target.display()),
         Mount::Cgroup(cgroup) => format!("cgroup {}", cgroup.target.display()),
+        Mount::Remount(remount) => format!("remount {}", remount.target.display()),
     };
     config.mounts.iter().map(target).collect()
 }
