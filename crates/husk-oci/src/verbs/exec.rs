@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `exec`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use husk_runtime::container::{self, Exec};
@@ -27,7 +28,9 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
         None => {
             let config = root.open(&exec.id)?.config()?;
             let spec = Spec::from_json(&config).map_err(|error| Failure::new(error.to_string()))?;
-            changed(spec.process.unwrap_or_default(), exec)
+            let process = changed(spec.process.unwrap_or_default(), exec);
+            bundle::judge_process(globals, Path::new("exec"), &process)?;
+            process
         }
     };
     check_terminal(process.terminal, exec.detach, exec.console_socket.as_deref())?;
