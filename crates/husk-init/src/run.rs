@@ -5,9 +5,9 @@ use core::convert::Infallible;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
-    MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity, sched_setattr,
-    set_mempolicy, set_signal_mask, unshare,
+    MountChange, Propagation, SignalSet, close_all_except, close_in_child, close_range, default_dispositions,
+    execve, exit, getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity,
+    sched_setattr, seccomp_set_mode_filter, set_mempolicy, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -29,7 +29,7 @@ use rustix::thread::{
 use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
-use crate::step::{Attributes, Exec, Step};
+use crate::step::{Attributes, Exec, Step, SyscallFilter};
 use crate::{OWN_FAILURE, beneath, hook, identity, mounts, own_pipes, reap, start, terminal};
 
 /// What a child has to do, and what it has to do it with.
@@ -49,8 +49,9 @@ pub struct Program<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
     pub link: BorrowedFd<'a>,
-    /// The parent's end: as long as the child holds it too, the link does not end with the parent.
-    pub parent_link: BorrowedFd<'a>,
+    /// What is the parent's alone and must end with it, and would not as long as the child holds a copy: its end of the link, its
+    /// locks.
+    pub parents_own: &'a [BorrowedFd<'a>],
     /// Where to write down, for each step, when it was done (nanoseconds of `husk_sys::now`), if anybody wants to know.
     pub times: Option<&'a [AtomicU64]>,
 }
@@ -90,6 +91,12 @@ impl<'a> World<'a> {
 
     pub(crate) fn start_socket(&self) -> Result<BorrowedFd<'a>, Fault> {
         self.program.start.ok_or(Errno::BADF).at(Call::Accept)
+    }
+
+    /// Closes what only the parent had a use for: all from `first` on but what is needed to be started.
+    pub(crate) fn close_all_but_for_start(&self, first: u32) -> Result<(), Fault> {
+        let needed = self.program.states.iter().map(AsFd::as_fd).chain(self.program.start);
+        close_all_except(first, needed).at(Call::CloseRange)
     }
 
     pub(crate) fn set_starter(&mut self, starter: OwnedFd) {
@@ -162,7 +169,9 @@ impl<'a> World<'a> {
 
 /// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
 pub fn run(program: &Program<'_>) -> Infallible {
-    let _ = close_in_child(program.parent_link);
+    for fd in program.parents_own {
+        let _ = close_in_child(*fd);
+    }
     let world = World {
         program,
         root: None,
@@ -229,7 +238,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::DetachScratch => root::detach_scratch(),
         Step::OverlayRoot => root::attach_overlay(world),
-        Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::Root { source, recursive, at } => root::take(world, source, recursive, at),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             let attributes = Attributes { set, clear: MountAttrFlags::empty() };
@@ -249,9 +258,15 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::MakeNode { path, mode, device, owner } => {
             beneath::make_node(world.root()?, path, (mode, device), owner)
         }
-        Step::Mount { ref filesystem, target, propagation } => {
-            mounts::mount(world, filesystem, target, propagation)
+        Step::Mount { ref filesystem, target, cover, propagation } => {
+            mounts::mount(world, filesystem, (target, cover), propagation)
         }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let place = mounts::target(world, target, OFlags::empty())?;
+            mounts::mount_by_text(place, (kind, source, options), attributes)?;
+            mounts::propagate_at(world, target, propagation)
+        }
+        Step::Reconfigure { target, options } => mounts::reconfigure(world, target, options),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
             let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
             mounts::bind(world, &tree, target)
@@ -303,8 +318,9 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Hook(ref program) => hook::run(world, program),
         Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
-        Step::AwaitStart => start::await_start(world),
+        Step::AwaitStart { first } => start::await_start(world, first),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
+        Step::Seccomp(ref filter) => filter_calls(world, filter),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),
     }
@@ -435,6 +451,19 @@ fn change_directory(path: &CStr) -> Result<(), Fault> {
 fn reset_signals() -> Result<(), Fault> {
     default_dispositions().at(Call::RtSigaction)?;
     set_signal_mask(SignalSet::EMPTY).map(drop).at(Call::RtSigprocmask)
+}
+
+/// From the first call on, the parent may be long at it: it sends the listener on, whose owner then decides about our execve.
+fn filter_calls(world: &World<'_>, filter: &SyscallFilter<'_>) -> Result<(), Fault> {
+    match seccomp_set_mode_filter(filter.flags, filter.instructions).at(Call::Seccomp)? {
+        Some(listener) => {
+            let sent = terminal::send(world.link(), Message::Listener, Some(&listener)).at(Call::Sendmsg);
+            // It closes on exec. Closing it here would be one more call that the filter has to let pass.
+            core::mem::forget(listener);
+            sent
+        }
+        None => Ok(()),
+    }
 }
 
 /// Tries the candidates in order, as `execvp(3)` does: one that may not be executed is remembered, one that is not there

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
-use husk_spec::oci::{self, Process, Spec};
+use husk_runtime::own_binary;
+use husk_spec::oci::{self, Process, Spec, UserIds};
 
 use crate::command_line::Globals;
 use crate::failure::Failure;
@@ -23,12 +24,14 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Reads the one at `path`, or in the working directory.
+    /// Reads the one at `path`, or in the working directory, for a container to be made of it.
     pub(crate) fn read(globals: &Globals, path: Option<&Path>) -> Result<Self, Failure> {
         let asked = path.unwrap_or(Path::new("."));
         let path = fs::canonicalize(asked).map_err(|error| unreadable(asked, error))?;
         let file = path.join("config.json");
         let config = read_bounded(&file)?;
+        // Before anything else: this program may have to begin again.
+        own_binary::protect(&uids(&UserIds::of_config(&config)))?;
         let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
         let spec = Spec::from_json(&config).map_err(|error| refused(error.to_string()))?;
         let warnings = oci::validate(&spec).map_err(|error| refused(error.to_string()))?;
@@ -70,4 +73,11 @@ fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
 
 fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
+}
+fn uids(ids: &UserIds) -> Vec<(u32, u32)> {
+    match ids {
+        UserIds::All => own_binary::ALL.to_vec(),
+        UserIds::Ranges(ranges) => ranges.clone(),
+        UserIds::Of(path) => own_binary::uids_of(path),
+    }
 }

@@ -2,12 +2,13 @@
 //! What callers type: runc's command line, as Go's flag package reads it.
 //!
 //! A flag is `--name value`, `--name=value`, or the same with one dash; a switch is `--name` or `--name=false`. Global flags stand
-//! before the verb, those of a verb also behind its arguments, but for exec, where they would be the command's. What is not known
+//! before the verb, those of a verb also behind its arguments, but for exec and ps, where they would be the command's. What is not known
 //! is an error, loudly: an engine that asks for something must not get something else.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use husk_oci::definition::{Flag, GLOBALS, Verb};
 use husk_spec::oci::ContainerId;
@@ -29,6 +30,35 @@ pub(crate) enum Call {
     Exec(Box<Exec>),
     Spec { bundle: Option<PathBuf>, rootless: bool },
     Features,
+    Ps(Ps),
+    Pause { id: ContainerId },
+    Resume { id: ContainerId },
+    Update(Update),
+    Events(Events),
+}
+
+/// `ps`.
+#[derive(Debug)]
+pub(crate) struct Ps {
+    pub(crate) id: ContainerId,
+    pub(crate) format: ListFormat,
+    pub(crate) options: Vec<OsString>,
+}
+
+/// `update`: a file with limits, or flags with one each.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) id: ContainerId,
+    pub(crate) resources: Option<PathBuf>,
+    pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+/// `events`.
+#[derive(Debug)]
+pub(crate) struct Events {
+    pub(crate) id: ContainerId,
+    pub(crate) interval: Duration,
+    pub(crate) stats: bool,
 }
 
 /// `list`.
@@ -169,7 +199,7 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             ))),
         };
     };
-    let order = if verb == "exec" { Order::FlagsFirst } else { Order::Any };
+    let order = if matches!(verb, "exec" | "ps") { Order::FlagsFirst } else { Order::Any };
     let (flags, rest) = Flags::read(verb, known.flags, rest, order)?;
     if flags.is_on("help")? {
         return Ok(Call::Help(Some(known)));
@@ -193,17 +223,28 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             Ok(Call::Kill(Kill { id: container_id(id)?, signal, all: flags.is_on("all")? }))
         }
         "delete" => Ok(Call::Delete { id: only_id(verb, rest)?, force: flags.is_on("force")? }),
-        "list" => Ok(Call::List(List {
-            format: match flags.text("format")?.as_deref() {
-                None | Some("table") => ListFormat::Table,
-                Some("json") => ListFormat::Json,
-                Some(other) => {
-                    return Err(Failure::new(format!(
-                        "list: invalid --format {other:?}: it is table or json"
-                    )));
-                }
+        "list" => Ok(Call::List(List { format: flags.format()?, quiet: flags.is_on("quiet")? })),
+        "ps" => {
+            let (id, options) =
+                rest.split_first().ok_or_else(|| Failure::new("ps: the container's ID is missing"))?;
+            Ok(Call::Ps(Ps { id: container_id(id)?, format: flags.format()?, options: options.to_vec() }))
+        }
+        "pause" => Ok(Call::Pause { id: only_id(verb, rest)? }),
+        "resume" => Ok(Call::Resume { id: only_id(verb, rest)? }),
+        "update" => Ok(Call::Update(Update {
+            id: only_id(verb, rest)?,
+            resources: flags.path("resources"),
+            flags: flags.all_texts()?,
+        })),
+        "events" => Ok(Call::Events(Events {
+            id: only_id(verb, rest)?,
+            interval: match flags.text("interval")? {
+                None => Duration::from_secs(5),
+                Some(text) => duration(&text).filter(|interval| !interval.is_zero()).ok_or_else(|| {
+                    Failure::new(format!("events: --interval {text:?}: a time such as 5s is expected"))
+                })?,
             },
-            quiet: flags.is_on("quiet")?,
+            stats: flags.is_on("stats")?,
         })),
         "exec" => {
             let exec = exec(&flags, rest).map_err(|failure| failure.with_status(255))?;
@@ -403,6 +444,25 @@ impl Flags {
         values.map(|(_, value)| text(value).ok_or_else(|| self.invalid(name, value, "text"))).collect()
     }
 
+    /// All of them, by name.
+    fn all_texts(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let text = |(name, value): &(&'static str, OsString)| {
+            let text = value.to_str().ok_or_else(|| self.invalid(name, value, "text"))?;
+            Ok((*name, text.to_owned()))
+        };
+        self.given.iter().rev().map(text).collect()
+    }
+
+    fn format(&self) -> Result<ListFormat, Failure> {
+        match self.text("format")?.as_deref() {
+            None | Some("table") => Ok(ListFormat::Table),
+            Some("json") => Ok(ListFormat::Json),
+            Some(other) => {
+                Err(Failure::new(format!("{}: invalid --format {other:?}: it is table or json", self.verb)))
+            }
+        }
+    }
+
     fn is_on(&self, name: &str) -> Result<bool, Failure> {
         Ok(self.choice(name)?.unwrap_or(false))
     }
@@ -422,6 +482,30 @@ impl Flags {
     fn invalid(&self, name: &str, value: &OsStr, expected: &str) -> Failure {
         Failure::new(format!("{}: --{name} {value:?}: {expected} was expected", self.verb))
     }
+}
+
+/// A time as Go's time.ParseDuration reads it: `5s`, `1m30s`, `250ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        sum += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 /// The words that Go's strconv.ParseBool knows.
@@ -504,6 +588,16 @@ mod tests {
             let line = format!("{verb} --image-path /x c");
             assert!(parsed(&line).is_err_and(|failure| failure.message.contains("no checkpoint")), "{line}");
         }
+    }
+
+    #[test]
+    fn times_are_read_as_go_reads_them() {
+        let millis = |text: &str| duration(text).map(|time| time.as_millis());
+        assert_eq!(millis("5s"), Some(5000));
+        assert_eq!(millis("1m30s"), Some(90_000));
+        assert_eq!(millis("250ms"), Some(250));
+        assert_eq!(millis("1.5s"), Some(1500));
+        assert_eq!([millis(""), millis("5"), millis("s"), millis("5x")], [None; 4]);
     }
 
     #[test]

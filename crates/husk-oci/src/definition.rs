@@ -121,6 +121,35 @@ const EXEC: &[Flag] = &[
 const LIST: &[Flag] =
     &[value(&["format", "f"], "FORMAT", "table or json (table)"), switch(&["quiet", "q"], "Ids alone")];
 
+const PS: &[Flag] = &[value(&["format", "f"], "FORMAT", "table or json (table)")];
+
+const UPDATE: &[Flag] = &[
+    value(
+        &["resources", "r"],
+        "FILE",
+        "The limits as JSON, as `linux.resources` in config.json; - for standard input",
+    ),
+    value(&["memory"], "SIZE", "Memory; -1 for no limit"),
+    value(&["memory-reservation"], "SIZE", "The memory that it should keep to"),
+    value(&["memory-swap"], "SIZE", "Memory and swap together; -1 for no limit"),
+    value(&["kernel-memory"], "SIZE", "Without effect: no kernel of today limits it"),
+    value(&["kernel-memory-tcp"], "SIZE", "Memory of TCP buffers, on cgroup v1"),
+    value(&["cpu-share"], "N", "A share of the time, relative to others: 2 to 262144"),
+    value(&["cpu-quota"], "MICROSECONDS", "Time in each period; -1 for no limit"),
+    value(&["cpu-period"], "MICROSECONDS", "The period"),
+    value(&["cpu-burst"], "MICROSECONDS", "Time that may be saved up"),
+    value(&["cpu-idle"], "0|1", "Whether it runs only when nothing else does"),
+    value(&["cpu-rt-runtime"], "MICROSECONDS", "Real time in each period, on cgroup v1"),
+    value(&["cpu-rt-period"], "MICROSECONDS", "The period of that"),
+    value(&["cpuset-cpus"], "LIST", "Processors: 0-3,7"),
+    value(&["cpuset-mems"], "LIST", "Memory nodes: 0-3,7"),
+    value(&["pids-limit"], "N", "Processes; -1 for no limit"),
+    value(&["blkio-weight"], "N", "The weight against others on block devices: 10 to 1000"),
+];
+
+const EVENTS: &[Flag] =
+    &[value(&["interval"], "TIME", "How often to count (5s)"), switch(&["stats"], "Count once, and end")];
+
 const DELETE: &[Flag] = &[switch(&["force", "f"], "Also one that runs, and one that is not there")];
 
 const KILL: &[Flag] = &[switch(&["all", "a"], "Every process of the container")];
@@ -164,6 +193,26 @@ pub const VERBS: &[Verb] = &[
         arguments: "ID [COMMAND [ARG…]]",
         help: "Run a further process in a container",
         flags: &[EXEC, HELP],
+    },
+    Verb {
+        name: "ps",
+        arguments: "ID [OPTION…]",
+        help: "Print the processes of a container; the options are those of ps",
+        flags: &[PS, HELP],
+    },
+    Verb { name: "pause", arguments: "ID", help: "Freeze the processes of a container", flags: &[HELP] },
+    Verb { name: "resume", arguments: "ID", help: "Let them go on", flags: &[HELP] },
+    Verb {
+        name: "update",
+        arguments: "ID",
+        help: "Change the limits of a container",
+        flags: &[UPDATE, HELP],
+    },
+    Verb {
+        name: "events",
+        arguments: "ID",
+        help: "Print what a container uses, and when its memory runs out, as JSON",
+        flags: &[EVENTS, HELP],
     },
     Verb { name: "spec", arguments: "", help: "Write a config.json to begin with", flags: &[SPEC, HELP] },
     Verb { name: "features", arguments: "", help: "Print what this runtime can do, as JSON", flags: &[HELP] },

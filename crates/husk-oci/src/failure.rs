@@ -2,6 +2,7 @@
 //! Why a call failed, in the words that callers search for, and the exit status that says so.
 
 use husk_runtime::container;
+use husk_runtime::own_binary;
 use husk_runtime::why_exec::ExecProblem;
 
 /// Why a call failed.
@@ -34,6 +35,12 @@ impl From<container::Error> for Failure {
             error => error.to_string(),
         };
         Self::new(message + &hint)
+    }
+}
+
+impl From<own_binary::Unprotected> for Failure {
+    fn from(error: own_binary::Unprotected) -> Self {
+        Self::new(error.to_string())
     }
 }
 

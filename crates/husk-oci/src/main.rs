@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use command_line::{Call, Globals};
 use failure::Failure;
+use husk_plan::in_words;
 
 /// Proves, in debug builds, that nothing allocates between `clone3` and `execve`.
 #[cfg(debug_assertions)]
@@ -25,15 +26,34 @@ static ALLOCATOR: husk_sys::AllocationGuard<std::alloc::System> =
     husk_sys::AllocationGuard(std::alloc::System);
 
 fn main() -> ExitCode {
+    if husk_sys::is_more_privileged_than_caller() {
+        let problem = "husk-oci has a set-user-id or set-group-id bit or file capabilities here, and is not made for that: \
+                       take them away (chmod ug-s, setcap -r)";
+        return fail(&Globals::default(), &Failure::new(problem));
+    }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let (globals, call) = match command_line::parse(&arguments) {
         Ok(parsed) => parsed,
         Err(failure) => return fail(&Globals::default(), &failure),
     };
-    match carry_out(&globals, call) {
+    let ready = log::open(&globals).and_then(|()| close_descriptors(&call));
+    match ready.and_then(|()| carry_out(&globals, call)) {
         Ok(code) => code,
         Err(failure) => fail(&globals, &failure),
     }
+}
+
+/// Lets nothing that this program executes have descriptors that it happens to have been started with: neither a hook nor the
+/// command (CVE-2016-9962, CVE-2024-21626).
+fn close_descriptors(call: &Call) -> Result<(), Failure> {
+    let preserved = match call {
+        Call::Create(create) => create.preserve_fds,
+        Call::Run(run) => run.create.preserve_fds,
+        Call::Exec(exec) => exec.preserve_fds,
+        _ => 0,
+    };
+    husk_sys::close_range(preserved.saturating_add(3))
+        .map_err(|errno| Failure::new(format!("cannot close inherited descriptors: {}", in_words(errno))))
 }
 
 fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
@@ -47,6 +67,11 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
         Call::Kill(kill) => verbs::kill::kill(globals, &kill),
         Call::Delete { id, force } => verbs::delete::delete(globals, &id, force),
         Call::List(list) => verbs::list::list(globals, &list),
+        Call::Ps(ps) => verbs::ps::ps(globals, &ps),
+        Call::Pause { id } => verbs::pause::pause(globals, &id),
+        Call::Resume { id } => verbs::pause::resume(globals, &id),
+        Call::Update(update) => verbs::update::update(globals, &update),
+        Call::Events(events) => verbs::events::events(globals, &events),
         Call::Exec(exec) => verbs::exec::exec(globals, &exec),
         Call::Spec { bundle, rootless } => verbs::spec::spec(bundle.as_deref(), rootless),
         Call::Features => verbs::features::features(),

@@ -57,6 +57,8 @@ pub struct Host {
     pub file_systems: BTreeMap<PathBuf, u64>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
+    /// Whether the kernel shows its memory (`/proc/kcore`).
+    pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
@@ -146,11 +148,12 @@ impl Host {
             gid_map: id_map("/proc/self/gid_map")?,
             setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
+            has_kcore: Path::new("/proc/kcore").exists(),
             ..Self::default()
         };
         host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         if let UserNamespace::Join(path) = &config.namespaces.user.value {
-            host.joined = joined_user(path);
+            host.joined = JoinedUser::at(path);
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
@@ -214,7 +217,7 @@ impl Host {
     fn probe_sources(&mut self, config: &Config) {
         let binds = config.mounts.iter().filter_map(|mount| match &mount.value {
             Mount::Bind(bind) => Some(&bind.source),
-            Mount::Filesystem(_) | Mount::Cgroup(_) => None,
+            _ => None,
         });
         for source in binds {
             self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
@@ -249,11 +252,7 @@ impl Host {
 }
 
 fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    config.mounts.iter().map(|mount| match &mount.value {
-        Mount::Filesystem(mount) => &mount.target,
-        Mount::Bind(bind) => &bind.target,
-        Mount::Cgroup(cgroup) => &cgroup.target,
-    })
+    config.mounts.iter().map(|mount| mount.value.target())
 }
 
 pub(crate) fn is_privileged() -> bool {
@@ -287,14 +286,16 @@ pub(crate) fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
     Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
 }
 
-/// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
-fn joined_user(path: &Path) -> Option<JoinedUser> {
-    let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
-    Some(JoinedUser {
-        uid_map: id_map_in(&process.join("uid_map")).ok()?,
-        gid_map: id_map_in(&process.join("gid_map")).ok()?,
-        setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
-    })
+impl JoinedUser {
+    /// The user namespace behind `/proc/PID/ns/user`: its maps are beside it. `None` for any other path.
+    pub fn at(path: &Path) -> Option<Self> {
+        let process = path.parent()?.parent().filter(|process| process.starts_with("/proc"))?;
+        Some(Self {
+            uid_map: id_map_in(&process.join("uid_map")).ok()?,
+            gid_map: id_map_in(&process.join("gid_map")).ok()?,
+            setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
+        })
+    }
 }
 
 fn id_map_line(line: &str) -> Option<IdMapping> {

@@ -13,6 +13,7 @@ pub mod explain;
 mod host;
 mod plan;
 pub mod read_back;
+pub mod seccomp;
 mod seen;
 pub mod shell;
 pub mod strace;
@@ -26,6 +27,7 @@ pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
 /// What a seccomp profile may ask for.
 pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
-    Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage,
+    Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack,
+    Stage, TreeMaps,
 };
 pub use seen::Seen;

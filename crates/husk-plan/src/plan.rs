@@ -7,10 +7,12 @@ use husk_cgroup::Place;
 use husk_cgroup::device::Rule;
 use husk_cgroup::limits::Limits;
 use husk_init::{Propagation, Step};
+use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
 use crate::seen::Seen;
+use crate::{Arena, PlanError, seccomp};
 
 /// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
 pub const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
@@ -68,6 +70,14 @@ impl<'a> Plan<'a> {
             }
         }
         self
+    }
+
+    /// The same plan, made with the filter of `profile`, with one that asks whoever has its listener where this one would refuse.
+    ///
+    /// # Errors
+    /// A profile that notifies somebody already, or that keeps the listener from being sent.
+    pub fn with_refusals_told(self, profile: &Seccomp, arena: &'a Arena) -> Result<Self, PlanError> {
+        seccomp::tell_refusals(self, profile, arena)
     }
 
     /// The stages after which the child pauses, in order.
@@ -267,8 +277,8 @@ pub enum HostStep<'a> {
     MapTree {
         /// Its number.
         number: usize,
-        /// A file that stands for the user namespace; the child's own if `None`.
-        user_namespace: Option<&'a CStr>,
+        /// Which.
+        through: TreeMaps<'a>,
         /// Whether the mounts below change as well.
         recursive: bool,
     },
@@ -280,6 +290,22 @@ pub enum HostStep<'a> {
     Commit,
     /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
     Guard,
+}
+
+/// Through which id maps the files of a tree are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeMaps<'a> {
+    /// The container's own.
+    Container,
+    /// Those of the user namespace that this file stands for.
+    Joined(&'a CStr),
+    /// Those of a user namespace that is made for it.
+    Own {
+        /// User ids.
+        uids: &'a [IdMapping],
+        /// Group ids.
+        gids: &'a [IdMapping],
+    },
 }
 
 /// How host ids are claimed.

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::oci::{IoPriority, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Scheduler};
+use crate::oci::{self, IoPriority, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Scheduler};
 use crate::{Capabilities, Given, MountFlags, NumberSet, Propagation, Rlimit};
 
 /// What a container is asked to be.
@@ -58,7 +58,7 @@ pub enum Cgroup {
         /// Where: absolute from the top of each hierarchy, relative from the caller's; by the container's name if `None`.
         path: Option<String>,
         /// What they limit.
-        resources: Box<crate::oci::Resources>,
+        resources: Box<oci::Resources>,
         /// Whether systemd is asked for them.
         systemd: bool,
     },
@@ -277,6 +277,31 @@ pub enum Mount {
     Bind(BindMount),
     /// The container's cgroups.
     Cgroup(CgroupMount),
+    /// None: what is mounted there already gets other options.
+    Remount(Remount),
+}
+
+impl Mount {
+    /// Where, in the container. Absolute.
+    pub fn target(&self) -> &PathBuf {
+        match self {
+            Self::Filesystem(mount) => &mount.target,
+            Self::Bind(mount) => &mount.target,
+            Self::Cgroup(mount) => &mount.target,
+            Self::Remount(mount) => &mount.target,
+        }
+    }
+}
+
+/// Other options for what is mounted already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remount {
+    /// Where, in the container. Absolute.
+    pub target: PathBuf,
+    /// Attributes of the mount, which has no others then.
+    pub flags: MountFlags,
+    /// Options for the file system itself, which all of its mounts share; `None` to leave it alone.
+    pub file_system: Option<Vec<(String, Option<String>)>>,
 }
 
 /// The container's cgroups, as a file tree: one of version 2, or one for each hierarchy of version 1.
@@ -303,10 +328,12 @@ pub struct FilesystemMount {
     pub options: Vec<(String, Option<String>)>,
     /// Attributes of the mount.
     pub flags: MountFlags,
-    /// How mounts travel between it and its peers; as the kernel has it if `None`.
-    pub propagation: Option<(Propagation, Recursive)>,
+    /// How mounts travel between it and its peers, one after the other; as the kernel has it if empty.
+    pub propagation: Vec<(Propagation, Recursive)>,
     /// Whether it begins with a copy of what it covers.
     pub copy_up: bool,
+    /// Whether its root takes the permission bits of the directory that it covers, if there is one.
+    pub keep_mode: bool,
 }
 
 /// A part of the host's file tree, shown in the container.
@@ -318,14 +345,40 @@ pub struct BindMount {
     pub target: PathBuf,
     /// Whether the mounts below come along.
     pub recursive: bool,
-    /// Whether the files are to be shown through the container's id maps, so that they keep their owners.
-    pub idmap: bool,
+    /// Through which id maps the files are shown.
+    pub idmap: BindIdmap,
     /// Attributes of the mount.
     pub flags: MountFlags,
     /// Attributes of the mount and of all below it.
     pub recursive_flags: MountFlags,
-    /// How mounts travel between it and its peers.
-    pub propagation: (Propagation, Recursive),
+    /// How mounts travel between it and its peers, one after the other; as between the namespace's mounts and the host's if
+    /// empty.
+    pub propagation: Vec<(Propagation, Recursive)>,
+    /// Whether it is a peer of the host's own mount, so that what is mounted in it turns up on the host.
+    pub shared_with_host: bool,
+}
+
+/// Through which id maps the files of a bind mount are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindIdmap {
+    /// None.
+    Off,
+    /// The container's, if that can be, so that they keep their owners.
+    WherePossible,
+    /// The container's.
+    Container {
+        /// Whether the mounts below are meant too.
+        recursive: Recursive,
+    },
+    /// These: an owner that stands inside is shown as the one outside.
+    Own {
+        /// User ids.
+        uids: Vec<IdMapping>,
+        /// Group ids.
+        gids: Vec<IdMapping>,
+        /// Whether the mounts below are meant too.
+        recursive: Recursive,
+    },
 }
 
 /// A device in the container.
@@ -406,6 +459,8 @@ pub struct Process {
     pub capabilities: Given<Grant>,
     /// Whether set-user-id programs and file capabilities have no effect.
     pub no_new_privileges: Given<bool>,
+    /// What happens at which system call; all are let through if `None`.
+    pub seccomp: Option<Given<oci::Seccomp>>,
     /// Resource limits.
     pub rlimits: Vec<Given<Rlimit>>,
     /// How the kernel treats it beside others.

@@ -16,10 +16,10 @@ mod rlimit;
 
 pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
-    BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment, FilesystemMount,
-    Grant, Hook, Hooks, IdMapping, InvalidConfig, Labels, Lifetime, MemoryPolicy, Mount, Namespace,
-    NamespaceKind, Namespaces, Node, Process, Recursive, Root, Scheduling, Stdio, Sysctl, Terminal,
-    TimeOffset, TimeOffsets, User, UserNamespace, Writes,
+    BindIdmap, BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
+    FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, Labels, Lifetime, MemoryPolicy, Mount,
+    Namespace, NamespaceKind, Namespaces, Node, Process, Recursive, Remount, Root, Scheduling, Stdio, Sysctl,
+    Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
 };
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use number_set::{InvalidNumberSet, NumberSet};

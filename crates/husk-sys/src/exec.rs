@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Becoming another program: `execve(2)`, and `close_range(2)` and `unshare(2)` on the way there.
+//! Becoming another program: `execve(2)` and `execveat(2)`, and `close_range(2)` and `unshare(2)` on the way there.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::{CStr, c_char, c_ulong};
 use core::fmt;
 use core::marker::PhantomData;
+use linux_raw_sys::general::AT_EMPTY_PATH;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{self, Errno};
 use rustix::thread::UnshareFlags;
@@ -70,6 +71,38 @@ pub fn execve(path: &CStr, argv: StringArray<'_>, envp: StringArray<'_>) -> Errn
     }
 }
 
+/// Replaces the calling process by the program that `file` is open on, as a path or for reading. Returns only if that fails
+/// (`execveat(2)` with `AT_EMPTY_PATH`).
+pub fn execveat(file: BorrowedFd<'_>, argv: StringArray<'_>, envp: StringArray<'_>) -> Errno {
+    // SAFETY: as for `execve`; the path is the empty C string.
+    let result = unsafe {
+        syscall!(
+            Sysno::execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.0.as_ptr(),
+            envp.0.as_ptr(),
+            AT_EMPTY_PATH
+        )
+    };
+    match result {
+        Ok(_) => Errno::INVAL,
+        Err(e) => errno(e),
+    }
+}
+
+/// Whether the kernel has given this process more rights than whoever executed it has: by a set-user-id or set-group-id bit, by
+/// file capabilities or by a security module (`AT_SECURE` of `getauxval(3)`). Its arguments, environment and descriptors are
+/// then an attacker's.
+pub fn is_more_privileged_than_caller() -> bool {
+    const AT_SECURE: c_ulong = 23;
+    unsafe extern "C" {
+        fn getauxval(kind: c_ulong) -> c_ulong;
+    }
+    // SAFETY: the C library's function takes any number and reads what the kernel left on this process's stack.
+    unsafe { getauxval(AT_SECURE) != 0 }
+}
+
 /// The path of the working directory in `buffer`, without its NUL; it starts with `(unreachable)` where the directory is
 /// outside the process's root (`getcwd(2)`, C library/kernel differences).
 ///
@@ -93,22 +126,26 @@ pub fn close_range(first: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but `keep`, in a child of [`crate::clone3`] only, which owns nothing that would miss them.
+/// Closes every descriptor from `first` on but `keep`, in a child of [`crate::clone3`] only, which owns nothing that would miss
+/// them.
 ///
 /// # Errors
 /// Those of `close_range(2)`; `EPERM` in a process that [`crate::clone3`] did not make.
-pub fn close_all_except<const N: usize>(keep: [BorrowedFd<'_>; N]) -> io::Result<()> {
+pub fn close_all_except<'f>(
+    first: u32,
+    keep: impl IntoIterator<Item = BorrowedFd<'f>, IntoIter: Clone>,
+) -> io::Result<()> {
     if !crate::allocation::is_forbidden() {
         return Err(Errno::PERM);
     }
-    let mut numbers = keep.map(|fd| fd.as_raw_fd() as u32);
-    numbers.sort_unstable();
-    let mut first = 0;
-    for number in numbers {
-        if number > first {
-            close(first, number - 1)?;
+    let keep = keep.into_iter().map(|fd| fd.as_raw_fd() as u32);
+    let mut first = first;
+    // There is no heap here to sort them in.
+    while let Some(next) = keep.clone().filter(|number| *number >= first).min() {
+        if next > first {
+            close(first, next - 1)?;
         }
-        first = number + 1;
+        first = next + 1;
     }
     close(first, u32::MAX)
 }

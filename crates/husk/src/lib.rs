@@ -20,19 +20,18 @@ mod view;
 
 use std::process::ExitCode;
 
-use rustix::process::{getegid, geteuid, getgid, getuid};
-
 pub use cli::definition;
 use failure::{Failure, RUN_FAILED};
 
 /// What the program does: reads its command line, obeys it, and says how it went.
 pub fn main() -> ExitCode {
-    if is_set_id() {
+    if husk_sys::is_more_privileged_than_caller() {
         return output::failure(&Failure {
             doing: "starting".to_owned(),
-            problem: "husk is set-user-id or set-group-id here, and is not made for that".to_owned(),
+            problem: "husk has a set-user-id or set-group-id bit or file capabilities here, and is not made for that"
+                .to_owned(),
             hints: vec![
-                "take the bit away: chmod ug-s husk; an ordinary user needs no more than user namespaces"
+                "take them away: chmod ug-s husk; setcap -r husk; an ordinary user needs no more than user namespaces"
                     .to_owned(),
             ],
             status: RUN_FAILED,
@@ -53,12 +52,6 @@ pub fn main() -> ExitCode {
         Ok(cli::Request::Learn(learn)) => finish(commands::learn::learn(&learn)),
         Err(failure) => output::failure(&failure),
     }
-}
-
-/// Whether this process has more rights than whoever called it: its environment, descriptors and arguments are then an
-/// attacker's.
-fn is_set_id() -> bool {
-    getuid() != geteuid() || getgid() != getegid()
 }
 
 fn finish(result: Result<ExitCode, Failure>) -> ExitCode {

@@ -19,6 +19,7 @@
 mod bundle;
 mod cgroup;
 mod console;
+mod contained;
 mod container;
 mod runtime;
 mod site;
@@ -27,6 +28,7 @@ mod spec;
 pub use bundle::Bundle;
 pub use cgroup::{Cgroup, is_unified};
 pub use console::{ConsoleSocket, Received};
+pub use contained::is_contained;
 pub use container::Container;
 pub use runtime::Runtime;
 pub use site::{Site, test_name};

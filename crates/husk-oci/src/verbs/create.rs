@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `create` and `run`.
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use husk_plan::{Arena, Host, explain};
@@ -25,7 +27,8 @@ pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Fai
 pub(crate) fn run(globals: &Globals, run: &Run) -> Result<ExitCode, Failure> {
     let then = if run.detach { Then::Detach } else { Then::Stay { keep: run.keep } };
     with_plan(globals, &run.create, Lifetime::Detached, run.detach, |making| {
-        let end = container::run(&state_root(globals), making, then)?;
+        let end =
+            container::run(&state_root(globals), making, then, &|warning| log::warning(globals, warning))?;
         Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
     })
 }
@@ -53,13 +56,15 @@ fn with_plan(
         preserved_descriptors: descriptors.count,
     };
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;
+    let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
+    refuse_link(&rootfs)?;
     let host = Host::probe(&config).map_err(container::Error::from)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
-    for step in &plan.steps {
+    for step in plan.steps.iter().filter(|_| globals.debug) {
         log::debug(globals, &format!("{}: {} [{}]", step.stage.name(), explain::describe(step), step.origin));
     }
-    let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
+    plan.notes.iter().for_each(|note| log::warning(globals, &note.what));
     act(&Making {
         id: &create.id,
         bundle: &bundle.path,
@@ -71,4 +76,16 @@ fn with_plan(
         console_socket: create.console_socket.as_deref(),
         pidfd_socket: create.pidfd_socket.as_deref(),
     })
+}
+
+/// A root that is a link may have been put there by somebody who shares the bundle's file system with the container, and lead to
+/// the host's own files. runc refuses it too.
+fn refuse_link(rootfs: &Path) -> Result<(), Failure> {
+    match fs::symlink_metadata(rootfs) {
+        Ok(metadata) if metadata.is_symlink() => Err(Failure::new(format!(
+            "root.path: {} is a symbolic link: name the directory that it leads to",
+            rootfs.display()
+        ))),
+        _ => Ok(()),
+    }
 }

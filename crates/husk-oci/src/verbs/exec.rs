@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use husk_runtime::container::{self, Exec};
+use husk_runtime::own_binary;
 use husk_spec::oci::{Capabilities, Process, Spec};
 
 use super::{check_terminal, state_root};
@@ -23,10 +24,14 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
     let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
+    let entry = root.open(&exec.id)?;
+    if let Some(init) = entry.record()?.and_then(|record| record.init) {
+        own_binary::protect(&own_binary::uids_of(Path::new(&format!("/proc/{}/ns/user", init.pid))))?;
+    }
     let process = match &exec.process {
         Some(path) => bundle::read_process(globals, path)?,
         None => {
-            let config = root.open(&exec.id)?.config()?;
+            let config = entry.config()?;
             let spec = Spec::from_json(&config).map_err(|error| Failure::new(error.to_string()))?;
             let process = changed(spec.process.unwrap_or_default(), exec);
             bundle::judge_process(globals, Path::new("exec"), &process)?;

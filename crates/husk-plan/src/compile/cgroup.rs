@@ -7,8 +7,8 @@ use husk_cgroup::limits::{self, Hierarchy};
 use husk_cgroup::{Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
-    BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin, Propagation,
-    oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
+    Propagation, oci::Resources,
 };
 
 use super::Compiler;
@@ -140,10 +140,11 @@ impl Compiler<'_, '_> {
                 source: directory.path.clone(),
                 target: mount.target.join(name),
                 recursive: false,
-                idmap: false,
+                idmap: BindIdmap::Off,
                 flags: mount.flags,
                 recursive_flags: MountFlags::NONE,
-                propagation: (Propagation::Private, false),
+                propagation: vec![(Propagation::Private, false)],
+                shared_with_host: false,
             };
             self.bind(&bind, true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
@@ -169,7 +170,8 @@ fn filesystem(mount: &CgroupMount, flags: MountFlags) -> FilesystemMount {
         target: mount.target.clone(),
         options: Vec::new(),
         flags,
-        propagation: mount.propagation,
+        propagation: mount.propagation.into_iter().collect(),
         copy_up: false,
+        keep_mode: false,
     }
 }

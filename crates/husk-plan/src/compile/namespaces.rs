@@ -63,6 +63,17 @@ impl<'a> Compiler<'a, '_> {
                 hint: "leave it out, or enter another container's with --join mnt=PID".to_owned(),
             });
         }
+        if let (Namespace::Join(_), Some(root)) = (&self.config.namespaces.mount.value, &self.config.root) {
+            return Err(PlanError::Contradiction {
+                origin: self.config.namespaces.mount.origin.clone(),
+                problem: format!(
+                    "the root {} would be mounted, and entered by every process, in a mount namespace that others are in",
+                    root.path.value.display()
+                ),
+                hint: "leave the namespace's path out: the container then has a mount namespace of its own"
+                    .to_owned(),
+            });
+        }
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
         self.enter_cgroup();

@@ -6,7 +6,7 @@ use std::path::Path;
 use husk_cgroup::Place;
 use husk_init::Step;
 use husk_plan::{Action, Plan};
-use husk_spec::oci::{ContainerId, Spec, State, Status};
+use husk_spec::oci::{ContainerId, Seccomp, Spec, State, Status};
 use husk_spec::{Stdio, Terminal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -15,6 +15,8 @@ use rustix::net::{
 };
 use rustix::process::geteuid;
 
+use super::agent::Agent;
+use super::command::Becoming;
 use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::directory::START_SOCKET;
 use super::pid_file::PidFile;
@@ -74,17 +76,30 @@ pub fn create(root: &StateRoot, making: &Making<'_>) -> Result<(), Error> {
     }
 }
 
-/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go.
+/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go. `warn` is told of hooks
+/// whose failure changes nothing.
 ///
 /// # Errors
 /// As [`create`].
-pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<End>, Error> {
+pub fn run(
+    root: &StateRoot,
+    making: &Making<'_>,
+    then: Then,
+    warn: &dyn Fn(&str),
+) -> Result<Option<End>, Error> {
     let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
     let signals = Signals::take().map_err(supervise)?;
     let entry = root.make(making.id)?;
-    let started = make(&entry, making).and_then(|(mut container, creation)| {
-        await_exec(making.plan, &mut container)?;
-        hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
+    let started = make(&entry, making).and_then(|(mut container, mut creation)| {
+        let becoming = Becoming {
+            pid: container.pid.as_raw_nonzero().get(),
+            profile: creation.profile(),
+            agent: creation.agent.take(),
+            state: creation.state(Status::Creating),
+        };
+        await_exec(making.plan, &mut container, becoming)?;
+        let warnings = hooks::run_all(poststart(making.spec), "poststart", &creation.state(Status::Running));
+        warnings.iter().for_each(|warning| warn(warning));
         Ok((container, creation.master))
     });
     let (container, master) = match started {
@@ -100,7 +115,7 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
     let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
     if !keep {
-        delete(root, making.id, true)?;
+        delete(root, making.id, true)?.iter().for_each(|warning| warn(warning));
     }
     Ok(Some(end))
 }
@@ -108,24 +123,30 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
 /// Takes away what there is of a container that could not be made.
 fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
     // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
-    let _ = delete::take_away(entry, Some(making.spec));
+    let record = entry.record().ok().flatten();
+    let _ = delete::take_away(entry, record, Some(making.spec));
     error
+}
+
+/// What decides about the system calls of a container's processes.
+pub(crate) fn profile(spec: &Spec) -> Option<&Seccomp> {
+    spec.linux.as_ref()?.seccomp.as_ref()
 }
 
 fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
     spec.hooks.as_ref().map_or(&[], |hooks| hooks.poststart.as_slice())
 }
 
-pub(crate) fn await_exec(plan: &Plan<'_>, container: &mut Container) -> Result<(), Error> {
-    let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
-    let Some(link) = &container.link else { return Err(supervise(Errno::BADF)) };
-    match link.hear().map_err(supervise)? {
-        crate::link::Heard::End => container.link = None,
-        crate::link::Heard::Failure(failure, root) => {
-            return Err(Error::Run(supervise::failed(plan, &failure, root)));
-        }
-        _ => return Err(supervise(Errno::BADMSG)),
-    }
+pub(crate) fn await_exec(
+    plan: &Plan<'_>,
+    container: &mut Container,
+    becoming: Becoming<'_>,
+) -> Result<(), Error> {
+    let Some(link) = &container.link else {
+        return Err(Error::Run(crate::Error::Supervise(Errno::BADF)));
+    };
+    becoming.wait(link, |failure, root| Error::Run(supervise::failed(plan, &failure, root)))?;
+    container.link = None;
     Ok(())
 }
 
@@ -137,7 +158,8 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
-    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd), cgroup: None };
+    let start = socket.as_ref().map(AsFd::as_fd);
+    let inheritance = Inheritance { states: &states, start, cgroup: None, lock: Some(entry.fd()) };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
@@ -168,7 +190,8 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
-    console: Option<DescriptorSocket>,
+    /// Who answers the notifications of its filter; whoever starts it connects, if that is another call.
+    agent: Option<Agent>,
     pidfd: Option<OwedPidfd>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
@@ -194,14 +217,17 @@ impl<'m> Creation<'m> {
             annotations: making.spec.annotations.clone(),
             cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
             making: true,
-            start_step: number(|step| matches!(step, Step::AwaitStart)),
+            start_step: number(|step| matches!(step, Step::AwaitStart { .. })),
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        let connect = |path| DescriptorSocket::connect(path, Purpose::Terminal);
-        let console = making.console_socket.map(connect).transpose()?;
+        let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
         let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
-        Ok(Self { entry, making, record, states, console, pidfd, master: None, failure: None })
+        Ok(Self { entry, making, record, states, agent, pidfd, master: None, failure: None })
+    }
+
+    fn profile(&self) -> Option<&'m Seccomp> {
+        profile(self.making.spec)
     }
 
     fn state(&self, status: Status) -> State {
@@ -229,7 +255,7 @@ impl<'m> Creation<'m> {
         let Some(all) = &self.making.spec.hooks else { return Ok(()) };
         let state = self.state(Status::Creating);
         hooks::run(&all.prestart, "prestart", &state)?;
-        hooks::run(&all.create_runtime, "createRuntime", &state)
+        Ok(hooks::run(&all.create_runtime, "createRuntime", &state)?)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -265,9 +291,11 @@ impl Maker for Creation<'_> {
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
-        match self.console.take() {
-            Some(console) => {
-                let sent = console.send(&master);
+        // Not before: whatever is open when the first process is made, that has open as well.
+        match self.making.console_socket {
+            Some(path) => {
+                let socket = DescriptorSocket::connect(path, Purpose::Terminal);
+                let sent = socket.and_then(|socket| socket.send(&master));
                 self.keep(sent)
             }
             None => {

@@ -11,7 +11,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
-use super::create::await_exec;
+use super::agent::Agent;
+use super::command::Becoming;
+use super::create::{await_exec, profile};
 use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::pid_file::PidFile;
 use super::{Error, StateRoot, start};
@@ -37,7 +39,7 @@ pub struct Exec<'a> {
     pub preserved_descriptors: u32,
     /// Whether it lives on by itself.
     pub detach: bool,
-    /// Whether it may have to wait, in a container that is paused.
+    /// Whether a container whose processes are frozen will do: the new one is then frozen with them.
     pub ignore_paused: bool,
 }
 
@@ -51,11 +53,14 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let record = entry.record()?;
     let condition = entry.condition(record.as_ref());
     let not_running = |status| Error::NotRunning { id: exec.id.to_string(), status };
-    let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) else {
+    let Some((record, init)) =
+        record.as_ref().and_then(|record| record.init.as_ref().map(|init| (record, init)))
+    else {
         return Err(not_running(condition.status));
     };
     // As long as this is open and alive, its paths in /proc are the container's.
-    let Some(pidfd) = init.open().filter(|_| condition.status != Status::Creating) else {
+    let pidfd = init.open().map_err(supervise)?;
+    let Some(pidfd) = pidfd.filter(|_| condition.status != Status::Creating) else {
         return Err(not_running(condition.status));
     };
     if condition.status == Status::Paused && !exec.ignore_paused {
@@ -76,6 +81,7 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let host = Host::probe(&config)?.with_accounts_of(container_root.as_fd());
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena)?;
+    let agent = Agent::of(profile(&spec))?;
     let signals = Signals::take().map_err(supervise)?;
     let connect = |path| DescriptorSocket::connect(path, Purpose::Terminal);
     let mut joining = Joining {
@@ -93,7 +99,7 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         Vec::new()
     };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let cgroup = record.as_ref().and_then(|record| record.cgroup.as_ref()).filter(|place| place.exists());
+    let cgroup = record.cgroup.as_ref().filter(|place| place.exists());
     let cgroup = cgroup.map(|place| place.open_beside(init.pid)).transpose()?;
     let inheritance = Inheritance { cgroup: cgroup.as_ref(), ..Inheritance::default() };
     let made = crate::start::make(&plan, inheritance, &mut joining);
@@ -102,7 +108,9 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         (Err(_), Some(error)) => return Err(error),
         (Err(error), None) => return Err(Error::Run(error)),
     };
-    await_exec(&plan, &mut container)?;
+    let pid = container.pid.as_raw_nonzero().get();
+    let becoming = Becoming { pid, profile: profile(&spec), agent, state: record.for_hooks(condition) };
+    await_exec(&plan, &mut container, becoming)?;
     if exec.detach {
         container.let_go();
         return Ok(None);

@@ -14,6 +14,7 @@ mod read;
 mod resources;
 mod seccomp;
 mod state;
+mod user_ids;
 mod validate;
 
 pub use example::{example, rootless};
@@ -37,7 +38,8 @@ pub use resources::{
     Resources, ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
-pub use state::{State, Status};
+pub use state::{ContainerProcessState, State, Status};
+pub use user_ids::UserIds;
 pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
 use std::collections::BTreeMap;

@@ -36,6 +36,7 @@ pub(super) fn lower(
             true => Given::argument(false, "--allow-setuid"),
             false => Given::default(true, "no_new_privs"),
         },
+        seccomp: None,
         rlimits: privileges::rlimits(options)?,
         scheduling: Scheduling::default(),
         personality: None,

@@ -46,6 +46,7 @@ impl Spec {
         let mut process = process::lower(process, "process")?;
         process::lower_linux(linux, &mut process)?;
         process.preserved_descriptors = with.preserved_descriptors;
+        process.seccomp = seccomp(linux);
         if !with.no_new_keyring {
             process.keyring =
                 Some(Given::default(format!("_ses.{}", with.id), "a session keyring of its own"));
@@ -107,6 +108,7 @@ impl Spec {
         process::lower_affinity(process, &mut lowered)?;
         let mut process = lowered;
         process.make_working_directory = false;
+        process.seccomp = seccomp(linux);
         process.preserved_descriptors = with.preserved_descriptors;
         Ok(Config {
             name: with.id.to_owned(),
@@ -130,6 +132,10 @@ impl Spec {
             process,
         })
     }
+}
+
+fn seccomp(linux: &Linux) -> Option<Given<super::Seccomp>> {
+    linux.seccomp.clone().map(|profile| Given::config(profile, "linux.seccomp"))
 }
 
 /// An error that names the field.

@@ -45,6 +45,7 @@ pub(super) fn lower(process: &oci::Process, path: &str) -> Result<Process, Inval
         umask: process.user.umask,
         capabilities: Given::config(Grant::Sets(capabilities(process)), at("capabilities")),
         no_new_privileges: Given::config(process.no_new_privileges, at("noNewPrivileges")),
+        seccomp: None,
         rlimits: rlimits.collect(),
         scheduling: scheduling(process, path),
         personality: None,
