@@ -80,7 +80,12 @@ mod tests {
         assert_eq!(longs(&program), GLOBALS.iter().map(|flag| flag.names[0]).collect::<Vec<_>>());
         for verb in VERBS {
             let command = program.find_subcommand(verb.name).expect(verb.name);
-            assert_eq!(longs(command), verb.flags().map(|flag| flag.names[0]).collect::<Vec<_>>(), "{}", verb.name);
+            assert_eq!(
+                longs(command),
+                verb.flags().map(|flag| flag.names[0]).collect::<Vec<_>>(),
+                "{}",
+                verb.name
+            );
         }
     }
 

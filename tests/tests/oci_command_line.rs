@@ -181,7 +181,9 @@ fn a_terminal_is_somebodys() {
 #[test]
 fn the_terminal_of_a_process_of_exec() {
     let site = oci_site!();
-    if site.deviates("crun", "leaves the terminal of an exec to root, and sets its size while the command runs") {
+    if site
+        .deviates("crun", "leaves the terminal of an exec to root, and sets its size while the command runs")
+    {
         return;
     }
     let container = site.bundle().sh("sleep 1000").start();
