@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How the kernel treats a container's process: from config.json to the plan and its words.
+#![forbid(unsafe_code)]
 
 use std::path::Path;
 

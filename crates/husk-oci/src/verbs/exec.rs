@@ -22,6 +22,11 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 }
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    if let Some(path) = exec.cgroups.first() {
+        return Err(Failure::new(format!(
+            "exec: --cgroup {path:?}: this build runs a further process in the container's own cgroup alone"
+        )));
+    }
     let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
     let entry = root.open(&exec.id)?;
