@@ -401,7 +401,7 @@ fn id_maps(maps: &IdMaps<'_>) -> String {
     }
 }
 
-fn ranges(map: &[IdMapping]) -> String {
+pub(crate) fn ranges(map: &[IdMapping]) -> String {
     let range = |first: u32, count: u32| match count {
         1 => first.to_string(),
         _ => format!("{first}-{}", first + (count - 1)),
@@ -419,11 +419,12 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::AwaitParent => "wait until the id maps are written".to_owned(),
         Step::EnterCgroup => "enter the container's cgroups".to_owned(),
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
-        Step::MountAttributes { target, attributes } => format!(
-            "make {} {}",
-            text(target),
-            words(MountFlags { set: attributes.set, clear: attributes.clear })
-        ),
+        Step::MountAttributes { target, attributes } => {
+            match words(MountFlags { set: attributes.set, clear: attributes.clear }) {
+                none if none.is_empty() => format!("take all restrictions off {}", text(target)),
+                some => format!("make {} {some}", text(target)),
+            }
+        }
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",

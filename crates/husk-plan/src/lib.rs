@@ -27,7 +27,7 @@ pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
 /// What a seccomp profile may ask for.
 pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
-    Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage,
-    TreeMaps,
+    Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack,
+    Stage, TreeMaps,
 };
 pub use seen::Seen;

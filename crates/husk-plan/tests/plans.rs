@@ -43,6 +43,7 @@ fn config() -> Config {
             cgroup: new(),
             time: Given::default(Namespace::Host, "clocks: the host's"),
             time_offsets: TimeOffsets::default(),
+            joined_maps: None,
         },
         hostname: Some(Given::default("box".to_owned(), "host name: the container's name")),
         domainname: None,

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use husk_plan::{Arena, Host};
+use husk_plan::Arena;
 use husk_runtime::container::{self, Making, Then};
 use husk_spec::Lifetime;
 use husk_spec::oci::Lowering;
@@ -45,7 +45,7 @@ fn with_plan(
         preserved_descriptors: create.preserve_fds,
     };
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;
-    let host = Host::probe(&config).map_err(container::Error::from)?;
+    let host = container::probe(&config)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();

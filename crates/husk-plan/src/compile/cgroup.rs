@@ -7,8 +7,8 @@ use husk_cgroup::limits::{self, Hierarchy};
 use husk_cgroup::{Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin, Propagation,
-    oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
+    Propagation, oci::Resources,
 };
 
 use super::Compiler;

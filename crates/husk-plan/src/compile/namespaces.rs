@@ -2,27 +2,87 @@
 //! Namespaces: which are made, which are entered, and what is set in them.
 
 use husk_init::Step;
-use husk_spec::{Given, Namespace, NamespaceKind, Origin, TimeOffset};
+use husk_spec::{Config, Given, IdMapping, Namespace, NamespaceKind, Origin, TimeOffset, UserNamespace};
 use rustix::thread::UnshareFlags;
 
 use super::{Compiler, travel};
 use crate::PlanError;
+use crate::explain::ranges;
+use crate::host::Host;
 use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, Stage};
 use crate::user_namespace::UserKind;
 
+/// The configuration with what is to be entered checked against what is there: a namespace of the right kind, and a user namespace
+/// with the maps that it must have. Where husk is in it already, that is as good as asking for the host's. `None` if it can stay as
+/// it is.
+pub(super) fn checked(config: &Config, host: &Host) -> Result<Option<Config>, PlanError> {
+    let all = &config.namespaces;
+    let others = all.but_user().into_iter().filter_map(|(kind, given)| match &given.value {
+        Namespace::Join(path) => Some((kind, path, &given.origin)),
+        _ => None,
+    });
+    let user = match &all.user.value {
+        UserNamespace::Join(path) => Some((NamespaceKind::User, path, &all.user.origin)),
+        _ => None,
+    };
+    for (wanted, path, origin) in others.chain(user) {
+        match host.namespaces.get(path) {
+            Some(found) if *found != Some(wanted) => {
+                let (origin, path, found) = (origin.clone(), path.clone(), *found);
+                return Err(PlanError::NotThatNamespace { origin, path, wanted, found });
+            }
+            _ => {}
+        }
+    }
+    check_joined_maps(config, host)?;
+    if host.own_namespaces.is_empty() {
+        return Ok(None);
+    }
+    let mut config = config.clone();
+    for kind in &host.own_namespaces {
+        match config.namespaces.get_mut(*kind) {
+            Some(given) => given.value = Namespace::Host,
+            None => config.namespaces.user.value = UserNamespace::Host,
+        }
+    }
+    Ok(Some(config))
+}
+
+fn check_joined_maps(config: &Config, host: &Host) -> Result<(), PlanError> {
+    let (Some(must), Some(joined)) = (&config.namespaces.joined_maps, &host.joined) else { return Ok(()) };
+    let sorted = |map: &[IdMapping]| {
+        let mut map = map.to_vec();
+        map.sort_by_key(|line| line.inside);
+        map
+    };
+    let differ = |must: &[IdMapping], has: &[IdMapping]| !must.is_empty() && sorted(must) != sorted(has);
+    for (what, must, has) in
+        [("user", &must.value.uids, &joined.uid_map), ("group", &must.value.gids, &joined.gid_map)]
+    {
+        if differ(must, has) {
+            let (must, has) = (ranges(must), if has.is_empty() { "none".to_owned() } else { ranges(has) });
+            return Err(PlanError::Contradiction {
+                origin: config.namespaces.user.origin.clone(),
+                problem: format!("the user namespace to be entered maps {what} ids {has}, not {must}"),
+                hint: "leave the mappings out: a namespace that is entered has its maps already".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 impl<'a> Compiler<'a, '_> {
     fn namespace(&self, kind: NamespaceKind) -> Option<&Given<Namespace>> {
-        let all = &self.config.namespaces;
-        Some(match kind {
-            NamespaceKind::User => return None,
-            NamespaceKind::Mount => &all.mount,
-            NamespaceKind::Pid => &all.pid,
-            NamespaceKind::Network => &all.network,
-            NamespaceKind::Ipc => &all.ipc,
-            NamespaceKind::Uts => &all.uts,
-            NamespaceKind::Cgroup => &all.cgroup,
-            NamespaceKind::Time => &all.time,
-        })
+        let all = self.config.namespaces.but_user();
+        all.into_iter().find(|(its, _)| *its == kind).map(|(_, namespace)| namespace)
+    }
+
+    /// Whether the namespace of this kind is husk's own, so that what is set in it is set for the host.
+    pub(super) fn is_hosts(&self, kind: NamespaceKind) -> bool {
+        match self.namespace(kind) {
+            Some(namespace) => namespace.value == Namespace::Host,
+            None => self.user.is_host(),
+        }
     }
 
     pub(super) fn is_new(&self, kind: NamespaceKind) -> bool {
@@ -86,6 +146,16 @@ impl<'a> Compiler<'a, '_> {
         if self.is_new(NamespaceKind::Network) {
             let origin = self.config.namespaces.network.origin.clone();
             self.child(Stage::Namespaces, Step::LoopbackUp, &origin);
+        }
+        let names = [&self.config.hostname, &self.config.domainname];
+        if let Some(name) = names.into_iter().flatten().next()
+            && self.is_hosts(NamespaceKind::Uts)
+        {
+            return Err(PlanError::Contradiction {
+                origin: name.origin.clone(),
+                problem: "it would rename the host: the UTS namespace is the host's".to_owned(),
+                hint: "give the container a UTS namespace of its own, or leave the name out".to_owned(),
+            });
         }
         if let Some(hostname) = &self.config.hostname {
             let name = self.arena.cstr(&hostname.value)?;

@@ -7,6 +7,7 @@ mod process;
 
 use std::path::{Path, PathBuf};
 
+use super::validate::dotted;
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
     Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin,
@@ -183,12 +184,7 @@ fn propagation(
 
 fn sysctls(linux: &Linux) -> Vec<Given<Sysctl>> {
     let sysctl = |(name, value): (&String, &String)| {
-        // As sysctl(8): with slashes a dot is a part of a name.
-        let name = if name.contains('/') {
-            name.replace('.', "\0").replace('/', ".").replace('\0', "/")
-        } else {
-            name.clone()
-        };
+        let name = dotted(name);
         let origin = format!("linux.sysctl[{name}]");
         Given::config(Sysctl { name, value: value.clone() }, origin)
     };
