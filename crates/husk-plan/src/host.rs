@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::Hierarchies;
 use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, UserNamespace};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, fstatfs, openat2, stat, statfs,
-    statx,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -56,7 +55,8 @@ pub struct Host {
     pub sources: BTreeMap<PathBuf, Found>,
     /// The types (`f_type` of `statfs(2)`) of the file systems that the root and the sources of bind mounts are on.
     pub file_systems: BTreeMap<PathBuf, u64>,
-    /// What the files are that stand for namespaces to be entered: `None` for what is no namespace.
+    /// What the files are that stand for namespaces to be entered, as far as somebody has asked: `None` for what is no
+    /// namespace.
     pub namespaces: BTreeMap<PathBuf, Option<NamespaceKind>>,
     /// Of the namespaces to be entered, the kinds of those that husk is in already.
     pub own_namespaces: Vec<NamespaceKind>,
@@ -201,10 +201,8 @@ impl Host {
         }
     }
 
-    /// What cannot be looked at is left to the step that enters it, which says why.
     fn probe_namespace(&mut self, kind: NamespaceKind, path: &Path) {
         let Ok(file) = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
-        self.namespaces.insert(path.to_owned(), namespace_kind(file.as_fd()));
         let own = stat(format!("/proc/self/ns/{}", kind.file_name()));
         let same = |own: rustix::fs::Stat, its: rustix::fs::Stat| {
             (own.st_dev, own.st_ino) == (its.st_dev, its.st_ino)
@@ -304,15 +302,6 @@ impl JoinedUser {
             setgroups: std::fs::read_to_string(process.join("setgroups")).ok()?.trim() == "allow",
         })
     }
-}
-
-/// The kind of namespace that a file stands for: the name that the kernel gives it is `net:[4026531840]` (`namespaces(7)`).
-fn namespace_kind(file: BorrowedFd<'_>) -> Option<NamespaceKind> {
-    const NSFS_MAGIC: i64 = 0x6e73_6673;
-    let is_namespace = fstatfs(file).is_ok_and(|found| found.f_type as i64 == NSFS_MAGIC);
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok();
-    let name = link.filter(|_| is_namespace)?;
-    NamespaceKind::from_name(name.to_str()?.split(':').next()?)
 }
 
 fn id_map_line(line: &str) -> Option<IdMapping> {
