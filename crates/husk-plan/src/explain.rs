@@ -350,6 +350,13 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::MapTree { number, .. } => {
             format!("show the files of tree {number} through the container's id maps")
         }
+        HostStep::MoveDevice { device, name, .. } if device == name => {
+            format!("move the network device {} into the container, with its addresses", text(device))
+        }
+        HostStep::MoveDevice { device, name, .. } => {
+            let (device, name) = (text(device), text(name));
+            format!("move the network device {device} into the container as {name}, with its addresses")
+        }
         HostStep::Release => "let the container's process go on".to_owned(),
         HostStep::Hooks => {
             "wait until everything is mounted, run the hooks that belong on the host, and let it go on"
@@ -416,7 +423,7 @@ pub(crate) fn ranges(map: &[IdMapping]) -> String {
 fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
-        Step::AwaitParent => "wait until the id maps are written".to_owned(),
+        Step::AwaitParent => "wait until husk has done its part".to_owned(),
         Step::EnterCgroup => "enter the container's cgroups".to_owned(),
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
         Step::MountAttributes { target, attributes } => {

@@ -270,6 +270,15 @@ pub enum HostStep<'a> {
         /// Whether the mounts below change as well.
         recursive: bool,
     },
+    /// Move a network device of husk's into the container's network namespace, where it keeps its addresses and is up.
+    MoveDevice {
+        /// Its name outside.
+        device: &'a CStr,
+        /// Its name inside.
+        name: &'a CStr,
+        /// A file that stands for the namespace; the child's own if `None`.
+        namespace: Option<&'a CStr>,
+    },
     /// Let the child go on.
     Release,
     /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.

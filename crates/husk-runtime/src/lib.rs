@@ -15,6 +15,8 @@ mod hint;
 mod id_map;
 pub mod ldcache;
 mod link;
+mod net_device;
+mod netlink;
 pub mod own_binary;
 mod pause;
 pub mod record;

@@ -33,6 +33,8 @@ pub struct Config {
     pub devices: Vec<Given<Device>>,
     /// Symbolic links to make below `/dev`: (path, what it points at).
     pub links: Vec<Given<(PathBuf, PathBuf)>>,
+    /// Network devices of husk's network namespace that move into the container's.
+    pub net_devices: Vec<Given<NetDevice>>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: Vec<Given<Sysctl>>,
     /// Paths that are hidden; those that do not exist are passed over.
@@ -440,6 +442,15 @@ pub struct Node {
     pub uid: u32,
     /// Its group inside.
     pub gid: u32,
+}
+
+/// A network device that moves into the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name outside.
+    pub device: String,
+    /// Its name inside.
+    pub name: String,
 }
 
 /// A kernel parameter: `net.ipv4.ping_group_range`.

@@ -134,9 +134,44 @@ impl<'a> Compiler<'a, '_> {
             self.after(HostStep::MapIds(maps), &origin);
         }
         self.set_up_beside_husk()?;
-        if self.user.is_new() {
-            let wait = Origin::Because("an id that is not mapped owns nothing".to_owned());
-            self.child(Stage::Namespaces, Step::AwaitParent, &wait);
+        self.move_devices()?;
+        if self.waits_for_husk() {
+            let reason = match self.user.is_new() {
+                true => "an id that is not mapped owns nothing",
+                false => "the network devices are there when something is set for them",
+            };
+            self.child(Stage::Namespaces, Step::AwaitParent, &Origin::Because(reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether the child waits for what husk does beside it.
+    pub(super) fn waits_for_husk(&self) -> bool {
+        self.user.is_new() || !self.config.net_devices.is_empty() && self.is_new(NamespaceKind::Network)
+    }
+
+    /// A device is in the namespace that husk comes from: it moves before husk itself enters another.
+    fn move_devices(&mut self) -> Result<(), PlanError> {
+        for given in &self.config.net_devices {
+            let device = self.arena.cstr(&given.value.device)?;
+            let name = self.arena.cstr(&given.value.name)?;
+            match &self.config.namespaces.network.value {
+                Namespace::New => {
+                    self.after(HostStep::MoveDevice { device, name, namespace: None }, &given.origin);
+                }
+                Namespace::Join(path) => {
+                    let namespace = Some(self.arena.cstr(path)?);
+                    let step = HostStep::MoveDevice { device, name, namespace };
+                    self.before(Stage::Prepare, step, &given.origin);
+                }
+                Namespace::Host => {
+                    return Err(PlanError::Contradiction {
+                        origin: given.origin.clone(),
+                        problem: "the container is in the network namespace that the device is in".to_owned(),
+                        hint: "give it a network namespace of its own, or leave the device out".to_owned(),
+                    });
+                }
+            }
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ mod process;
 use std::path::{Path, PathBuf};
 
 use super::validate::dotted;
+
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
-    Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin,
-    Propagation, Recursive, Root, Sysctl, UserNamespace, Writes,
+    Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, NetDevice,
+    Origin, Propagation, Recursive, Root, Sysctl, UserNamespace, Writes,
 };
 
 /// What a bundle's container is asked to be beside its `config.json`.
@@ -74,6 +75,7 @@ impl Spec {
             mounts: files.mounts,
             devices: files.devices,
             links: files.links,
+            net_devices: net_devices(linux),
             sysctls: sysctls(linux),
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
@@ -115,6 +117,7 @@ impl Spec {
             mounts: Vec::new(),
             devices: Vec::new(),
             links: Vec::new(),
+            net_devices: Vec::new(),
             sysctls: Vec::new(),
             masked_paths: Given::default(Vec::new(), "hidden already"),
             readonly_paths: Given::default(Vec::new(), "read-only already"),
@@ -180,6 +183,14 @@ fn propagation(
         Propagation::Private | Propagation::Unbindable => Propagation::Private,
     };
     (Given::config(begin, path), Some(Given::config(end, path)))
+}
+
+fn net_devices(linux: &Linux) -> Vec<Given<NetDevice>> {
+    let net_device = |(device, its): (&String, &super::NetDevice)| {
+        let name = its.name.as_ref().unwrap_or(device).clone();
+        Given::config(NetDevice { device: device.clone(), name }, format!("linux.netDevices[{device}]"))
+    };
+    linux.net_devices.iter().map(net_device).collect()
 }
 
 fn sysctls(linux: &Linux) -> Vec<Given<Sysctl>> {
