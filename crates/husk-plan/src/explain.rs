@@ -357,6 +357,16 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             let (device, name) = (text(device), text(name));
             format!("move the network device {device} into the container as {name}, with its addresses")
         }
+        HostStep::PrepareResourceGroup(group) => {
+            let (name, root) = (text(group.name), text(group.root));
+            let make = if group.make { "make" } else { "open" };
+            let limits = group.schemata.map_or(String::new(), |lines| {
+                format!(" with {}", visible(&lines.to_string_lossy().trim().replace('\n', ", ")))
+            });
+            let monitor = if group.monitor.is_some() { ", and one for monitoring in it" } else { "" };
+            format!("{make} the resource group {name} in {root}{limits}{monitor}")
+        }
+        HostStep::JoinResourceGroup => "put the container's process into that resource group".to_owned(),
         HostStep::Release => "let the container's process go on".to_owned(),
         HostStep::Hooks => {
             "wait until everything is mounted, run the hooks that belong on the host, and let it go on"

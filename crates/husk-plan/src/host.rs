@@ -60,6 +60,8 @@ pub struct Host {
     pub namespaces: BTreeMap<PathBuf, Option<NamespaceKind>>,
     /// Of the namespaces to be entered, the kinds of those that husk is in already.
     pub own_namespaces: Vec<NamespaceKind>,
+    /// Where the resource control file system is mounted, if the container asks for it and it is.
+    pub resctrl: Option<PathBuf>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
     /// Whether the kernel shows its memory (`/proc/kcore`).
@@ -151,6 +153,9 @@ impl Host {
         };
         host.privileged = host.privileged && (host.has_all_ids() || may_mount());
         host.probe_namespaces(config);
+        if config.resource_group.is_some() {
+            host.resctrl = resctrl();
+        }
         host.probe_subordinate_ids();
         host.probe_sources(config);
         if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
@@ -374,6 +379,16 @@ fn file_system(path: &Path) -> Option<u64> {
     Some(if stat.stx_dev_major == 0 && is_9p() { V9FS_MAGIC } else { claimed })
 }
 
+/// Where the resource control file system is mounted.
+pub fn resctrl() -> Option<PathBuf> {
+    resctrl_in(&read_text("/proc/self/mountinfo"))
+}
+
+fn resctrl_in(mountinfo: &str) -> Option<PathBuf> {
+    let is_resctrl = |line: &&str| line.split(" - ").nth(1).is_some_and(|rest| rest.starts_with("resctrl "));
+    mountinfo.lines().find(is_resctrl)?.split(' ').nth(4).map(PathBuf::from)
+}
+
 /// The name of the file system of mount `id` (proc_pid_mountinfo(5): the first field, and the one after the lone hyphen).
 fn mount_type(mountinfo: &str, id: u64) -> Option<String> {
     let id = id.to_string();
@@ -444,6 +459,13 @@ mod tests {
             "anna:100000:65536\nbert:165536:65536\n1000:300000:10\nanna:x:1\nanna:4294967295:2\nanna:5:0\n";
         assert_eq!(subordinate_ids(text, |o| o == "anna" || o == "1000"), [(100_000, 65536), (300_000, 10)]);
         assert_eq!(subordinate_ids(text, |_| true).len(), 3);
+    }
+
+    #[test]
+    fn resctrl_is_found_by_its_type() {
+        let text = "22 27 0:21 / /sys rw - sysfs sysfs rw\n35 22 0:31 / /sys/fs/resctrl rw,relatime - resctrl resctrl rw\n";
+        assert_eq!(resctrl_in(text), Some(PathBuf::from("/sys/fs/resctrl")));
+        assert_eq!(resctrl_in("22 27 0:21 / /resctrl rw - tmpfs resctrl rw\n"), None);
     }
 
     #[test]

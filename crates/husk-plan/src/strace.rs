@@ -78,6 +78,20 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             ]
             .to_vec()
         }
+        HostStep::PrepareResourceGroup(group) => {
+            let mut calls = Vec::new();
+            if group.make || group.make_monitor && group.monitor.is_some() {
+                calls.push("mkdirat(AT_FDCWD, <the group>, 0755)".to_owned());
+            }
+            if let Some(schemata) = group.schemata {
+                let length = schemata.to_bytes().len();
+                calls.push("openat(AT_FDCWD, <its schemata>, O_WRONLY|O_CLOEXEC)".to_owned());
+                calls.push(format!("write(<its schemata>, {}, {length})", quoted(schemata)));
+            }
+            calls.push("open(<its tasks>, O_WRONLY|O_CLOEXEC)".to_owned());
+            calls
+        }
+        HostStep::JoinResourceGroup => vec!["write(<its tasks>, \"PID\\n\", …)".to_owned()],
         HostStep::Release => vec!["sendmsg(<link>, {iov=[1 byte]}, MSG_NOSIGNAL)".to_owned()],
         HostStep::Hooks | HostStep::Commit => {
             vec![

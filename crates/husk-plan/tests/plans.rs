@@ -61,6 +61,7 @@ fn config() -> Config {
             "devices",
         )],
         links: vec![Given::default((PathBuf::from("/dev/ptmx"), PathBuf::from("pts/ptmx")), "/dev links")],
+        resource_group: None,
         net_devices: Vec::new(),
         sysctls: Vec::new(),
         masked_paths: Given::default(vec![PathBuf::from("/proc/kcore")], "masked paths"),

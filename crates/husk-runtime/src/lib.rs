@@ -20,6 +20,7 @@ mod netlink;
 pub mod own_binary;
 mod pause;
 pub mod record;
+mod resctrl;
 pub mod rootfs;
 pub mod shebang;
 mod start;

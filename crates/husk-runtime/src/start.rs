@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::id_map;
 use crate::link::{Heard, Link};
 use crate::net_device;
+use crate::resctrl;
 use crate::stopwatch::Stopwatch;
 use crate::supervise;
 use crate::terminal::HostTerminal;
@@ -97,6 +98,8 @@ struct Acquired {
     proc: Option<OwnedFd>,
     place: Option<Place>,
     cgroup: Option<Entry>,
+    /// By which a group of the resource control file system is joined.
+    tasks: Vec<OwnedFd>,
 }
 
 /// What the child is given beside its program.
@@ -257,6 +260,10 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))?;
         }
+        HostStep::PrepareResourceGroup(group) => {
+            acquired.tasks = resctrl::prepare(group)
+                .map_err(|found| Error::step(plan, index, found.call.name(), found.errno, &found.words))?;
+        }
         HostStep::MoveDevice { device, name, namespace: Some(path) } => {
             let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| failed(Call::Open, errno))?;
@@ -379,6 +386,9 @@ fn attend(
                 id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))
+        }
+        HostStep::JoinResourceGroup => {
+            resctrl::join(&acquired.tasks, container.pid).map_err(|errno| failed(Call::Write, errno))
         }
         HostStep::MoveDevice { device, name, namespace: None } => {
             let path = format!("/proc/{}/ns/net", container.pid.as_raw_nonzero());

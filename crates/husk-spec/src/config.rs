@@ -33,6 +33,8 @@ pub struct Config {
     pub devices: Vec<Given<Device>>,
     /// Symbolic links to make below `/dev`: (path, what it points at).
     pub links: Vec<Given<(PathBuf, PathBuf)>>,
+    /// Its group of the resource control file system (resctrl).
+    pub resource_group: Option<Given<ResourceGroup>>,
     /// Network devices of husk's network namespace that move into the container's.
     pub net_devices: Vec<Given<NetDevice>>,
     /// Kernel parameters of the container's namespaces.
@@ -442,6 +444,19 @@ pub struct Node {
     pub uid: u32,
     /// Its group inside.
     pub gid: u32,
+}
+
+/// A group of the resource control file system: a class of service for caches and the memory bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceGroup {
+    /// Its name; the container's if `None`, and then it is the container's own.
+    pub name: Option<String>,
+    /// Lines of its `schemata`.
+    pub schemata: Vec<String>,
+    /// Whether the container has a group for monitoring in it.
+    pub monitoring: bool,
+    /// Whether the container is in it already, so that nothing is made.
+    pub exists: bool,
 }
 
 /// A network device that moves into the container.

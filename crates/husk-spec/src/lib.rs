@@ -17,8 +17,8 @@ pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
     BindIdmap, BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
     FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, JoinedMaps, Lifetime, Mount, Namespace,
-    NamespaceKind, Namespaces, NetDevice, Node, Process, Recursive, Remount, Root, Stdio, Sysctl, Terminal,
-    TimeOffset, TimeOffsets, User, UserNamespace, Writes,
+    NamespaceKind, Namespaces, NetDevice, Node, Process, Recursive, Remount, ResourceGroup, Root, Stdio,
+    Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
 };
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use origin::{Given, Origin};

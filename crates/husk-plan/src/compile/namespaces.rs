@@ -9,7 +9,7 @@ use super::{Compiler, travel};
 use crate::PlanError;
 use crate::explain::ranges;
 use crate::host::Host;
-use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, Stage};
+use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, ResourceGroup, Stage};
 use crate::user_namespace::UserKind;
 
 /// The configuration with what is to be entered checked against what is there: a namespace of the right kind, and a user namespace
@@ -135,6 +135,7 @@ impl<'a> Compiler<'a, '_> {
         }
         self.set_up_beside_husk()?;
         self.move_devices()?;
+        self.join_resource_group()?;
         if self.waits_for_husk() {
             let reason = match self.user.is_new() {
                 true => "an id that is not mapped owns nothing",
@@ -148,6 +149,31 @@ impl<'a> Compiler<'a, '_> {
     /// Whether the child waits for what husk does beside it.
     pub(super) fn waits_for_husk(&self) -> bool {
         self.user.is_new() || !self.config.net_devices.is_empty() && self.is_new(NamespaceKind::Network)
+    }
+
+    fn join_resource_group(&mut self) -> Result<(), PlanError> {
+        let Some(Given { value: asked, origin }) = &self.config.resource_group else { return Ok(()) };
+        let root = self.host.resctrl.as_ref().ok_or_else(|| PlanError::Contradiction {
+            origin: origin.clone(),
+            problem: "the resource control file system is not mounted".to_owned(),
+            hint: "with a processor that has it: mount -t resctrl resctrl /sys/fs/resctrl".to_owned(),
+        })?;
+        let own = &self.config.name;
+        let monitor = asked.monitoring.then(|| self.arena.cstr(own)).transpose()?;
+        let schemata = asked.schemata.iter().fold(String::new(), |text, line| text + line + "\n");
+        let schemata = Some(schemata).filter(|text| !text.is_empty() && !asked.exists);
+        let group = ResourceGroup {
+            root: self.arena.cstr(root)?,
+            name: self.arena.cstr(asked.name.as_ref().unwrap_or(own))?,
+            // One with a name of its own and without limits is somebody's who has set them (config-linux.md, closID).
+            make: !asked.exists && (asked.name.is_none() || schemata.is_some()),
+            schemata: schemata.map(|text| self.arena.cstr(text)).transpose()?,
+            monitor,
+            make_monitor: !asked.exists,
+        };
+        self.before(Stage::Prepare, HostStep::PrepareResourceGroup(group), origin);
+        self.after(HostStep::JoinResourceGroup, origin);
+        Ok(())
     }
 
     /// A device is in the namespace that husk comes from: it moves before husk itself enters another.

@@ -255,6 +255,9 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
             "idmapped mounts need util-linux 2.39 (mount -o X-mount.idmap): the files show the owners that they have \
              on the host",
         ),
+        HostStep::PrepareResourceGroup(_) | HostStep::JoinResourceGroup => {
+            Piece::impossible("resource-group", "nothing would take the resource group away again")
+        }
         HostStep::MoveDevice { .. } => {
             Piece::impossible("net-devices", "a network device that has moved would not come back by itself")
         }

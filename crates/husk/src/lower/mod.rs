@@ -81,6 +81,7 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         mounts,
         devices,
         links,
+        resource_group: None,
         net_devices: Vec::new(),
         sysctls,
         masked_paths: Given::default(masked_paths, "masked paths"),

@@ -12,7 +12,7 @@ use super::validate::dotted;
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
     Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, NetDevice,
-    Origin, Propagation, Recursive, Root, Sysctl, UserNamespace, Writes,
+    Origin, Propagation, Recursive, ResourceGroup, Root, Sysctl, UserNamespace, Writes,
 };
 
 /// What a bundle's container is asked to be beside its `config.json`.
@@ -75,6 +75,7 @@ impl Spec {
             mounts: files.mounts,
             devices: files.devices,
             links: files.links,
+            resource_group: resource_group(linux, false),
             net_devices: net_devices(linux),
             sysctls: sysctls(linux),
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
@@ -117,6 +118,7 @@ impl Spec {
             mounts: Vec::new(),
             devices: Vec::new(),
             links: Vec::new(),
+            resource_group: resource_group(linux, true),
             net_devices: Vec::new(),
             sysctls: Vec::new(),
             masked_paths: Given::default(Vec::new(), "hidden already"),
@@ -183,6 +185,14 @@ fn propagation(
         Propagation::Private | Propagation::Unbindable => Propagation::Private,
     };
     (Given::config(begin, path), Some(Given::config(end, path)))
+}
+
+fn resource_group(linux: &Linux, exists: bool) -> Option<Given<ResourceGroup>> {
+    let asked = linux.intel_rdt.as_ref()?;
+    let schemata = [&asked.l3_cache_schema, &asked.mem_bw_schema].into_iter().flatten();
+    let schemata = schemata.chain(&asked.schemata).cloned().collect();
+    let (name, monitoring) = (asked.clos_id.clone(), asked.enable_monitoring);
+    Some(Given::config(ResourceGroup { name, schemata, monitoring, exists }, "linux.intelRdt"))
 }
 
 fn net_devices(linux: &Linux) -> Vec<Given<NetDevice>> {
