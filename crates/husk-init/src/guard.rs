@@ -29,7 +29,7 @@ pub fn stand_guard(guard: &Guard<'_>) -> Infallible {
     let _ = setsid();
     let _ = set_signal_mask(SignalSet::ALL);
     let terminal = guard.terminal.map_or(guard.husk, |(fd, _)| fd);
-    let _ = close_all_except([guard.husk, guard.container, terminal]);
+    let _ = close_all_except(0, [guard.husk, guard.container, terminal]);
     if husk_ends_first(guard) {
         let _ = pidfd_send_signal(guard.container, Signal::KILL);
         if let Some((terminal, settings)) = guard.terminal {

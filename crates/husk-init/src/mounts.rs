@@ -61,6 +61,11 @@ pub(crate) fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Fault> {
     move_mount(mount, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
 }
 
+/// Attaches a detached mount at a path of the host's, as this process still sees it.
+pub(crate) fn attach_at(mount: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+    move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
+}
+
 pub(crate) fn set_attributes(
     mount: BorrowedFd<'_>,
     Attributes { set, clear }: Attributes,
@@ -212,6 +217,11 @@ pub(crate) fn mask(world: &mut World<'_>, path: &CStr) -> Result<(), Fault> {
     if kind != FileType::Directory {
         // The host's, looked up in the host's tree: one in the container's own /dev could be anything.
         let null = copy(CWD, c"/dev/null", false)?;
+        // It is the host's own node: a container with the host's ids could otherwise take its mode or its owner away.
+        let set = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        set_attributes(null.as_fd(), Attributes { set, clear: MountAttrFlags::empty() }, false)?;
         return attach(null.as_fd(), place.as_fd());
     }
     // One empty directory serves for all. It is copied from where it is attached first, because a mount that is attached

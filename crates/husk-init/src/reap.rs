@@ -20,7 +20,7 @@ pub(crate) fn become_init(command: impl FnOnce() -> Infallible) -> Result<Infall
     })
     .at(Call::Clone3)?;
     // Whatever stays open here would keep the link, and the readers of the command's pipes, waiting.
-    close_all_except([child.pidfd.as_fd()]).at(Call::CloseRange)?;
+    close_all_except(0, [child.pidfd.as_fd()]).at(Call::CloseRange)?;
     attend(child.pid, child.pidfd.as_fd())
 }
 

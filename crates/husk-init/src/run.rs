@@ -5,8 +5,9 @@ use core::convert::Infallible;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
-    MountChange, Propagation, SignalSet, close_in_child, close_range, default_dispositions, execve, exit,
-    getcwd, interface_up, mount_setattr, now, seccomp_set_mode_filter, set_signal_mask, unshare,
+    MountChange, Propagation, SignalSet, close_all_except, close_in_child, close_range, default_dispositions,
+    execve, exit, getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity,
+    sched_setattr, seccomp_set_mode_filter, set_mempolicy, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -48,8 +49,9 @@ pub struct Program<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// The child's end of the `SOCK_SEQPACKET` pair to the parent; close-on-exec.
     pub link: BorrowedFd<'a>,
-    /// The parent's end: as long as the child holds it too, the link does not end with the parent.
-    pub parent_link: BorrowedFd<'a>,
+    /// What is the parent's alone and must end with it, and would not as long as the child holds a copy: its end of the link, its
+    /// locks.
+    pub parents_own: &'a [BorrowedFd<'a>],
     /// Where to write down, for each step, when it was done (nanoseconds of `husk_sys::now`), if anybody wants to know.
     pub times: Option<&'a [AtomicU64]>,
 }
@@ -89,6 +91,12 @@ impl<'a> World<'a> {
 
     pub(crate) fn start_socket(&self) -> Result<BorrowedFd<'a>, Fault> {
         self.program.start.ok_or(Errno::BADF).at(Call::Accept)
+    }
+
+    /// Closes what only the parent had a use for: all from `first` on but what is needed to be started.
+    pub(crate) fn close_all_but_for_start(&self, first: u32) -> Result<(), Fault> {
+        let needed = self.program.states.iter().map(AsFd::as_fd).chain(self.program.start);
+        close_all_except(first, needed).at(Call::CloseRange)
     }
 
     pub(crate) fn set_starter(&mut self, starter: OwnedFd) {
@@ -161,7 +169,9 @@ impl<'a> World<'a> {
 
 /// Carries `program` out. Ends in `execve` or, after telling the parent why, in `_exit`.
 pub fn run(program: &Program<'_>) -> Infallible {
-    let _ = close_in_child(program.parent_link);
+    for fd in program.parents_own {
+        let _ = close_in_child(*fd);
+    }
     let world = World {
         program,
         root: None,
@@ -228,7 +238,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::DetachScratch => root::detach_scratch(),
         Step::OverlayRoot => root::attach_overlay(world),
-        Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::Root { source, recursive, at } => root::take(world, source, recursive, at),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             let attributes = Attributes { set, clear: MountAttrFlags::empty() };
@@ -261,10 +271,15 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
             mounts::bind(world, &tree, target)
         }
-        Step::OomScoreAdj(value) => {
-            let file = open_in_proc(world.proc()?, c"self/oom_score_adj", OFlags::WRONLY)?;
-            write(&file, value.to_bytes()).map(drop).at(Call::Write)
-        }
+        Step::OomScoreAdj(value) => write_in_proc(world, c"self/oom_score_adj", value),
+        Step::Processors(processors) => sched_setaffinity(processors).at(Call::SchedSetaffinity),
+        Step::Scheduler(ref attr) => sched_setattr(attr).at(Call::SchedSetattr),
+        Step::IoPriority { class, level } => ioprio_set(class, level).at(Call::IoprioSet),
+        Step::MemoryPolicy { mode, nodes } => set_mempolicy(mode, nodes).at(Call::SetMempolicy),
+        Step::Personality(domain) => personality(domain).at(Call::Personality),
+        Step::ApparmorProfile { file, word } => write_in_proc(world, file, word),
+        Step::SelinuxLabel(label) => write_in_proc(world, c"self/attr/exec", label),
+        Step::KeyLabel(label) => write_in_proc(world, c"self/attr/keycreate", label),
         Step::Keyring(name) => join_session_keyring(name),
         Step::OpenProc => open_proc(world),
         Step::Sysctl { path, value } => write_sysctl(world, path, value),
@@ -303,7 +318,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Hook(ref program) => hook::run(world, program),
         Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
-        Step::AwaitStart => start::await_start(world),
+        Step::AwaitStart { first } => start::await_start(world, first),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
         Step::Seccomp(ref filter) => filter_calls(world, filter),
         // `go_on` has dealt with these two, which do not return.
@@ -401,6 +416,12 @@ fn open_proc(world: &mut World<'_>) -> Result<(), Fault> {
 fn open_in_proc(proc: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
     openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).at(Call::Openat2)
+}
+
+/// Writes to a file of /proc itself, in one call: half a word means something else.
+fn write_in_proc(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {
+    let file = open_in_proc(world.proc()?, path, OFlags::WRONLY)?;
+    write(&file, value.to_bytes()).map(drop).at(Call::Write)
 }
 
 fn write_sysctl(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 //! The instruction set.
 
 use core::ffi::CStr;
-use husk_sys::{Propagation, SockFilter, StringArray};
+use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray};
 use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::termios::Winsize;
@@ -57,6 +57,8 @@ pub enum Step<'a> {
         source: Source<'a>,
         /// Whether the mounts in it come along.
         recursive: bool,
+        /// Where it is attached until it is entered, for hooks that look for it there; out of everybody's sight if `None`.
+        at: Option<&'a CStr>,
     },
     /// Take the root that the process has already, in a joined mount namespace.
     CurrentRoot,
@@ -164,6 +166,37 @@ pub enum Step<'a> {
     },
     /// Write how readily the kernel is to kill this process when memory is short (`/proc/PID/oom_score_adj`).
     OomScoreAdj(&'a CStr),
+    /// Run on the processors alone whose bits are set.
+    Processors(&'a [u64]),
+    /// Be scheduled like that.
+    Scheduler(SchedAttr),
+    /// Have one's I/O done with this priority: a class and a level within it (`ioprio_set(2)`).
+    IoPriority {
+        /// `IOPRIO_CLASS_*`.
+        class: u8,
+        /// 0, first, to 7.
+        level: u8,
+    },
+    /// Get one's memory from the nodes whose bits are set.
+    MemoryPolicy {
+        /// `MPOL_*` with `MPOL_F_*`.
+        mode: u32,
+        /// The nodes.
+        nodes: &'a [u64],
+    },
+    /// Take an execution domain (`personality(2)`).
+    Personality(u32),
+    /// Have the command confined by an AppArmor profile.
+    ApparmorProfile {
+        /// The file below `/proc` that takes the word.
+        file: &'a CStr,
+        /// `exec PROFILE`.
+        word: &'a CStr,
+    },
+    /// Have the command run with this SELinux label.
+    SelinuxLabel(&'a CStr),
+    /// Have the keyrings that are made from now on this SELinux label.
+    KeyLabel(&'a CStr),
     /// Start a session keyring of this name, so that keys of the caller's are out of reach.
     Keyring(&'a CStr),
     /// Open the host's /proc, for what is written through it later.
@@ -264,8 +297,12 @@ pub enum Step<'a> {
     ForgetParent,
     /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
     AwaitCommit,
-    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link.
-    AwaitStart,
+    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link. What
+    /// else the parent had open is closed first: it is not for a wait that may be long.
+    AwaitStart {
+        /// The first descriptor that the command does not get.
+        first: u32,
+    },
     /// Become the command.
     Exec(Exec<'a>),
 }

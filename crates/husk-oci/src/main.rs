@@ -7,6 +7,7 @@
 
 mod bundle;
 mod command_line;
+mod descriptors;
 mod failure;
 mod log;
 mod output;

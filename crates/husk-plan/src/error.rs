@@ -206,6 +206,11 @@ impl PlanError {
             Self::NoSuchUser { .. } | Self::NoSuchGroup { .. } => {
                 "use a number, or add the name to the file in the root".to_owned()
             }
+            Self::NeedsRoot { origin: Origin::Config(path), .. } if path.starts_with("linux.namespaces") => {
+                "run it with sudo, or add a user namespace to linux.namespaces in config.json, with uidMappings and \
+                 gidMappings, as `husk-oci spec --rootless` writes them"
+                    .to_owned()
+            }
             Self::NeedsRoot { .. } => "run it with sudo, or leave the option out".to_owned(),
             Self::Contradiction { hint, .. } | Self::UnmappedId { hint, .. } => hint.clone(),
             Self::Probe { path, errno: Errno::NOENT } if path.starts_with("/proc") => {

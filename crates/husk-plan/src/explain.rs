@@ -2,6 +2,7 @@
 //! The words: what each step of a plan does, and why, for a person.
 
 mod seen;
+pub(crate) mod treatment;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -320,6 +321,12 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::Join { kind, path } => {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
+        HostStep::Processors(processors) => {
+            format!(
+                "run on the processors {} alone, as the process made next then does",
+                treatment::numbers(processors)
+            )
+        }
         HostStep::PrepareTree { number, source, recursive, propagation } => format!(
             "take a detached, {} copy of the mount at {}{} (tree {number})",
             propagation_name(*propagation),
@@ -519,6 +526,19 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::OomScoreAdj(value) => {
             format!("set how readily the kernel kills it when memory is short to {}", text(value))
         }
+        Step::Processors(processors) => {
+            format!("run on the processors {} alone", treatment::numbers(processors))
+        }
+        Step::Scheduler(attr) => treatment::scheduler(attr),
+        Step::IoPriority { class, level } => treatment::io_priority(*class, *level),
+        Step::MemoryPolicy { mode, nodes } => treatment::memory_policy(*mode, nodes),
+        Step::Personality(domain) => format!("take the execution domain {}", treatment::domain(*domain)),
+        Step::ApparmorProfile { word, .. } => format!(
+            "have the command confined by the AppArmor profile {}",
+            text(word).trim_start_matches("exec ")
+        ),
+        Step::SelinuxLabel(label) => format!("have the command run with the SELinux label {}", text(label)),
+        Step::KeyLabel(label) => format!("have new keyrings the SELinux label {}", text(label)),
         Step::Keyring(name) => format!("start the session keyring {}", text(name)),
         Step::OpenProc => "open the host's /proc, to write kernel parameters through".to_owned(),
         Step::Sysctl { path, value } => {
@@ -591,7 +611,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::ForgetParent => "live on when husk ends".to_owned(),
         Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
-        Step::AwaitStart => "wait to be started".to_owned(),
+        Step::AwaitStart { .. } => "wait to be started".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))

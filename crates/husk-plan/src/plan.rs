@@ -7,10 +7,12 @@ use husk_cgroup::Place;
 use husk_cgroup::device::Rule;
 use husk_cgroup::limits::Limits;
 use husk_init::{Propagation, Step};
+use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
 use crate::seen::Seen;
+use crate::{Arena, PlanError, seccomp};
 
 /// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
 pub const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
@@ -68,6 +70,14 @@ impl<'a> Plan<'a> {
             }
         }
         self
+    }
+
+    /// The same plan, made with the filter of `profile`, with one that asks whoever has its listener where this one would refuse.
+    ///
+    /// # Errors
+    /// A profile that notifies somebody already, or that keeps the listener from being sent.
+    pub fn with_refusals_told(self, profile: &Seccomp, arena: &'a Arena) -> Result<Self, PlanError> {
+        seccomp::tell_refusals(self, profile, arena)
     }
 
     /// The stages after which the child pauses, in order.
@@ -218,6 +228,8 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Run on the processors alone whose bits are set, and so does the child, which has them from husk.
+    Processors(&'a [u64]),
     /// Take a detached copy of a part of the host's file tree, with which no mount travels.
     PrepareTree {
         /// The number by which the child knows it.

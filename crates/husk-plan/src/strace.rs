@@ -10,6 +10,7 @@ use husk_seccomp::FilterFlags;
 use husk_spec::{IdMapping, NamespaceKind, Resource};
 use rustix::thread::UnshareFlags;
 
+use crate::explain::treatment;
 use crate::plan::{Action, CLONE_FLAGS, HostStep, IdMaps, TreeMaps};
 
 const BENEATH: &str = "{flags=O_PATH|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24";
@@ -39,6 +40,7 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
             format!("setns(<{}>, {})", text(path), namespace_flag(*kind)),
         ],
+        HostStep::Processors(processors) => vec![processors_call(processors)],
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
             vec![
@@ -180,12 +182,31 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::Propagation(propagation) => vec![root_propagation(*propagation, true)],
         Step::RootPropagation { propagation, recursive } => vec![root_propagation(*propagation, *recursive)],
-        Step::OomScoreAdj(value) => vec![
-            format!(
-                "openat2(</proc>, \"self/oom_score_adj\", {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)"
-            ),
-            format!("write(</proc/self/oom_score_adj>, {}, {})", quoted(value), value.to_bytes().len()),
-        ],
+        Step::OomScoreAdj(value) => written_in_proc("self/oom_score_adj", value),
+        Step::ApparmorProfile { file, word } => written_in_proc(&text(file), word),
+        Step::SelinuxLabel(label) => written_in_proc("self/attr/exec", label),
+        Step::KeyLabel(label) => written_in_proc("self/attr/keycreate", label),
+        Step::Processors(processors) => vec![processors_call(processors)],
+        Step::Scheduler(attr) => vec![format!(
+            "sched_setattr(0, {{size=56, sched_policy={}, sched_flags={:#x}, sched_nice={}, sched_priority={}, \
+             sched_runtime={}, sched_deadline={}, sched_period={}}}, 0)",
+            treatment::policy_name(attr.policy),
+            attr.flags,
+            attr.nice,
+            attr.priority,
+            attr.runtime,
+            attr.deadline,
+            attr.period
+        )],
+        Step::IoPriority { class, level } => {
+            vec![format!("ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE({class}, {level}))")]
+        }
+        Step::MemoryPolicy { mode, nodes } => {
+            let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
+            let (name, nodes) = (treatment::memory_mode(*mode), treatment::numbers(nodes));
+            vec![format!("set_mempolicy({name}, [{nodes}], {bits})")]
+        }
+        Step::Personality(domain) => vec![format!("personality({})", treatment::domain(*domain))],
         Step::Keyring(name) => vec![format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name))],
         Step::Hook(hook) => {
             let mut calls = vec![
@@ -203,7 +224,8 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             .map(|path| format!("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", quoted(path)))
             .collect(),
         Step::ForgetParent => vec!["prctl(PR_SET_PDEATHSIG, 0)".to_owned()],
-        Step::AwaitStart => vec![
+        Step::AwaitStart { first } => vec![
+            format!("close_range({first}, 4294967295, 0) but for <start> and <state>"),
             "rt_sigprocmask(SIG_SETMASK, [HUP INT QUIT USR1 USR2 TERM], …, 8)".to_owned(),
             "signalfd4(-1, [HUP INT QUIT USR1 USR2 TERM], 8, SFD_CLOEXEC|SFD_NONBLOCK)".to_owned(),
             "ppoll([<start>, <signals>], 2, NULL, NULL, 0)".to_owned(),
@@ -233,9 +255,14 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::DetachScratch => vec!["umount2(\"/\", MNT_DETACH)".to_owned()],
         Step::OverlayRoot => vec![over_root("<overlay>")],
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, at } => {
             let mut calls = copied(source, *recursive);
-            calls.push(over_root("<root>"));
+            calls.push(match at {
+                Some(path) => {
+                    format!("move_mount(<root>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH)", quoted(path))
+                }
+                None => over_root("<root>"),
+            });
             calls
         }
         Step::CurrentRoot => vec!["open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned()],
@@ -431,6 +458,17 @@ fn filter_flags(flags: u32) -> String {
         (FilterFlags::WAIT_KILLABLE_RECV, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"),
     ];
     joined(names.into_iter().filter(|(flag, _)| flags & flag.bits() != 0).map(|(_, name)| name))
+}
+
+fn written_in_proc(file: &str, value: &CStr) -> Vec<String> {
+    vec![
+        format!("openat2(</proc>, \"{file}\", {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)"),
+        format!("write(</proc/{file}>, {}, {})", quoted(value), value.to_bytes().len()),
+    ]
+}
+
+fn processors_call(processors: &[u64]) -> String {
+    format!("sched_setaffinity(0, {}, [{}])", size_of_val(processors), treatment::numbers(processors))
 }
 
 fn root_propagation(propagation: Propagation, recursive: bool) -> String {

@@ -11,8 +11,8 @@ use husk_plan::shell::Script;
 use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
 use husk_spec::{
     BindIdmap, BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given,
-    Grant, Hooks, IdMapping, Lifetime, Mount, MountFlags, Namespace, Namespaces, Process, Propagation, Root,
-    Terminal, TimeOffsets, User, UserNamespace, Writes,
+    Grant, Hooks, IdMapping, Labels, Lifetime, Mount, MountFlags, Namespace, Namespaces, Process,
+    Propagation, Root, Scheduling, Terminal, TimeOffsets, User, UserNamespace, Writes,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -67,6 +67,7 @@ fn config() -> Config {
         masked_paths: Given::default(vec![PathBuf::from("/proc/kcore")], "masked paths"),
         readonly_paths: Given::default(vec![PathBuf::from("/proc/sys")], "read-only paths"),
         cgroup: None,
+        mount_label: None,
         hooks: Hooks::default(),
         process: Process {
             args: Given::argument(vec!["sh".into(), "-c".into(), "true".into()], "COMMAND"),
@@ -77,10 +78,14 @@ fn config() -> Config {
             working_directory: None,
             make_working_directory: false,
             user: Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
+            default_home: None,
             umask: None,
             capabilities: Given::default(Grant::Bounded(capabilities), "capabilities"),
             no_new_privileges: Given::default(true, "no new privileges"),
             rlimits: Vec::new(),
+            scheduling: Scheduling::default(),
+            personality: None,
+            labels: Labels::default(),
             oom_score_adj: None,
             keyring: None,
             seccomp: None,

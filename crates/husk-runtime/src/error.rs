@@ -2,7 +2,9 @@
 //! What can go wrong, said with the plan at hand: what was being done, what failed, why, and what to do.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use husk_init::{Call, Failure};
 use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
 use rustix::io::Errno;
@@ -39,6 +41,18 @@ pub enum Error {
     NoFreeIds {
         /// What was being done.
         doing: String,
+    },
+    /// A hook failed.
+    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
+    Hook {
+        /// Where it stands in the configuration.
+        origin: String,
+        /// The program.
+        path: PathBuf,
+        /// How it failed.
+        problem: String,
+        /// The last that it wrote.
+        words: String,
     },
     /// A cgroup could not be made, limited or entered.
     #[error("cannot {doing}: {problem} [step {number}, {origin}]")]
@@ -83,7 +97,10 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}: {}", self.doing, self.call, in_words(self.errno))?;
+        match hook_problem(self.call, self.errno) {
+            Some(problem) => write!(f, "cannot {}: {problem}", self.doing)?,
+            None => write!(f, "cannot {}: {}: {}", self.doing, self.call, in_words(self.errno))?,
+        }
         if !self.kernel.is_empty() {
             write!(f, " ({})", self.kernel)?;
         }
@@ -93,7 +110,18 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
+fn last(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
 impl Error {
+    /// The error of a hook that failed in the container's own process; `None` if it is of something else.
+    pub(crate) fn hook(origin: String, path: PathBuf, failure: &Failure) -> Option<Self> {
+        let problem = hook_problem(failure.call.name(), failure.errno)?;
+        let words = String::from_utf8_lossy(failure.kernel_log()).trim().to_owned();
+        Some(Self::Hook { origin, path, problem, words })
+    }
+
     pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &dyn fmt::Display) -> Self {
         let step = &plan.steps[index];
         Self::Cgroup {
@@ -134,7 +162,7 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
-            Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Hook { .. } | Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
         }
     }
 
@@ -152,6 +180,19 @@ impl Error {
             _ => husk_init::OWN_FAILURE as u8,
         }
     }
+}
+
+/// How a hook failed, if it was one. Its exit status or signal comes in the errno's place.
+pub(crate) fn hook_problem(call: &str, errno: Errno) -> Option<String> {
+    let number = errno.raw_os_error();
+    let hook = |known: Call| call == known.name();
+    Some(match () {
+        () if hook(Call::HookExit) => format!("exit status {number}"),
+        () if hook(Call::HookSignal) => format!("killed by signal {number}"),
+        () if hook(Call::HookTimeout) => "it did not end in time".to_owned(),
+        () if hook(Call::HookExecve) => format!("it cannot be executed: {}", in_words(errno)),
+        () => return None,
+    })
 }
 
 /// The kernel prefixes its lines with a letter for their weight: `e overlay: no such layer`.

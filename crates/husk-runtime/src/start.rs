@@ -37,6 +37,7 @@ pub(crate) struct Container {
     pub(crate) link: Option<Link>,
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
+    passing: Option<PassingCgroup>,
     reaped: bool,
 }
 
@@ -54,7 +55,15 @@ impl Container {
     }
 
     fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
-        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
+        Self {
+            pid: cloned.pid,
+            pidfd: cloned.pidfd,
+            link: Some(link),
+            guard: None,
+            ids,
+            passing: None,
+            reaped: false,
+        }
     }
 
     /// Waits for the end of the first process.
@@ -100,6 +109,18 @@ struct Acquired {
     cgroup: Option<Entry>,
     /// By which a group of the resource control file system is joined.
     tasks: Vec<OwnedFd>,
+    passing: Option<PassingCgroup>,
+}
+
+/// Cgroups that go with the container, for nobody else will take them away.
+#[derive(Debug)]
+struct PassingCgroup(Place);
+
+impl Drop for PassingCgroup {
+    fn drop(&mut self) {
+        // Whoever outlives the container, without a pid namespace of its own, keeps them.
+        let _ = self.0.remove();
+    }
 }
 
 /// What the child is given beside its program.
@@ -111,6 +132,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) start: Option<BorrowedFd<'a>>,
     /// The way into cgroups that are there.
     pub(crate) cgroup: Option<&'a Entry>,
+    /// The lock on the container, which the child must not keep.
+    pub(crate) lock: Option<BorrowedFd<'a>>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
@@ -134,10 +157,11 @@ pub(crate) trait Maker {
 /// Carries out husk's half of `plan`.
 pub(crate) fn start(
     plan: &Plan<'_>,
+    inheritance: Inheritance<'_>,
     terminal: &HostTerminal,
     stopwatch: &Stopwatch,
 ) -> Result<Container, Error> {
-    carry_out(plan, Inheritance::default(), Some(terminal), None, stopwatch)
+    carry_out(plan, inheritance, Some(terminal), None, stopwatch)
 }
 
 /// Carries out husk's half of `plan` for a container that is to live on.
@@ -167,14 +191,17 @@ fn carry_out(
                     let (cloned, link) = clone(plan, *namespaces, &acquired, inheritance, stopwatch)
                         .map_err(|(call, errno)| failed(call, errno))?;
                     let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
+                    made.passing = acquired.passing.take();
                     if let Some(maker) = &mut maker {
                         maker.made(made)?;
                     }
                 }
                 HostStep::MakeCgroup { .. } => {
                     make_cgroup(plan, index, &mut acquired)?;
-                    if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
-                        maker.placed(place)?;
+                    match (&mut maker, &acquired.place) {
+                        (Some(maker), Some(place)) => maker.placed(place)?,
+                        (None, Some(place)) => acquired.passing = Some(PassingCgroup(place.clone())),
+                        (_, None) => {}
                     }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -183,6 +210,8 @@ fn carry_out(
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
                 }
+                // Whoever stays with it meets it there, and hears of its terminal before that.
+                (HostStep::Hooks, None, _) => {}
                 (HostStep::Guard, _, Some(terminal)) => {
                     let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
                     container.guard = Some(guard);
@@ -236,6 +265,9 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             if let (Some(place), Some(rules)) = (&acquired.place, rules) {
                 place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
             }
+        }
+        HostStep::Processors(processors) => {
+            husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;
         }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -312,6 +344,7 @@ fn clone(
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
     let entry = inheritance.cgroup.or(acquired.cgroup.as_ref());
+    let parents_own: Vec<_> = inheritance.lock.into_iter().chain([link.as_fd()]).collect();
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
@@ -320,7 +353,7 @@ fn clone(
         states: inheritance.states,
         start: inheritance.start,
         link: childs_link.as_fd(),
-        parent_link: link.as_fd(),
+        parents_own: &parents_own,
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
     let cgroup = entry.and_then(|entry| entry.directory.as_ref()).map(AsFd::as_fd);

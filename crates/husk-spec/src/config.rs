@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit, oci};
+use crate::oci::{self, IoPriority, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Scheduler};
+use crate::{Capabilities, Given, MountFlags, NumberSet, Propagation, Rlimit};
 
 /// What a container is asked to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub readonly_paths: Given<Vec<PathBuf>>,
     /// Its cgroups, the caller's if `None`.
     pub cgroup: Option<Given<Cgroup>>,
+    /// The SELinux label of the file systems that are made for the container.
+    pub mount_label: Option<Given<String>>,
     /// Programs that run in the container's namespaces on the way.
     pub hooks: Hooks,
     /// What runs inside.
@@ -524,6 +527,8 @@ pub struct Process {
     pub make_working_directory: bool,
     /// Who it runs as.
     pub user: Given<User>,
+    /// HOME of a user whom the container's `passwd` does not have; `/root` for root and `/` for others if `None`.
+    pub default_home: Option<PathBuf>,
     /// File mode creation mask, unchanged if `None`.
     pub umask: Option<u32>,
     /// Its capabilities.
@@ -534,6 +539,12 @@ pub struct Process {
     pub seccomp: Option<Given<oci::Seccomp>>,
     /// Resource limits.
     pub rlimits: Vec<Given<Rlimit>>,
+    /// How the kernel treats it beside others.
+    pub scheduling: Scheduling,
+    /// The execution domain; the caller's if `None`.
+    pub personality: Option<Given<PersonalityDomain>>,
+    /// What security modules know it by.
+    pub labels: Labels,
     /// How readily the kernel kills it when memory is short, −1000 to 1000; unchanged if `None`.
     pub oom_score_adj: Option<Given<i32>>,
     /// The name of the session keyring that it gets; the caller's stays if `None`.
@@ -544,6 +555,41 @@ pub struct Process {
     pub init: Option<Given<()>>,
     /// Its terminal.
     pub terminal: Terminal,
+}
+
+/// How the kernel treats a process beside others; as it treats the caller where `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scheduling {
+    /// Its policy, and what belongs to that.
+    pub scheduler: Option<Given<Scheduler>>,
+    /// When its I/O has its turn.
+    pub io_priority: Option<Given<IoPriority>>,
+    /// The nodes from which it gets its memory.
+    pub memory_policy: Option<Given<MemoryPolicy>>,
+    /// The processors on which it begins, before it is in its cgroup.
+    pub first_processors: Option<Given<NumberSet>>,
+    /// The processors on which it runs from then on.
+    pub processors: Option<Given<NumberSet>>,
+}
+
+/// From which nodes a process gets its memory (`set_mempolicy(2)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// The mode.
+    pub mode: MemoryPolicyMode,
+    /// Flags of the mode.
+    pub flags: Vec<MemoryPolicyFlag>,
+    /// The nodes; none for a mode that takes none.
+    pub nodes: NumberSet,
+}
+
+/// What security modules know a process by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The AppArmor profile that confines it.
+    pub apparmor: Option<Given<String>>,
+    /// Its SELinux label.
+    pub selinux: Option<Given<String>>,
 }
 
 /// Which capabilities a process gets.

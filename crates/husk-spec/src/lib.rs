@@ -9,6 +9,7 @@
 mod capability;
 mod config;
 mod mount_option;
+mod number_set;
 pub mod oci;
 mod origin;
 mod rlimit;
@@ -16,10 +17,12 @@ mod rlimit;
 pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
     BindIdmap, BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
-    FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, JoinedMaps, Lifetime, Mount, Namespace,
-    NamespaceKind, Namespaces, NetDevice, Node, Process, Recursive, Remount, ResourceGroup, Root, Stdio,
-    Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
+    FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, JoinedMaps, Labels, Lifetime,
+    MemoryPolicy, Mount, Namespace, NamespaceKind, Namespaces, NetDevice, Node, Process, Recursive, Remount,
+    ResourceGroup, Root, Scheduling, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace,
+    Writes,
 };
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
+pub use number_set::{InvalidNumberSet, NumberSet};
 pub use origin::{Given, Origin};
 pub use rlimit::{Resource, Rlimit, UnknownResource};

@@ -126,22 +126,26 @@ pub fn close_range(first: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but `keep`, in a child of [`crate::clone3`] only, which owns nothing that would miss them.
+/// Closes every descriptor from `first` on but `keep`, in a child of [`crate::clone3`] only, which owns nothing that would miss
+/// them.
 ///
 /// # Errors
 /// Those of `close_range(2)`; `EPERM` in a process that [`crate::clone3`] did not make.
-pub fn close_all_except<const N: usize>(keep: [BorrowedFd<'_>; N]) -> io::Result<()> {
+pub fn close_all_except<'f>(
+    first: u32,
+    keep: impl IntoIterator<Item = BorrowedFd<'f>, IntoIter: Clone>,
+) -> io::Result<()> {
     if !crate::allocation::is_forbidden() {
         return Err(Errno::PERM);
     }
-    let mut numbers = keep.map(|fd| fd.as_raw_fd() as u32);
-    numbers.sort_unstable();
-    let mut first = 0;
-    for number in numbers {
-        if number > first {
-            close(first, number - 1)?;
+    let keep = keep.into_iter().map(|fd| fd.as_raw_fd() as u32);
+    let mut first = first;
+    // There is no heap here to sort them in.
+    while let Some(next) = keep.clone().filter(|number| *number >= first).min() {
+        if next > first {
+            close(first, next - 1)?;
         }
-        first = number + 1;
+        first = next + 1;
     }
     close(first, u32::MAX)
 }

@@ -9,8 +9,11 @@ use crate::is_root;
 /// Says to the test program that it is contained already.
 const MARK: &str = "HUSK_TEST_CONTAINED";
 
-const SCRIPT: &str = "mount -t tmpfs -o size=768m,mode=755 husk-hostile \"$0\" && \
-                      export TMPDIR=\"$0\" && exec prlimit --fsize=67108864 --core=0 \"$@\"";
+/// The devices that a container can get hold of by mistake are the test's own: a node is one for the whole machine, whatever mount
+/// namespace its mode is changed in.
+const SCRIPT: &str = "mount -t tmpfs -o size=768m,mode=755 husk-hostile \"$0\" && export TMPDIR=\"$0\" && mkdir \"$0/dev\" && \
+                      mknod -m 666 \"$0/dev/null\" c 1 3 && mount --bind \"$0/dev/null\" /dev/null && \
+                      exec prlimit --fsize=67108864 --core=0 \"$@\" < /dev/null";
 
 /// Whether the test `name` is contained. If it is not, it has now been run to its end in another process where it is.
 #[doc(hidden)]

@@ -8,9 +8,10 @@ use husk_runtime::container::{self, Exec};
 use husk_runtime::own_binary;
 use husk_spec::oci::{Capabilities, Process, Spec};
 
-use super::state_root;
+use super::{check_terminal, state_root};
 use crate::bundle;
 use crate::command_line::{self, Globals};
+use crate::descriptors::Descriptors;
 use crate::failure::Failure;
 
 /// The exit status of an exec that failed itself: by it callers tell it from a command's.
@@ -21,6 +22,7 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 }
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
     let entry = root.open(&exec.id)?;
     if let Some(init) = entry.record()?.and_then(|record| record.init) {
@@ -34,12 +36,14 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
             changed(spec.process.unwrap_or_default(), exec)
         }
     };
+    check_terminal(process.terminal, exec.detach, exec.console_socket.as_deref())?;
     let request = Exec {
         id: &exec.id,
         process: &process,
         pid_file: exec.pid_file.as_deref(),
         console_socket: exec.console_socket.as_deref(),
-        preserved_descriptors: exec.preserve_fds,
+        pidfd_socket: exec.pidfd_socket.as_deref(),
+        preserved_descriptors: descriptors.count,
         detach: exec.detach,
         ignore_paused: exec.ignore_paused,
     };

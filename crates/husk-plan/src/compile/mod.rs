@@ -8,6 +8,7 @@ mod namespaces;
 mod process;
 mod root;
 mod seccomp;
+mod treatment;
 
 use husk_init::{Source, Step};
 use husk_spec::{BindIdmap, Config, Origin, Propagation};
@@ -42,6 +43,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     };
     let cgroup = compiler.make_cgroup()?;
     compiler.begin()?;
+    compiler.take_first_processors();
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;

@@ -104,6 +104,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
             };
             options.push(FsOption { key: self.arena.cstr(key)?, value });
         }
+        if let Some(label) = self.mount_label(&new.kind) {
+            options.push(FsOption { key: c"context", value: Some(self.arena.cstr(label)?) });
+        }
         let kind = self.arena.cstr(&new.kind)?;
         let source = match &new.source {
             Some(source) => self.arena.cstr(source)?,

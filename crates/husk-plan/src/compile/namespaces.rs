@@ -123,6 +123,17 @@ impl<'a> Compiler<'a, '_> {
                 hint: "leave it out, or enter another container's with --join mnt=PID".to_owned(),
             });
         }
+        if let (Namespace::Join(_), Some(root)) = (&self.config.namespaces.mount.value, &self.config.root) {
+            return Err(PlanError::Contradiction {
+                origin: self.config.namespaces.mount.origin.clone(),
+                problem: format!(
+                    "the root {} would be mounted, and entered by every process, in a mount namespace that others are in",
+                    root.path.value.display()
+                ),
+                hint: "leave the namespace's path out: the container then has a mount namespace of its own"
+                    .to_owned(),
+            });
+        }
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
         self.enter_cgroup();
@@ -247,7 +258,11 @@ impl<'a> Compiler<'a, '_> {
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
         let process = &self.config.process;
-        if self.has_time_offsets() || !self.sysctls()?.is_empty() || process.oom_score_adj.is_some() {
+        if self.has_time_offsets()
+            || !self.sysctls()?.is_empty()
+            || process.oom_score_adj.is_some()
+            || self.has_labels()
+        {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }

@@ -68,6 +68,8 @@ impl<'a> Compiler<'a, '_> {
             let text = self.arena.cstr(adjustment.value.to_string())?;
             self.child(Stage::Identity, Step::OomScoreAdj(text), &adjustment.origin);
         }
+        self.schedule();
+        self.label()?;
         if let Some(keyring) = &process.keyring {
             let name = self.arena.cstr(&keyring.value)?;
             self.child(Stage::Identity, Step::Keyring(name), &keyring.origin);
@@ -265,8 +267,10 @@ impl<'a> Compiler<'a, '_> {
             })
             .collect();
         if !given.iter().any(|variable| variable.value.name == "HOME") {
-            let fallback = if account.uid == 0 { "/root" } else { "/" };
-            strings.push(format!("HOME={}", account.home.as_deref().unwrap_or(fallback)).into());
+            let usual = Path::new(if account.uid == 0 { "/root" } else { "/" });
+            let fallback = self.config.process.default_home.as_deref().unwrap_or(usual);
+            let home = account.home.as_ref().map_or(fallback, Path::new);
+            strings.push(join([OsStr::new("HOME"), OsStr::new("="), home.as_os_str()]));
         }
         self.strings(&strings)
     }

@@ -76,7 +76,7 @@ impl<'a> Reader<'a, '_> {
         match &root.on_host {
             Some(path) => {
                 let source = self.tree(path, top, &origin)?;
-                self.child(Stage::Root, Step::Root { source, recursive: false }, origin.clone());
+                self.child(Stage::Root, Step::Root { source, recursive: false, at: None }, origin.clone());
                 let hosts =
                     self.host_mount(path).map_or(MountAttrFlags::empty(), |m| self::flags(&m.options));
                 let set = flags - hosts;

@@ -2,6 +2,7 @@
 //! What each step is in the shell: util-linux 2.38, coreutils 9.1 and bash 5.2, as Debian 12 has them.
 
 use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
 
 use husk_init::{
     Attributes, Cover, Exec, Filesystem, FsOption, Hook, ProcessCapabilities, Propagation, Source, Step,
@@ -10,8 +11,8 @@ use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use super::Grade;
 use super::quote::{quote, quote_all};
+use super::{Grade, treatment};
 use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::seen::Seen;
 
@@ -40,6 +41,8 @@ pub(super) enum Place {
     Setpriv,
     /// Beside the first process, when that has given up its rights.
     Roots,
+    /// There too, when the container's root is the root.
+    NewRoot,
     /// In the first process, as long as it has the host's root.
     Descriptors,
     /// In the first process, at its end.
@@ -227,7 +230,24 @@ pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
         Action::Child(child) => child_piece(&context, step.stage, child),
         Action::Seen(seen) => super::seen::piece(&context, seen),
     };
-    plan.steps.iter().map(|step| piece(step).with_root(&context.root_word())).collect()
+    let finished = |step| with_callers_cgroup(plan, step, piece(step)).with_root(&context.root_word());
+    plan.steps.iter().map(finished).collect()
+}
+
+/// A cgroup of the container's that is shown in it: the script makes none, so it shows those of the caller.
+fn with_callers_cgroup(plan: &Plan<'_>, step: &PlannedStep<'_>, piece: Piece) -> Piece {
+    let source = match step.action {
+        Action::Host(HostStep::PrepareTree { source, .. })
+        | Action::Child(Step::Bind { source: Source::Host(source), .. }) => source.to_bytes(),
+        _ => return piece,
+    };
+    let mut directories = plan.cgroup.iter().flat_map(|cgroup| cgroup.place.directories());
+    let shown = directories.find(|directory| directory.path.as_os_str().as_bytes() == source);
+    let Some(directory) = shown else { return piece };
+    let (own, all) = (quote(source), quote(directory.mount.as_os_str().as_bytes()));
+    let replaced = |code: String| code.replacen(&own, &all, 2);
+    Piece { code: replaced(piece.code.clone()), in_full: piece.in_full.clone().map(replaced), ..piece }
+        .weaker("cgroup", "all cgroups of the machine are shown, since the container has none of its own")
 }
 
 fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
@@ -243,6 +263,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
+        HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
@@ -354,7 +375,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/sys/kernel/domainname", text(name)))
         }
         Step::Propagation(propagation) => {
-            Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
+            // Said to unshare, which makes them private otherwise, before anything can be slave.
+            Piece::new(Place::Unshare, format!("--propagation {}", propagation_word(*propagation)))
+                .in_full(format!("mount --make-r{} /", propagation_word(*propagation)))
         }
         Step::OpenProc => Piece::done("the host's /proc is in sight until the root changes"),
         Step::Sysctl { path, value } => {
@@ -405,7 +428,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         }
         Step::DetachScratch => inside("umount -l \"$work\"/scratch".to_owned()),
         Step::OverlayRoot => Piece::done("it is mounted there already").weaker("hostile-paths", HOSTILE),
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, .. } => {
             inside(format!("mount {} {} \"$root\"", bind_option(*recursive), tree(source)))
                 .weaker("hostile-paths", HOSTILE)
         }
@@ -416,12 +439,17 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::Symlink { path, to } => inside(format!("ln -sT {} {}", text(to), below(path))),
         Step::MakeNode { path, mode, device, owner } => make_node(path, *mode, *device, *owner),
         Step::AwaitHooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
-        Step::Hook(hook) => inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input"),
+        Step::Hook(hook) => {
+            inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input")
+        }
         Step::Mount { filesystem, target, cover, propagation } => {
             let piece = covering(mount(filesystem, &below(target)), target, *cover);
             let piece = Piece { code: piece.code + &make_propagation(propagation, target), ..piece };
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
-                return piece.weaker("superblock", "the file system itself becomes read-only, not this mount of it alone");
+                return piece.weaker(
+                    "superblock",
+                    "the file system itself becomes read-only, not this mount of it alone",
+                );
             }
             piece
         }
@@ -453,7 +481,8 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             inside(format!("mount -o remount,bind,{words} {}", below(target)))
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
-            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}; else mount --bind /dev/null {0}; fi",
+            "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}\n\
+             else mount --bind /dev/null {0}; mount -o remount,bind,ro,nosuid,noexec {0}; fi",
             below(path)
         )),
         Step::ReadOnly { path } => inside(format!("read_only {}", below(path)))
@@ -561,19 +590,32 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         }
         Step::RootPropagation { propagation, recursive } => {
             let all = if *recursive { "r" } else { "" };
-            let line = format!("mount --make-{all}{} /", propagation_word(*propagation));
-            Piece::new(Place::Roots, format!("{line} 2>/dev/null || :"))
-                .weaker("root-propagation", "only where the container's root has mount(8)")
+            let make = format!("mount -c --make-{all}{}", propagation_word(*propagation));
+            match context.entry {
+                Entry::Pivot => Piece::new(Place::NewRoot, format!("{make} .")).in_full(format!("{make} /")),
+                _ => Piece::new(Place::Inside, format!("{make} \"$root\"")),
+            }
         }
         Step::OomScoreAdj(value) => {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
         }
+        Step::Processors(processors) => treatment::processors(Place::Inside, processors),
+        Step::Scheduler(attr) => treatment::scheduler(attr),
+        Step::IoPriority { class, level } => treatment::io_priority(*class, *level),
+        Step::MemoryPolicy { mode, .. } => treatment::memory_policy(*mode),
+        Step::Personality(domain) => treatment::personality(*domain),
+        Step::ApparmorProfile { file, word } => {
+            let file = file.to_string_lossy();
+            treatment::attribute(file.strip_prefix("self/attr/").unwrap_or(&file), word)
+        }
+        Step::SelinuxLabel(label) => treatment::attribute("exec", label),
+        Step::KeyLabel(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::Keyring(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::OwnTerminal { .. } => no_terminal(),
         Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
         Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
         Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
-        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
+        Step::AwaitStart { .. } => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")

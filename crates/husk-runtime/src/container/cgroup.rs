@@ -114,8 +114,9 @@ pub fn watch<E: From<Error>>(
     mut tell: impl FnMut(Event) -> Result<(), E>,
 ) -> Result<(), E> {
     let running = Running::open(root, id, "watch")?;
-    let pidfd = running.record.init.as_ref().and_then(|init| init.open());
-    let Some(pidfd) = pidfd else { return Ok(()) };
+    let waiting = |errno| E::from(Error::Process { doing: "wait for the container".to_owned(), errno });
+    let Some(init) = &running.record.init else { return Ok(()) };
+    let Some(pidfd) = init.open().map_err(waiting)? else { return Ok(()) };
     let mut oom = running.place.watch_oom().ok();
     let mut next = Instant::now() + interval;
     loop {
@@ -125,9 +126,7 @@ pub fn watch<E: From<Error>>(
         fds.extend(oom.as_ref().map(|oom| PollFd::from_borrowed_fd(oom.as_fd(), PollFlags::IN)));
         let ready = match poll(&mut fds, Some(&timeout)) {
             Err(Errno::INTR) => continue,
-            Err(errno) => {
-                return Err(E::from(Error::Process { doing: "wait for the container".into(), errno }));
-            }
+            Err(errno) => return Err(waiting(errno)),
             Ok(ready) => ready,
         };
         let [ended, noticed] = [0, 1].map(|index| fds.get(index).is_some_and(|fd| !fd.revents().is_empty()));

@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 
 use super::agent::Agent;
 use super::command::Becoming;
-use super::console::Console;
+use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::directory::START_SOCKET;
 use super::pid_file::PidFile;
 use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
@@ -45,6 +45,8 @@ pub struct Making<'a> {
     pub pid_file: Option<&'a Path>,
     /// The socket to which the master of its terminal is sent.
     pub console_socket: Option<&'a Path>,
+    /// The socket to which a pidfd of its first process is sent.
+    pub pidfd_socket: Option<&'a Path>,
 }
 
 /// What happens to a container whose command runs.
@@ -74,11 +76,17 @@ pub fn create(root: &StateRoot, making: &Making<'_>) -> Result<(), Error> {
     }
 }
 
-/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go.
+/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go. `warn` is told of hooks
+/// whose failure changes nothing.
 ///
 /// # Errors
 /// As [`create`].
-pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<End>, Error> {
+pub fn run(
+    root: &StateRoot,
+    making: &Making<'_>,
+    then: Then,
+    warn: &dyn Fn(&str),
+) -> Result<Option<End>, Error> {
     let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
     let signals = Signals::take().map_err(supervise)?;
     let entry = root.make(making.id)?;
@@ -90,7 +98,8 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
             state: creation.state(Status::Creating),
         };
         await_exec(making.plan, &mut container, becoming)?;
-        hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
+        let warnings = hooks::run_all(poststart(making.spec), "poststart", &creation.state(Status::Running));
+        warnings.iter().for_each(|warning| warn(warning));
         Ok((container, creation.master))
     });
     let (container, master) = match started {
@@ -106,7 +115,7 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
     let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
     if !keep {
-        delete(root, making.id, true)?;
+        delete(root, making.id, true)?.iter().for_each(|warning| warn(warning));
     }
     Ok(Some(end))
 }
@@ -114,7 +123,8 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
 /// Takes away what there is of a container that could not be made.
 fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
     // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
-    let _ = delete::take_away(entry, Some(making.spec));
+    let record = entry.record().ok().flatten();
+    let _ = delete::take_away(entry, record, Some(making.spec));
     error
 }
 
@@ -148,7 +158,8 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
-    let inheritance = Inheritance { states: &states, start: socket.as_ref().map(AsFd::as_fd), cgroup: None };
+    let start = socket.as_ref().map(AsFd::as_fd);
+    let inheritance = Inheritance { states: &states, start, cgroup: None, lock: Some(entry.fd()) };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
@@ -179,9 +190,9 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
-    console: Option<Console>,
     /// Who answers the notifications of its filter; whoever starts it connects, if that is another call.
     agent: Option<Agent>,
+    pidfd: Option<OwedPidfd>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -206,13 +217,13 @@ impl<'m> Creation<'m> {
             annotations: making.spec.annotations.clone(),
             cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
             making: true,
-            start_step: number(|step| matches!(step, Step::AwaitStart)),
+            start_step: number(|step| matches!(step, Step::AwaitStart { .. })),
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        let console = making.console_socket.map(Console::connect).transpose()?;
         let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
-        Ok(Self { entry, making, record, states, console, agent, master: None, failure: None })
+        let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
+        Ok(Self { entry, making, record, states, agent, pidfd, master: None, failure: None })
     }
 
     fn profile(&self) -> Option<&'m Seccomp> {
@@ -244,12 +255,15 @@ impl<'m> Creation<'m> {
         let Some(all) = &self.making.spec.hooks else { return Ok(()) };
         let state = self.state(Status::Creating);
         hooks::run(&all.prestart, "prestart", &state)?;
-        hooks::run(&all.create_runtime, "createRuntime", &state)
+        Ok(hooks::run(&all.create_runtime, "createRuntime", &state)?)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
         self.write_state(1, Status::Created)?;
         self.record.making = false;
+        if let Some(pidfd) = self.pidfd.take() {
+            pidfd.send()?;
+        }
         if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
             PidFile::at(path)?.write(init.pid)?;
         }
@@ -269,13 +283,19 @@ impl Maker for Creation<'_> {
             errno,
         });
         let kept = init.map(|init| self.record.init = Some(init));
+        let kept = kept.and_then(|()| match &mut self.pidfd {
+            Some(owed) => owed.keep(&container.pidfd),
+            None => Ok(()),
+        });
         self.keep(kept)
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
-        match self.console.take() {
-            Some(console) => {
-                let sent = console.send(&master);
+        // Not before: whatever is open when the first process is made, that has open as well.
+        match self.making.console_socket {
+            Some(path) => {
+                let socket = DescriptorSocket::connect(path, Purpose::Terminal);
+                let sent = socket.and_then(|socket| socket.send(&master));
                 self.keep(sent)
             }
             None => {

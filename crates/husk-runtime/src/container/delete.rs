@@ -7,46 +7,53 @@ use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::{Condition, Entry, Error, StateRoot, hooks, start};
+use super::{Condition, Entry, Error, Record, StateRoot, hooks, start};
 use crate::resctrl;
 
 /// How long a process that was killed may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Deletes a container that has stopped or was never started; with `force` also one that runs, and one that is not there.
+/// Returns what is to be said of poststop hooks that failed, which changes nothing.
 ///
 /// # Errors
 /// A container that runs, and one that cannot be taken away.
-pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Error> {
+pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<String>, Error> {
     let entry = match root.open(id) {
-        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         entry => entry?,
     };
     match entry.lock() {
-        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         locked => locked?,
     }
-    // A damaged state hides nothing that the rest of the way does not find.
-    let record = if force { entry.record().ok().flatten() } else { entry.record()? };
+    let record = match entry.record() {
+        // What is damaged says nothing, and would stay for ever. What cannot be read now may be read later.
+        Err(Error::Damaged { .. }) if force => None,
+        record => record?,
+    };
     let status = entry.condition(record.as_ref()).status;
     if !force && !matches!(status, Status::Created | Status::Stopped) {
         return Err(Error::Condition { doing: "delete", status });
     }
     let spec = start::spec(&entry).ok();
-    take_away(entry, spec.as_ref())
+    take_away(entry, record, spec.as_ref())
 }
 
 /// Takes away all that is left of a container.
-pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> {
-    let record = entry.record().ok().flatten();
-    let place = record.as_ref().and_then(|record| record.cgroup.as_ref());
-    if let Some(place) = place.filter(|place| place.exists()) {
+pub(crate) fn take_away(
+    entry: Entry,
+    record: Option<Record>,
+    spec: Option<&Spec>,
+) -> Result<Vec<String>, Error> {
+    let place = record.as_ref().and_then(|record| record.cgroup.clone());
+    if let Some(place) = place.as_ref().filter(|place| place.exists()) {
         place.kill()?;
     }
     if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
         let doing = || format!("kill process {}", init.pid);
         init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
-        if !init.wait(PATIENCE) {
+        if !init.wait(PATIENCE).map_err(|errno| Error::Process { doing: doing(), errno })? {
             let (id, pid) = (entry.id().to_string(), init.pid);
             return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
         }
@@ -65,7 +72,7 @@ pub(crate) fn take_away(entry: Entry, spec: Option<&Spec>) -> Result<(), Error> 
     let state = record.map(|record| record.for_hooks(Condition { status: Status::Stopped, pid: None }));
     entry.remove()?;
     match (state, spec.and_then(|spec| spec.hooks.as_ref())) {
-        (Some(state), Some(hooks)) => hooks::run(&hooks.poststop, "poststop", &state),
-        _ => Ok(()),
+        (Some(state), Some(hooks)) => Ok(hooks::run_all(&hooks.poststop, "poststop", &state)),
+        _ => Ok(Vec::new()),
     }
 }

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use husk_spec::oci::{ContainerId, Status};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, open, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, open, openat, renameat, stat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{Condition, Error, Record};
 
@@ -47,6 +49,7 @@ impl StateRoot {
     pub fn make(&self, id: &ContainerId) -> Result<Entry, Error> {
         let failed = |doing, path: &Path, errno| Error::File { doing, path: path.to_owned(), errno };
         make_directories(&self.path).map_err(|errno| failed("make", &self.path, errno))?;
+        self.check_owner()?;
         let path = self.path.join(id.as_str());
         match mkdirat(CWD, &path, Mode::RWXU) {
             Ok(()) => {}
@@ -65,6 +68,7 @@ impl StateRoot {
     /// # Errors
     /// There is none.
     pub fn open(&self, id: &ContainerId) -> Result<Entry, Error> {
+        self.check_owner()?;
         let path = self.path.join(id.as_str());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match open(&path, flags, Mode::empty()) {
@@ -75,6 +79,20 @@ impl StateRoot {
             Err(errno) => return Err(Error::File { doing: "open", path, errno }),
         };
         Ok(Entry { id: id.clone(), path, fd })
+    }
+
+    /// Whoever can write here says which processes are signalled, joined and executed in: only this user, or root, may be able
+    /// to. Its place may be one where others could make it first, such as `/tmp`.
+    fn check_owner(&self) -> Result<(), Error> {
+        let Ok(stat) = stat(&self.path) else { return Ok(()) };
+        let foreign = |problem: String| Err(Error::ForeignRoot { root: self.path.clone(), problem });
+        if stat.st_uid != geteuid().as_raw() && stat.st_uid != 0 {
+            return foreign(format!("it belongs to user {}", stat.st_uid));
+        }
+        if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
+            return foreign("everybody may write there".to_owned());
+        }
+        Ok(())
     }
 
     /// The ids of all containers, sorted.
@@ -129,7 +147,7 @@ pub struct Entry {
 }
 
 impl Drop for Entry {
-    /// A container's process that has not become its command yet has a copy of the descriptor, and with it of the lock.
+    /// A process that is being made may have a copy of the descriptor for a moment, and with it of the lock.
     fn drop(&mut self) {
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
@@ -192,11 +210,15 @@ impl Entry {
     /// # Errors
     /// A state that is damaged.
     pub fn record(&self) -> Result<Option<Record>, Error> {
-        let Some(bytes) = self.read(STATE)? else { return Ok(None) };
-        let record = serde_json::from_slice(&bytes);
-        record
-            .map(Some)
-            .map_err(|error| Error::Damaged { id: self.id.to_string(), problem: error.to_string() })
+        let damaged = |problem| Error::Damaged { id: self.id.to_string(), problem };
+        let bytes = match self.read(STATE) {
+            Err(Error::File { errno: Errno::LOOP, .. }) => {
+                return Err(damaged("it is a symbolic link".to_owned()));
+            }
+            bytes => bytes?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
     /// The bytes of the `config.json` that the container was made from.

@@ -20,6 +20,14 @@ pub enum Error {
         /// Where containers are looked for.
         root: PathBuf,
     },
+    /// Others than this user can write where the states of containers are.
+    #[error("cannot trust the states of containers in {}: {problem}", .root.display())]
+    ForeignRoot {
+        /// Where.
+        root: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// There is one already.
     #[error("container with id exists: {id:?} is in {} already", .root.display())]
     Exists {
@@ -44,6 +52,11 @@ pub enum Error {
         /// How long this call waited.
         seconds: u64,
     },
+    /// It is paused, and nothing runs in it.
+    #[error(
+        "cannot exec in a paused container (use --ignore-paused to override): what is run would wait too"
+    )]
+    Paused,
     /// Its first process has ended.
     #[error("container not running: {id:?} is {}", .status.name())]
     NotRunning {
@@ -96,18 +109,6 @@ pub enum Error {
     /// A step failed.
     #[error(transparent)]
     Run(#[from] crate::Error),
-    /// A hook failed.
-    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
-    Hook {
-        /// Where it stands in the configuration.
-        origin: String,
-        /// The program.
-        path: PathBuf,
-        /// How it failed.
-        problem: String,
-        /// The last that it wrote.
-        words: String,
-    },
     /// A filter of system calls that does not let the command be executed.
     #[error("permission denied: cannot execute the command: {call} failed ({}): {by}", in_words(.errno))]
     RefusedByFilter {
@@ -148,10 +149,6 @@ fn listed(reasons: &[String]) -> String {
     if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
 }
 
-fn last(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(": {words}") }
-}
-
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
@@ -164,6 +161,7 @@ impl Error {
                  capset, capget and prctl as well"
                     .to_owned(),
             ),
+            Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,
         }

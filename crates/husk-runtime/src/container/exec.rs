@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::agent::Agent;
 use super::command::Becoming;
-use super::console::Console;
 use super::create::{await_exec, profile};
+use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::pid_file::PidFile;
 use super::{Error, StateRoot, start};
 use crate::End;
@@ -33,6 +33,8 @@ pub struct Exec<'a> {
     pub pid_file: Option<&'a Path>,
     /// The socket to which the master of its terminal is sent.
     pub console_socket: Option<&'a Path>,
+    /// The socket to which a pidfd of it is sent.
+    pub pidfd_socket: Option<&'a Path>,
     /// The number of descriptors after the three standard ones that are passed on.
     pub preserved_descriptors: u32,
     /// Whether it lives on by itself.
@@ -57,11 +59,12 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         return Err(not_running(condition.status));
     };
     // As long as this is open and alive, its paths in /proc are the container's.
-    let Some(pidfd) = init.open().filter(|_| condition.status != Status::Creating) else {
+    let pidfd = init.open().map_err(supervise)?;
+    let Some(pidfd) = pidfd.filter(|_| condition.status != Status::Creating) else {
         return Err(not_running(condition.status));
     };
     if condition.status == Status::Paused && !exec.ignore_paused {
-        return Err(Error::Condition { doing: "exec in", status: Status::Paused });
+        return Err(Error::Paused);
     }
     let spec = start::spec(&entry)?;
     let with = Lowering {
@@ -80,11 +83,13 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let plan = husk_plan::plan(&config, &host, &arena)?;
     let agent = Agent::of(profile(&spec))?;
     let signals = Signals::take().map_err(supervise)?;
+    let connect = |path| DescriptorSocket::connect(path, Purpose::Terminal);
     let mut joining = Joining {
         container: pidfd,
         pid: None,
         pid_file: exec.pid_file.map(PidFile::at).transpose()?,
-        console: exec.console_socket.map(Console::connect).transpose()?,
+        console: exec.console_socket.map(connect).transpose()?,
+        pidfd: exec.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Exec)).transpose()?,
         master: None,
         failure: None,
     };
@@ -125,7 +130,8 @@ struct Joining {
     container: OwnedFd,
     pid: Option<i32>,
     pid_file: Option<PidFile>,
-    console: Option<Console>,
+    console: Option<DescriptorSocket>,
+    pidfd: Option<OwedPidfd>,
     master: Option<OwnedFd>,
     failure: Option<Error>,
 }
@@ -159,7 +165,10 @@ impl Maker for Joining {
 
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
         self.pid = Some(container.pid.as_raw_nonzero().get());
-        let checked = self.check_container();
+        let checked = self.check_container().and_then(|()| match &mut self.pidfd {
+            Some(owed) => owed.keep(&container.pidfd),
+            None => Ok(()),
+        });
         self.keep(checked)
     }
 
@@ -181,10 +190,11 @@ impl Maker for Joining {
     }
 
     fn ready(&mut self) -> Result<(), crate::Error> {
-        let written = match (&self.pid_file, self.pid) {
+        let sent = self.pidfd.take().map_or(Ok(()), OwedPidfd::send);
+        let written = sent.and_then(|()| match (&self.pid_file, self.pid) {
             (Some(file), Some(pid)) => file.write(pid),
             _ => Ok(()),
-        };
+        });
         self.keep(written)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::Error;
+use crate::error::Error;
 
 /// How much of the end of what a hook writes is kept.
 const WORDS: usize = 2048;
@@ -46,14 +46,28 @@ pub(crate) fn write_state(file: &OwnedFd, state: &State) -> Result<(), Errno> {
 pub(crate) fn run(hooks: &[Hook], kind: &str, state: &State) -> Result<(), Error> {
     for (index, hook) in hooks.iter().enumerate() {
         let mut words = Vec::new();
-        run_one(hook, state, &mut words).map_err(|problem| Error::Hook {
-            origin: format!("hooks.{kind}[{index}]"),
-            path: PathBuf::from(&hook.path),
-            problem,
-            words: String::from_utf8_lossy(&words).trim().to_owned(),
-        })?;
+        run_one(hook, state, &mut words).map_err(|problem| failed(index, hook, kind, problem, &words))?;
     }
     Ok(())
+}
+
+/// Runs all hooks of one kind, whatever becomes of them, and returns what is to be said of those that failed.
+pub(crate) fn run_all(hooks: &[Hook], kind: &str, state: &State) -> Vec<String> {
+    let failure = |(index, hook): (usize, &Hook)| {
+        let mut words = Vec::new();
+        let problem = run_one(hook, state, &mut words).err()?;
+        Some(failed(index, hook, kind, problem, &words).to_string())
+    };
+    hooks.iter().enumerate().filter_map(failure).collect()
+}
+
+fn failed(index: usize, hook: &Hook, kind: &str, problem: String, words: &[u8]) -> Error {
+    Error::Hook {
+        origin: format!("hooks.{kind}[{index}]"),
+        path: PathBuf::from(&hook.path),
+        problem,
+        words: String::from_utf8_lossy(words).trim().to_owned(),
+    }
 }
 
 fn run_one(hook: &Hook, state: &State, words: &mut Vec<u8>) -> Result<(), String> {
@@ -65,21 +79,28 @@ fn run_one(hook: &Hook, state: &State, words: &mut Vec<u8>) -> Result<(), String
     let (output, its_output) = pipe_with(PipeFlags::CLOEXEC).map_err(in_words)?;
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
-        std::os::unix::process::CommandExt::arg0(&mut command, name);
+        command.arg0(name);
         command.args(rest);
     }
     command.env_clear().envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
     command.stdin(input).stdout(its_output.try_clone().map_err(say)?).stderr(its_output);
+    // A group of its own, so that what it has started can be ended with it.
+    command.process_group(0);
     let mut child = command.spawn().map_err(|error| format!("it cannot be executed: {}", in_words(error)))?;
     drop(command);
     let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     let ended = attend(&mut child, output, timeout, words).map_err(say)?;
     let Some(status) = ended else {
-        let _ = child.kill();
+        // It has not been waited for, so that the number is still its own.
+        let _ = process_id(&child).and_then(|pid| kill_process_group(pid, Signal::KILL));
         let _ = child.wait();
         return Err(format!("it did not end within {} s", timeout.unwrap_or_default().as_secs()));
     };
     judge(status)
+}
+
+fn process_id(child: &Child) -> Result<Pid, Errno> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
 }
 
 fn judge(status: ExitStatus) -> Result<(), String> {
@@ -97,8 +118,7 @@ fn attend(
     timeout: Option<Duration>,
     words: &mut Vec<u8>,
 ) -> std::io::Result<Option<ExitStatus>> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let pidfd = pidfd_open(process_id(child)?, PidfdFlags::empty())?;
     let begin = Instant::now();
     let mut output = File::from(output);
     let (mut hears, mut left) = (true, LEFT);

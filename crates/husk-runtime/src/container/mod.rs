@@ -8,13 +8,13 @@
 mod agent;
 mod cgroup;
 mod command;
-mod console;
 mod create;
 mod delete;
+mod descriptor_socket;
 mod directory;
 mod error;
 mod exec;
-mod hooks;
+pub(crate) mod hooks;
 mod pid_file;
 mod probe;
 mod process;

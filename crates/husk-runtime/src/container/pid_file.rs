@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::{Errno, write};
 
 use super::Error;
@@ -42,7 +42,10 @@ impl PidFile {
             write(&file, pid.to_string().as_bytes())?;
             renameat(&self.directory, &beside, &self.directory, &self.name)
         };
-        put().map_err(|errno| failed(&self.path, errno))
+        put().map_err(|errno| {
+            let _ = unlinkat(&self.directory, &beside, AtFlags::empty());
+            failed(&self.path, errno)
+        })
     }
 }
 

@@ -28,22 +28,35 @@ impl InitProcess {
     /// A /proc that cannot be read.
     pub(crate) fn of(pid: Pid) -> Result<Self, Errno> {
         let pid = pid.as_raw_nonzero().get();
-        let stat = Stat::of(pid).ok_or(Errno::SRCH)?;
-        Ok(Self { pid, start_time: stat.start_time, boot_id: boot_id() })
+        let stat = Stat::read(pid)?.ok_or(Errno::SRCH)?;
+        Ok(Self { pid, start_time: stat.start_time, boot_id: boot_id()? })
     }
 
     /// A descriptor that stands for it, `None` if it has ended.
-    pub fn open(&self) -> Option<OwnedFd> {
-        let pid = Pid::from_raw(self.pid)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    ///
+    /// # Errors
+    /// What keeps from telling, such as a lack of descriptors: it may be alive.
+    pub fn open(&self) -> Result<Option<OwnedFd>, Errno> {
+        let Some(pid) = Some(self.pid).filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
         // Who has the id now is looked at after it was opened: it cannot change hands in between.
-        self.is_alive().then_some(pidfd)
+        Ok(self.look()?.then_some(pidfd))
     }
 
-    /// Whether it has not ended. A zombie has.
+    /// Whether it has not ended. A zombie has. Where that cannot be told, it has not.
     pub fn is_alive(&self) -> bool {
+        self.look().unwrap_or(true)
+    }
+
+    fn look(&self) -> Result<bool, Errno> {
         let same = |stat: Stat| stat.start_time == self.start_time && !stat.is_over;
-        Stat::of(self.pid).is_some_and(same) && boot_id() == self.boot_id
+        Ok(Stat::read(self.pid)?.is_some_and(same) && boot_id()? == self.boot_id)
     }
 
     /// Sends it a signal. False if it has ended.
@@ -51,7 +64,7 @@ impl InitProcess {
     /// # Errors
     /// Those of `pidfd_send_signal(2)` but ESRCH.
     pub fn signal(&self, signal: Signal) -> Result<bool, Errno> {
-        let Some(pidfd) = self.open() else { return Ok(false) };
+        let Some(pidfd) = self.open()? else { return Ok(false) };
         match pidfd_send_signal(&pidfd, signal) {
             Ok(()) => Ok(true),
             Err(Errno::SRCH) => Ok(false),
@@ -60,14 +73,17 @@ impl InitProcess {
     }
 
     /// Waits until it has ended, at most so long. False if it has not by then.
-    pub(crate) fn wait(&self, time: Duration) -> bool {
-        let Some(pidfd) = self.open() else { return true };
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub(crate) fn wait(&self, time: Duration) -> Result<bool, Errno> {
+        let Some(pidfd) = self.open()? else { return Ok(true) };
         let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
         loop {
             match poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&timeout)) {
-                Ok(ready) => return ready > 0,
+                Ok(ready) => return Ok(ready > 0),
                 Err(Errno::INTR) => {}
-                Err(_) => return !self.is_alive(),
+                Err(errno) => return Err(errno),
             }
         }
     }
@@ -86,12 +102,20 @@ const FORKED_NO_EXEC: u64 = 0x40;
 /// Whether process `pid` has executed a program. `None` if it is gone, which it is not while its parent has not asked for its
 /// end.
 pub(crate) fn has_executed(pid: i32) -> Option<bool> {
-    Stat::of(pid).map(|stat| stat.flags & FORKED_NO_EXEC == 0)
+    Stat::read(pid).ok()?.map(|stat| stat.flags & FORKED_NO_EXEC == 0)
 }
 
 impl Stat {
-    fn of(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    /// That of process `pid`, `None` if there is none.
+    fn read(pid: i32) -> Result<Option<Self>, Errno> {
+        match std::fs::read(format!("/proc/{pid}/stat")) {
+            // A name may be no UTF-8.
+            Ok(bytes) => Ok(Self::parse(&String::from_utf8_lossy(&bytes))),
+            Err(error) => match error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error) {
+                Errno::NOENT | Errno::SRCH => Ok(None),
+                errno => Err(errno),
+            },
+        }
     }
 
     /// The second field, the name in parentheses, may itself have spaces and parentheses.
@@ -103,9 +127,10 @@ impl Stat {
     }
 }
 
-fn boot_id() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+fn boot_id() -> Result<String, Errno> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let text = text.map_err(|error| error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))?;
+    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -124,10 +149,10 @@ mod tests {
     #[test]
     fn another_process_with_the_same_id_is_not_taken_for_it() {
         let own = InitProcess::of(rustix::process::getpid()).expect("/proc");
-        assert!(own.is_alive() && own.open().is_some());
+        assert!(own.is_alive() && own.open().is_ok_and(|pidfd| pidfd.is_some()));
         let earlier = InitProcess { start_time: own.start_time.wrapping_sub(1), ..own.clone() };
-        assert!(!earlier.is_alive() && earlier.open().is_none());
+        assert!(!earlier.is_alive() && earlier.open().is_ok_and(|pidfd| pidfd.is_none()));
         let before_reboot = InitProcess { boot_id: "another".to_owned(), ..own };
-        assert!(!before_reboot.is_alive() && before_reboot.open().is_none());
+        assert!(!before_reboot.is_alive() && before_reboot.open().is_ok_and(|pidfd| pidfd.is_none()));
     }
 }

@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use husk_init::{Call, Failure};
-use husk_plan::in_words;
+use husk_init::Failure;
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, unlinkat};
@@ -19,11 +18,12 @@ use super::{Condition, Entry, Error, Record, StateRoot, hooks};
 use crate::link::Link;
 use crate::why_exec;
 
-/// Lets the command of a container run that was created.
+/// Lets the command of a container run that was created. Returns what is to be said of poststart hooks that failed, which changes
+/// nothing (specification, `runtime.md`, lifecycle).
 ///
 /// # Errors
-/// A container that does not wait for it, a command that cannot be executed, a hook that failed.
-pub fn start(root: &StateRoot, id: &ContainerId) -> Result<(), Error> {
+/// A container that does not wait for it, a command that cannot be executed, a startContainer hook that failed.
+pub fn start(root: &StateRoot, id: &ContainerId) -> Result<Vec<String>, Error> {
     let entry = root.open(id)?;
     entry.lock()?;
     let record = entry.record()?;
@@ -35,12 +35,12 @@ pub fn start(root: &StateRoot, id: &ContainerId) -> Result<(), Error> {
     release(&entry, &record, &spec, condition.pid.unwrap_or_default())?;
     let running = Condition { status: Status::Running, pid: condition.pid };
     let poststart = spec.hooks.as_ref().map_or(&[][..], |hooks| &hooks.poststart);
-    hooks::run(poststart, "poststart", &record.for_hooks(running))
+    Ok(hooks::run_all(poststart, "poststart", &record.for_hooks(running)))
 }
 
 /// The configuration that a container was made from.
 pub(crate) fn spec(entry: &Entry) -> Result<Spec, Error> {
-    serde_json::from_slice(&entry.config()?)
+    Spec::from_json(&entry.config()?)
         .map_err(|error| Error::Damaged { id: entry.id().to_string(), problem: error.to_string() })
 }
 
@@ -73,23 +73,12 @@ fn why(failure: &Failure, root: Option<OwnedFd>, record: &Record, spec: &Spec) -
             why_exec::diagnose(root.as_fd(), process.cwd.as_bytes(), command.as_bytes(), failure.errno);
         return Error::Run(crate::Error::Exec { problem, errno: failure.errno });
     }
-    let number = failure.errno.raw_os_error();
-    let problem = match failure.call {
-        Call::HookExit => format!("exit status {number}"),
-        Call::HookSignal => format!("killed by signal {number}"),
-        Call::HookTimeout => "it did not end in time".to_owned(),
-        Call::HookExecve => format!("it cannot be executed: {}", in_words(failure.errno)),
-        call => {
-            let doing = format!("start the command: {}", call.name());
-            return Error::Process { doing, errno: failure.errno };
-        }
-    };
     let index = usize::from(failure.step.saturating_sub(record.start_step.unwrap_or(0) + 1));
     let hook = spec.hooks.as_ref().and_then(|hooks| hooks.start_container.get(index));
-    Error::Hook {
-        origin: format!("hooks.startContainer[{index}]"),
-        path: hook.map_or_else(PathBuf::new, |hook| PathBuf::from(&hook.path)),
-        problem,
-        words: String::from_utf8_lossy(failure.kernel_log()).trim().to_owned(),
-    }
+    let path = hook.map_or_else(PathBuf::new, |hook| PathBuf::from(&hook.path));
+    let hook = crate::Error::hook(format!("hooks.startContainer[{index}]"), path, failure);
+    hook.map(Error::Run).unwrap_or_else(|| {
+        let doing = format!("start the command: {}", failure.call.name());
+        Error::Process { doing, errno: failure.errno }
+    })
 }

@@ -16,6 +16,7 @@ pub(super) fn caller() -> Caller {
         directory: PathBuf::from("/home/ann"),
         environment: [("EDITOR", "vi"), ("TERM", "screen"), ("SECRET", "x")].iter().map(variable).collect(),
         env_files: Vec::new(),
+        bundle: None,
         terminals: Vec::new(),
         terminal_size: None,
         default_root: PathBuf::from("/home/ann/.local/share/husk/root"),

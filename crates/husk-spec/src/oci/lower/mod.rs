@@ -46,6 +46,7 @@ impl Spec {
         let files = mounts::lower(self, linux, with)?;
         let process = self.process.as_ref().ok_or_else(|| invalid("process", "there is nothing to run"))?;
         let mut process = process::lower(process, "process")?;
+        process::lower_linux(linux, &mut process)?;
         process.preserved_descriptors = with.preserved_descriptors;
         process.seccomp = seccomp(linux);
         if !with.no_new_keyring {
@@ -81,6 +82,7 @@ impl Spec {
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
             cgroup: Some(cgroup(linux, with)),
+            mount_label: text(&linux.mount_label, "linux.mountLabel"),
             hooks: hooks(self)?,
             process,
         })
@@ -101,7 +103,14 @@ impl Spec {
     ) -> Result<Config, InvalidConfig> {
         let absent = Linux::default();
         let linux = self.linux.as_ref().unwrap_or(&absent);
-        let mut process = process::lower(process, "process")?;
+        let process = match &self.process {
+            Some(container) => &process.clone().completed_by(container),
+            None => process,
+        };
+        let mut lowered = process::lower(process, "process")?;
+        process::lower_linux(linux, &mut lowered)?;
+        process::lower_affinity(process, &mut lowered)?;
+        let mut process = lowered;
         process.make_working_directory = false;
         process.seccomp = seccomp(linux);
         process.preserved_descriptors = with.preserved_descriptors;
@@ -124,6 +133,7 @@ impl Spec {
             masked_paths: Given::default(Vec::new(), "hidden already"),
             readonly_paths: Given::default(Vec::new(), "read-only already"),
             cgroup: Some(Given::default(Cgroup::Existing, "the container's cgroups")),
+            mount_label: None,
             hooks: Hooks::default(),
             process,
         })
