@@ -35,10 +35,10 @@ pub fn probe(config: &Config) -> Result<Host, Error> {
 
 /// Finds out what a file stands for. What cannot be opened is left to the step that enters it, which says why.
 fn look_at(path: &Path, host: &mut Host) {
-    const NSFS_MAGIC: i64 = 0x6e73_6673;
+    const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
     // First without opening it: a FIFO would block, and a device do who knows what.
     let Ok(place) = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
-    let is_namespace = fstatfs(&place).is_ok_and(|found| found.f_type as i64 == NSFS_MAGIC);
+    let is_namespace = fstatfs(&place).is_ok_and(|found| found.f_type == NSFS_MAGIC);
     let kind = is_namespace.then(|| kind_of(path)).flatten();
     if kind.is_some() || !is_namespace {
         host.namespaces.insert(path.to_owned(), kind);
