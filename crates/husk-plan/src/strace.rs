@@ -67,6 +67,33 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
         HostStep::MapIds(maps) => map_ids(maps),
         HostStep::OwnPipes { .. } => vec!["fchown(<pipe>, <user outside>, <group outside>)".to_owned()],
         HostStep::MapTree { number, through, recursive } => map_tree(*number, through, *recursive),
+        HostStep::MoveDevice { name, .. } => {
+            let name = quoted(name);
+            [
+                "socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_ROUTE)".to_owned(),
+                "netlink(RTM_GETLINK, …)".to_owned(),
+                "netlink(RTM_GETADDR, …)".to_owned(),
+                format!("netlink(RTM_NEWLINK, {{IFLA_NET_NS_FD=<the container's>, IFLA_IFNAME={name}}})"),
+                "setns(<the container's network namespace>, CLONE_NEWNET)".to_owned(),
+                "netlink(RTM_NEWADDR, <each address>)".to_owned(),
+                "netlink(RTM_NEWLINK, {ifi_flags=IFF_UP})".to_owned(),
+            ]
+            .to_vec()
+        }
+        HostStep::PrepareResourceGroup(group) => {
+            let mut calls = Vec::new();
+            if group.make || group.make_monitor && group.monitor.is_some() {
+                calls.push("mkdirat(AT_FDCWD, <the group>, 0755)".to_owned());
+            }
+            if let Some(schemata) = group.schemata {
+                let length = schemata.to_bytes().len();
+                calls.push("openat(AT_FDCWD, <its schemata>, O_WRONLY|O_CLOEXEC)".to_owned());
+                calls.push(format!("write(<its schemata>, {}, {length})", quoted(schemata)));
+            }
+            calls.push("open(<its tasks>, O_WRONLY|O_CLOEXEC)".to_owned());
+            calls
+        }
+        HostStep::JoinResourceGroup => vec!["write(<its tasks>, \"PID\\n\", …)".to_owned()],
         HostStep::Release => vec!["sendmsg(<link>, {iov=[1 byte]}, MSG_NOSIGNAL)".to_owned()],
         HostStep::Hooks | HostStep::Commit => {
             vec![
