@@ -2,8 +2,10 @@
 //! `husk diff`: why does it work here and not there?
 #![forbid(unsafe_code)]
 
-use husk_tests::Place;
-use serde_json::Value;
+use std::path::Path;
+
+use husk_tests::{Caller, Place};
+use serde_json::{Value, json};
 
 #[test]
 fn a_process_and_itself_are_the_same() {
@@ -100,5 +102,112 @@ fn failure_has_a_status_of_its_own() {
         caller.husk(["diff", "host", "no-such"]).run().exits(2).says("looking for no-such");
         caller.husk(["diff", "host"]).run().exits(2).says("<B> is missing");
         caller.husk(["diff", "--nope", "a", "b"]).run().exits(2).says("--nope: unknown option");
+    }
+}
+
+/// A bundle's configuration with some of everything that can differ.
+fn bundle(caller: &Caller<'_>, root: &Path) -> Value {
+    let own = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+    let namespaces = ["mount", "pid", "network", "ipc", "uts", "user"].map(|kind| json!({ "type": kind }));
+    json!({
+        "ociVersion": "1.2.0",
+        "root": { "path": root.display().to_string(), "readonly": true },
+        "process": {
+            "args": ["/bin/sh", "-c", "echo up; read end"],
+            "cwd": "/",
+            "env": ["PATH=/bin", "ONE=1"],
+            "user": { "uid": 0, "gid": 0 },
+            "noNewPrivileges": true,
+            "oomScoreAdj": 500,
+            "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 128 }],
+            "capabilities": { "bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"] },
+        },
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid"] },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755"] },
+            { "destination": "/mnt", "type": "bind", "source": root.display().to_string(), "options": ["bind", "ro", "noexec"] },
+        ],
+        "linux": {
+            "namespaces": namespaces,
+            "uidMappings": own(caller.uid()),
+            "gidMappings": own(caller.gid()),
+            "maskedPaths": ["/proc/kcore", "/proc/acpi", "/proc/none"],
+            "readonlyPaths": ["/proc/sys", "/proc/bus"],
+        },
+    })
+}
+
+#[test]
+fn a_bundle_and_its_container_are_the_same_until_one_is_changed() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let mut config = bundle(&caller, &root);
+        let directory = caller.bundle("bundle", &config);
+        let directory = directory.to_str().expect("UTF-8");
+        let name = format!("planned-{caller}-{}", std::process::id());
+        let mut container = caller.husk(["run", "-q", "--name", &name, "--bundle", directory]).start();
+        container.wait_for("up\n");
+        let diff = |words: &[&str]| caller.husk(["diff"]).args(words).run();
+        let same = diff(&["--env", directory, &name]);
+        let expected = format!("{directory} and {name} see the same.\nnot compared: ");
+        assert!(same.exits(0).stdout.starts_with(&expected), "{caller}: {same}");
+
+        config["mounts"][0]["options"] = json!(["nosuid", "noexec"]);
+        config["mounts"].as_array_mut().expect("mounts").pop();
+        config["process"]["env"][1] = "TWO=2".into();
+        config["process"]["rlimits"][0]["soft"] = 65.into();
+        config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL"]);
+        config["linux"]["readonlyPaths"] = json!(["/proc/sys"]);
+        config["process"]["noNewPrivileges"] = false.into();
+        config["linux"]["namespaces"].as_array_mut().expect("namespaces").remove(2);
+        caller.bundle("bundle", &config);
+        let changed = diff(&[directory, &name]);
+        let text = &changed.exits(1).stdout;
+        for expected in [
+            format!("net: {directory} has the host's; {name} has its own"),
+            format!("/mnt: only {name} has it"),
+            format!("/proc/bus: only {name} has it"),
+            format!(
+                "/proc: {directory} has proc (noexec,nosuid,relatime,rw); {name} has proc (nosuid,relatime,rw)"
+            ),
+            format!("ONE: only {name} has it"),
+            format!("TWO: only {directory} has it"),
+            format!("Max open files: {directory} has 65 (hard 128); {name} has 64 (hard 128)"),
+            format!("bounding: only {name} has CHOWN"),
+            format!("no_new_privs: {directory} has off; {name} has on"),
+        ] {
+            assert!(text.contains(&expected), "{caller}: {expected:?} in\n{text}");
+        }
+        let turned = diff(&[&name, directory]);
+        assert!(turned.exits(1).stdout.contains(&format!("/mnt: only {name} has it")), "{caller}: {turned}");
+
+        let other = caller.bundle("other", &bundle(&caller, &root));
+        let json = diff(&["--json", directory, other.to_str().expect("UTF-8")]);
+        let json: Value = serde_json::from_str(&json.exits(1).stdout).expect("JSON");
+        let what = |what: &str| {
+            json["differences"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .any(|difference| difference["what"] == what)
+        };
+        assert!(what("net") && what("/mnt") && !what("user map"), "{caller}: {json:#}");
+        assert!(json["not_compared"].as_array().is_some_and(|list| !list.is_empty()), "{caller}: {json:#}");
+        container.write("\n");
+        container.finish().succeeds();
+    }
+}
+
+#[test]
+fn a_bundle_that_makes_no_sense_is_refused() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let mut config = bundle(&caller, &root);
+        config["process"]["cwd"] = "here".into();
+        let directory = caller.bundle("bundle", &config);
+        caller.husk(["diff", "host"]).arg(&directory).run().exits(2).says("config.json: process.cwd");
+        caller.husk(["diff", "host", "./none"]).run().exits(2).says("none: No such file");
     }
 }

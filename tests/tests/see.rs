@@ -294,3 +294,33 @@ fn it_enters_nothing() {
     container.write("\n");
     container.finish().succeeds();
 }
+
+#[test]
+fn a_husk_that_has_joined_namespaces_is_no_container() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let mut web = caller.shell(&["-q"], &root, "echo up; read end").start();
+        web.wait_for("up\n");
+        let join = ["user", "net"].map(|kind| format!("--join={kind}={}", web.container()));
+        let options = ["-q", "--name", "joined", &join[0], &join[1]];
+        let mut tool = caller.shell(&options, &root, "echo up; read end").start();
+        tool.wait_for("up\n");
+        let seen = seen(&caller, &[]);
+        let husk = tool.pid();
+        assert!(container_of(&seen, husk).is_none(), "{caller}: {seen:#}");
+        let container = container_of(&seen, tool.container()).expect("the container");
+        let outside: Vec<_> =
+            container["outside"].as_array().into_iter().flatten().map(|it| &it["pid"]).collect();
+        assert!(outside.contains(&&husk.into()), "{caller}: {outside:?}");
+        assert_eq!(
+            (&container["engine"], &container["name"]),
+            (&"husk".into(), &"joined".into()),
+            "{caller}"
+        );
+        for mut running in [tool, web] {
+            running.write("\n");
+            running.finish().succeeds();
+        }
+    }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The words: what each step of a plan does, and why, for a person.
 
+mod flow;
 mod seen;
 pub(crate) mod treatment;
 
@@ -20,6 +21,7 @@ use crate::plan::{
 };
 use crate::seen::Seen;
 use crate::shell;
+use flow::flow;
 
 /// A plan in words, stage by stage, each step with its line in the shell.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,12 @@ pub struct Explanation<'p> {
     pub colour: bool,
     /// What each step cost, if it was carried out.
     pub costs: Option<&'p [Duration]>,
+    /// The columns that there are, if that matters: longer lines are broken between words.
+    pub width: Option<usize>,
 }
+
+/// Where what a step does begins, and what follows in further lines.
+const INDENT: usize = 17;
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,25 +57,29 @@ impl fmt::Display for Explanation<'_> {
             }
             if acting != actings[index] {
                 acting.clone_from(&actings[index]);
-                writeln!(f, "      {dim}as {acting}{off}")?;
+                let acting = flow(&[&format!("as {acting}")], 6, 9, self.width);
+                writeln!(f, "      {dim}{}{off}", acting[0])?;
             }
             let (number, actor) = (index + 1, actor_of(self.plan, step.actor()));
             let sentence = sentence(&step.action);
             let cost = self.costs.and_then(|costs| costs.get(index)).map_or(String::new(), cost);
-            writeln!(f, "{number:4}  {actor:9}  {cost}{sentence}  {dim}[{}]{off}", step.origin)?;
-            writeln!(f, "                 {dim}{}{off}", shell_line(&lines[index]))?;
+            let origin = format!("[{}]", step.origin);
+            let start = INDENT + cost.chars().count();
+            let told = flow(&[&sentence, &origin], start, INDENT + 2, self.width);
+            writeln!(f, "{number:4}  {actor:9}  {cost}{}{dim}{}{off}", told[0], told[1])?;
+            let shell = flow(&[&shell_line(&lines[index])], INDENT, INDENT + 2, self.width);
+            writeln!(f, "{:INDENT$}{dim}{}{off}", "", shell[0])?;
         }
         if let Some(costs) = self.costs {
-            writeln!(
-                f,
-                "\nHusk's steps and the container's run side by side, so the sum says little; {WAITS}"
-            )?;
-            writeln!(f, "the slowest: {}", slowest(self.plan, costs))?;
+            let told =
+                format!("Husk's steps and the container's run side by side, so the sum says little; {WAITS}");
+            writeln!(f, "\n{}", flow(&[&told], 0, 0, self.width)[0])?;
+            writeln!(f, "the slowest: {}", flow(&[&slowest(self.plan, costs)], 13, 13, self.width)[0])?;
         }
         for note in &self.plan.notes {
-            writeln!(f, "\nnote: {}", note.what)?;
+            writeln!(f, "\nnote: {}", flow(&[&note.what], 6, 6, self.width)[0])?;
             if let Some(cure) = &note.cure {
-                writeln!(f, "      {cure}")?;
+                writeln!(f, "      {}", flow(&[cure], 6, 6, self.width)[0])?;
             }
         }
         Ok(())

@@ -7,34 +7,47 @@ use std::fmt::Write;
 
 use husk_init::{Attach, Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
 use husk_seccomp::FilterFlags;
-use husk_spec::{IdMapping, NamespaceKind, Resource};
-use rustix::thread::UnshareFlags;
+use husk_spec::{Capabilities, IdMapping, NamespaceKind, Resource};
+use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use crate::explain::treatment;
 use crate::plan::{Action, CLONE_FLAGS, HostStep, IdMaps, TreeMaps};
 
 const BENEATH: &str = "{flags=O_PATH|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24";
+/// A copy of a mount, attached nowhere.
+const CLONE: &str = "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC";
+
+/// One byte that lets the child go on.
+const GO: &str = "sendto(<link>, \"G\", 1, MSG_NOSIGNAL, NULL, 0)";
 const OF_PROC: &str = "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS|RESOLVE_BENEATH";
 
 /// The calls named `name` that `action` makes, in order. A call that depends on what is found on the way, such as those that
 /// make the directories above a mount point, is given once. Empty if the step has none of that name.
 pub fn calls(action: &Action<'_>, name: &str) -> Vec<String> {
-    let all = match action {
-        Action::Host(step) => of_host(step),
-        Action::Child(step) => of_child(step),
-        Action::Seen(_) => Vec::new(),
-    };
     let is_of = |call: &String| call.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
     // `ioctl(TIOCGPTPEER)` is named with its request.
     let request = name.strip_prefix("ioctl(").and_then(|rest| rest.strip_suffix(')'));
-    all.into_iter()
+    all_calls(action)
+        .into_iter()
         .filter(|call| is_of(call) || request.is_some_and(|r| call.contains(&format!(", {r}"))))
         .collect()
 }
 
+/// All calls that `action` makes, in order, as [`calls`] gives those of one name.
+pub fn all_calls(action: &Action<'_>) -> Vec<String> {
+    match action {
+        Action::Host(step) => of_host(step),
+        Action::Child(step) => of_child(step),
+        Action::Seen(_) => Vec::new(),
+    }
+}
+
 fn of_host(step: &HostStep<'_>) -> Vec<String> {
     match step {
-        HostStep::ClaimIds(_) => vec!["socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0)".to_owned()],
+        HostStep::ClaimIds(_) => vec![
+            "socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)".to_owned(),
+            "bind(<socket>, {sa_family=AF_UNIX, sun_path=@\"husk/ids/<first>\"}, …)".to_owned(),
+        ],
         HostStep::Join { kind, path } => vec![
             "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)".to_owned(),
             format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
@@ -51,18 +64,20 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
                 ),
             ]
         }
-        HostStep::MakeCgroup { path, .. } => vec![format!("mkdir({}, 0755)", quoted(path))],
+        HostStep::MakeCgroup { path, .. } => vec![format!("mkdirat(AT_FDCWD, {}, 0755)", quoted(path))],
         HostStep::LimitCgroup { limits } => text(limits)
             .split(", ")
             .filter_map(|limit| limit.split_once(' '))
             .map(|(file, value)| format!("write(<{file}>, {value:?}, {})", value.len()))
             .collect(),
         HostStep::LimitDevices { .. } => {
-            vec!["write(<devices.deny, devices.allow>, …), or bpf(BPF_PROG_ATTACH, …)".to_owned()]
+            ["write(<devices.deny or devices.allow>, …)", "bpf(BPF_PROG_ATTACH, …)"]
+                .map(str::to_owned)
+                .to_vec()
         }
         HostStep::Clone { namespaces } => vec![format!(
-            "clone3({{flags={}, exit_signal=SIGCHLD}}, 88)",
-            joined(namespace_flags(*namespaces).into_iter().chain(["CLONE_PIDFD"]))
+            "clone3({{flags={}, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}}, 88)",
+            joined(std::iter::once("CLONE_PIDFD").chain(namespace_flags(*namespaces)))
         )],
         HostStep::MapIds(maps) => map_ids(maps),
         HostStep::OwnPipes { .. } => vec!["fchown(<pipe>, <user outside>, <group outside>)".to_owned()],
@@ -94,14 +109,14 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             calls
         }
         HostStep::JoinResourceGroup => vec!["write(<its tasks>, \"PID\\n\", …)".to_owned()],
-        HostStep::Release => vec!["sendmsg(<link>, {iov=[1 byte]}, MSG_NOSIGNAL)".to_owned()],
+        HostStep::Release => vec![GO.to_owned()],
         HostStep::Hooks | HostStep::Commit => {
-            vec![
-                "recvmsg(<link>, …, MSG_CMSG_CLOEXEC)".to_owned(),
-                "sendto(<link>, \"G\", 1, MSG_NOSIGNAL)".to_owned(),
-            ]
+            vec!["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)".to_owned(), GO.to_owned()]
         }
-        HostStep::Guard => vec!["clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned()],
+        HostStep::Guard => vec![
+            "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)"
+                .to_owned(),
+        ],
     }
 }
 
@@ -128,8 +143,9 @@ fn map_ids(maps: &IdMaps<'_>) -> Vec<String> {
     let write = |file: &str, text: &str| format!("write(</proc/PID/{file}>, {text:?}, {})", text.len());
     let (uids, gids, deny) = match maps {
         IdMaps::Claimed { count } => {
-            let map = format!("0 <claimed> {count}\n");
-            return vec![write("uid_map", &map), write("gid_map", &map)];
+            // How many bytes that is depends on which are claimed.
+            let write = |file: &str| format!("write(</proc/PID/{file}>, \"0 <claimed> {count}\\n\", …)");
+            return vec![write("uid_map"), write("gid_map")];
         }
         IdMaps::Written { uids, gids, deny_setgroups } => (uids, gids, *deny_setgroups),
         IdMaps::ByHelpers { .. } => return Vec::new(),
@@ -147,10 +163,15 @@ fn map(map: &[IdMapping]) -> String {
 
 fn of_child(step: &Step<'_>) -> Vec<String> {
     match step {
-        Step::DieWithParent => vec!["prctl(PR_SET_PDEATHSIG, SIGKILL)".to_owned()],
-        Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0)".to_owned()],
+        Step::DieWithParent => vec![
+            "prctl(PR_SET_PDEATHSIG, SIGKILL)".to_owned(),
+            "recvfrom(<link>, …, 1, MSG_PEEK|MSG_DONTWAIT, NULL, NULL)".to_owned(),
+        ],
+        Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0, NULL, NULL)".to_owned()],
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
-            ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0)"].map(str::to_owned).to_vec()
+            ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0, NULL, NULL)"]
+                .map(str::to_owned)
+                .to_vec()
         }
         Step::EnterCgroup => vec!["write(<tasks>, \"0\", 1)".to_owned()],
         Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
@@ -171,7 +192,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::BeOpaque => vec!["prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)".to_owned()],
         Step::LoopbackUp => vec![
-            "socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, 0)".to_owned(),
+            "socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, IPPROTO_IP)".to_owned(),
             "ioctl(<socket>, SIOCSIFFLAGS, {ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING})".to_owned(),
         ],
         Step::Hostname(name) => {
@@ -215,7 +236,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             let mut calls = vec![
                 "lseek(<state>, 0, SEEK_SET)".to_owned(),
                 "pipe2(…, O_CLOEXEC)".to_owned(),
-                "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned(),
+                "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)".to_owned(),
             ];
             calls.extend(execs(&hook.exec));
             calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
@@ -233,7 +254,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             "signalfd4(-1, [HUP INT QUIT USR1 USR2 TERM], 8, SFD_CLOEXEC|SFD_NONBLOCK)".to_owned(),
             "ppoll([<start>, <signals>], 2, NULL, NULL, 0)".to_owned(),
             "accept4(<start>, NULL, NULL, SOCK_CLOEXEC)".to_owned(),
-            "recvfrom(<starter>, …, 1, 0)".to_owned(),
+            "recvfrom(<starter>, …, 1, 0, NULL, NULL)".to_owned(),
         ],
         Step::OwnTerminal { uid } => vec![format!("fchown(<terminal>, {uid}, -1)")],
         Step::Scratch { filesystem, mode } => {
@@ -273,14 +294,15 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::CurrentRoot => vec!["open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned()],
         Step::RootAttributes(set) => vec![attributes("<root>", *set, None, false)],
         Step::MakeDirectory { path, mode } => {
-            vec![beneath(path), format!("mkdirat(<root>, {}, {})", quoted(path), octal(*mode))]
+            let directory = beneath(path).replace("O_PATH|", "O_PATH|O_DIRECTORY|");
+            vec![directory, format!("mkdirat(<above>, {}, {})", base(path), octal(*mode))]
         }
         Step::MakeFile { path } => vec![
             beneath(path),
-            format!("openat(<root>, {}, O_RDONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)", quoted(path)),
+            format!("openat(<above>, {}, O_RDONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)", base(path)),
         ],
         Step::Symlink { path, to } => {
-            vec![beneath(path), format!("symlinkat({}, <root>, {})", quoted(to), quoted(path))]
+            vec![beneath(path), format!("symlinkat({}, <above>, {})", quoted(to), base(path))]
         }
         Step::MakeNode { path, mode, device, owner } => {
             let mut calls = vec![
@@ -356,9 +378,26 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             format!("write(</proc/sys/{}>, {}, {})", text(path), quoted(value), value.to_bytes().len()),
         ],
         Step::OpenProc => {
-            vec!["open(\"/proc\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned(), "fstatfs(</proc>)".to_owned()]
+            vec!["open(\"/proc\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned(), "fstatfs(</proc>, …)".to_owned()]
         }
-        Step::Mask { path } => vec![beneath(path), attach("<empty>")],
+        Step::Mask { path } => {
+            let empty = [("size", "0"), ("nr_inodes", "1")].map(|(key, value)| {
+                format!("fsconfig(<tmpfs>, FSCONFIG_SET_STRING, \"{key}\", \"{value}\", 0)")
+            });
+            let mut calls = vec![
+                beneath(path),
+                format!("open_tree(AT_FDCWD, \"/dev/null\", {CLONE})"),
+                format!("open_tree(<empty>, \"\", {CLONE}|AT_EMPTY_PATH)"),
+                "fsopen(\"tmpfs\", FSOPEN_CLOEXEC)".to_owned(),
+                "fsconfig(<tmpfs>, FSCONFIG_SET_STRING, \"source\", \"masked\", 0)".to_owned(),
+            ];
+            calls.extend(empty);
+            calls.push("fsconfig(<tmpfs>, FSCONFIG_CMD_CREATE, NULL, NULL, 0)".to_owned());
+            let flags = "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC";
+            calls.push(format!("fsmount(<tmpfs>, FSMOUNT_CLOEXEC, {flags})"));
+            calls.push(attach("<what hides it>"));
+            calls
+        }
         Step::ReadOnly { path } => vec![
             beneath(path),
             "open_tree(<place>, \"\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE)"
@@ -381,7 +420,10 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::Chroot => {
             vec!["fchdir(<root>)".to_owned(), "chroot(\".\")".to_owned(), "chdir(\"/\")".to_owned()]
         }
-        Step::BecomeInit => vec!["clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned()],
+        Step::BecomeInit => vec![
+            "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)"
+                .to_owned(),
+        ],
         Step::NewSession => vec!["setsid()".to_owned()],
         Step::ControllingTerminal => vec!["ioctl(<terminal>, TIOCSCTTY, 0)".to_owned()],
         Step::TerminalStdio { which } => (0..3)
@@ -396,7 +438,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             let (soft, hard) = (value(soft), value(hard));
             vec![format!("prlimit64(0, RLIMIT_{name}, {{rlim_cur={soft}, rlim_max={hard}}}, NULL)")]
         }
-        Step::Umask(mask) => vec![format!("umask({})", octal(*mask))],
+        Step::Umask(mask) => vec![format!("umask(0{mask:02o})")],
         Step::WorkingDirectory(path) => vec![
             "open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned(),
             format!(
@@ -413,25 +455,38 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::Gid(id) => vec![format!("setresgid({id}, {id}, {id})")],
         Step::Uid(id) => vec![format!("setresuid({id}, {id}, {id})")],
         Step::Capabilities(sets) => {
-            let (effective, permitted) = (sets.effective.bits(), sets.permitted.bits());
-            let inheritable = match sets.inheritable.bits() {
-                0 => "0".to_owned(),
-                some => format!("{some:#x}"),
-            };
-            let mut calls = vec![format!(
-                "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={effective:#x}, permitted={permitted:#x}, inheritable={inheritable}}})"
-            )];
+            let [effective, permitted, inheritable] =
+                [sets.effective, sets.permitted, sets.inheritable].map(capability_bits);
+            let mut calls = vec![
+                "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)".to_owned(),
+                format!(
+                    "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={effective}, permitted={permitted}, inheritable={inheritable}}})"
+                ),
+            ];
             if !sets.ambient.is_empty() {
                 calls.push("prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, <each>, 0, 0)".to_owned());
             }
             calls
         }
         Step::NoNewPrivileges => vec!["prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)".to_owned()],
-        Step::Verify(_) => vec!["capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, …)".to_owned()],
+        Step::Verify(_) => [
+            "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, …)",
+            "geteuid()",
+            "getegid()",
+            "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, <each>, 0, 0)",
+            "prctl(PR_CAPBSET_READ, <each>)",
+            "prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)",
+            "getuid()",
+            "geteuid()",
+            "getgid()",
+            "getegid()",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         Step::ResetSignals => {
             vec![
-                "rt_sigaction(<each>, {sa_handler=SIG_DFL}, NULL, 8)".to_owned(),
-                "rt_sigprocmask(SIG_SETMASK, [], NULL, 8)".to_owned(),
+                "rt_sigaction(<each>, {sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}, NULL, 8)".to_owned(),
+                "rt_sigprocmask(SIG_SETMASK, [], …, 8)".to_owned(),
             ]
         }
         Step::CloseDescriptors { first } => {
@@ -497,7 +552,7 @@ fn execs(exec: &Exec<'_>) -> Vec<String> {
     let (arguments, variables) = (arguments.join(", "), exec.environment.iter().count());
     exec.candidates
         .iter()
-        .map(|path| format!("execve({}, [{arguments}], [/* {variables} vars */])", quoted(path)))
+        .map(|path| format!("execve({}, [{arguments}], <environment> /* {variables} vars */)", quoted(path)))
         .collect()
 }
 
@@ -552,12 +607,28 @@ fn attributes(
     format!("mount_setattr({mount}, \"\", AT_EMPTY_PATH{flag}, {{attr_set={}{clear}}}, 32)", names(set))
 }
 
+/// A set of capabilities.
+fn capability_bits(set: CapabilitySet) -> String {
+    let names: Vec<String> = Capabilities::from_bits(set.bits())
+        .iter()
+        .map(|capability| format!("1<<{}", capability.name()))
+        .collect();
+    joined(names.iter().map(String::as_str))
+}
+
 fn over_root(mount: &str) -> String {
     format!("move_mount({mount}, \"\", AT_FDCWD, \"/\", MOVE_MOUNT_F_EMPTY_PATH)")
 }
 
 fn attach(mount: &str) -> String {
     format!("move_mount({mount}, \"\", <place>, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)")
+}
+
+/// The last name of a path, which is what the call is given with the directory that it is in.
+fn base(path: &CStr) -> String {
+    let bytes = path.to_bytes();
+    let start = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    format!("\"{}\"", String::from_utf8_lossy(&bytes[start..]).escape_debug().to_string().replace("\\'", "'"))
 }
 
 fn beneath(path: &CStr) -> String {
@@ -617,7 +688,7 @@ mod tests {
     fn calls_look_as_strace_prints_them() {
         let namespaces = UnshareFlags::NEWUSER | UnshareFlags::NEWPID;
         let clone = Action::Host(HostStep::Clone { namespaces });
-        let expected = "clone3({flags=CLONE_NEWUSER|CLONE_NEWPID|CLONE_PIDFD, exit_signal=SIGCHLD}, 88)";
+        let expected = "clone3({flags=CLONE_PIDFD|CLONE_NEWUSER|CLONE_NEWPID, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)";
         assert_eq!(calls(&clone, "clone3"), [expected]);
         assert_eq!(calls(&clone, "clone"), [""; 0], "a name is a whole word");
         let name = Action::Child(Step::Hostname(c"it's\x1b"));
@@ -625,7 +696,7 @@ mod tests {
         let up = Action::Child(Step::LoopbackUp);
         assert_eq!(calls(&up, "ioctl(SIOCSIFFLAGS)").len(), 1);
         let umask = Action::Child(Step::MakeDirectory { path: c"/a", mode: 0o755 });
-        assert_eq!(calls(&umask, "mkdirat"), ["mkdirat(<root>, \"/a\", 0755)"]);
+        assert_eq!(calls(&umask, "mkdirat"), ["mkdirat(<above>, \"a\", 0755)"]);
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn config() -> Config {
             personality: None,
             labels: Labels::default(),
             oom_score_adj: None,
+            seccomp: None,
             keyring: None,
             seccomp: None,
             preserved_descriptors: 0,
@@ -158,7 +159,7 @@ fn helpers() -> MapHelpers {
 fn explained(config: &Config, host: &Host) -> String {
     let arena = Arena::new();
     let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
-    Explanation { plan: &plan, colour: false, costs: None }.to_string()
+    Explanation { plan: &plan, colour: false, costs: None, width: None }.to_string()
 }
 
 #[test]

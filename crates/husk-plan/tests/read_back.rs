@@ -125,7 +125,7 @@ fn container() -> Observed {
 }
 
 fn told(observed: &Observed) -> String {
-    with_plan(observed, |plan| Explanation { plan, colour: false, costs: None }.to_string())
+    with_plan(observed, |plan| Explanation { plan, colour: false, costs: None, width: None }.to_string())
 }
 
 fn with_plan<T>(observed: &Observed, then: impl FnOnce(&Plan<'_>) -> T) -> T {

@@ -134,9 +134,28 @@ impl<'p> Census<'p> {
         process.childrens_pid.is_some() && process.childrens_pid != process.namespaces[Kind::Pid]
     }
 
-    /// Whether it is a conmon, which for a container with ids of its own has mounts of its own too: it is not one itself.
+    /// Whether it only waits for a container, in namespaces that are not the host's, and is none itself: a conmon, which for a
+    /// container with ids of its own has mounts of its own too; and a husk that has entered some of another's.
     fn is_monitor(&self, process: &Process) -> bool {
-        process.name.is("conmon") && self.watched(process).is_some()
+        match process.name.bytes() {
+            b"conmon" => self.watched(process).is_some(),
+            b"husk" => self.has_entered(process) || self.guarded(process).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether it has entered namespaces that its own parent is not in, and started a container. From then on it is not
+    /// dumpable, and only root sees which those are.
+    fn has_entered(&self, husk: &Process) -> bool {
+        let is_elsewhere =
+            |parent: &Process| husk.namespaces.is_unknown() || parent.namespaces != husk.namespaces;
+        self.watched(husk).is_some() && self.parent(husk).is_some_and(is_elsewhere)
+    }
+
+    /// The husk that a guard stands beside, if that one waits for a container in namespaces that it has entered.
+    fn guarded(&self, guard: &Process) -> Option<&'p Process> {
+        let beside = |parent: &&Process| parent.name.is("husk") && parent.namespaces == guard.namespaces;
+        self.parent(guard).filter(beside).filter(|husk| self.has_entered(husk))
     }
 
     /// The process that a monitor has started in namespaces that are not the monitor's.
@@ -170,7 +189,7 @@ impl<'p> Census<'p> {
     fn attach(&self, index: usize, groups: &mut BTreeMap<usize, Group>, first: &mut HashMap<Key, usize>) {
         let process = &self.processes[index];
         if self.is_monitor(process) {
-            let watched = self.watched(process);
+            let watched = self.watched(self.guarded(process).unwrap_or(process));
             let group =
                 groups.values_mut().find(|group| watched.is_some_and(|it| group.members.contains(&it)));
             return group.into_iter().for_each(|group| group.outside.push(index));
@@ -401,5 +420,26 @@ mod tests {
     fn lines_that_lead_back_to_themselves_are_cut() {
         assert_eq!(without_cycles(vec![Some(1), Some(0), Some(0)]), [None, Some(0), Some(0)]);
         assert_eq!(without_cycles(vec![Some(0)]), [None]);
+    }
+
+    #[test]
+    fn a_husk_that_has_entered_namespaces_waits_outside_of_its_container() {
+        let named = |process: Process| Process { name: "husk".into(), ..process };
+        let web = [(Kind::Net, 2), (Kind::Pid, 3), (Kind::Mnt, 4)];
+        let tool = [(Kind::Net, 2), (Kind::Pid, 5), (Kind::Mnt, 6)];
+        let processes = [
+            process(1, 0, &[1], &[]),
+            process(10, 1, &[10, 1], &web),
+            named(process(20, 1, &[20], &web[..1])),
+            process(21, 20, &[21, 1], &tool),
+            named(process(22, 20, &[22], &web[..1])),
+            // One that somebody runs inside is a part of what it runs in.
+            named(process(30, 10, &[30, 2], &web)),
+            process(31, 30, &[31, 3, 1], &[(Kind::Net, 7), (Kind::Pid, 8), (Kind::Mnt, 9)]),
+        ];
+        let (groups, _, _) = groups(&processes);
+        let seen: Vec<_> =
+            groups.iter().map(|group| (group.members.clone(), group.outside.clone())).collect();
+        assert_eq!(seen, [(vec![1, 5], vec![]), (vec![3], vec![2, 4]), (vec![6], vec![])]);
     }
 }

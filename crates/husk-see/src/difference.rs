@@ -66,9 +66,47 @@ pub struct Difference {
 /// The things of one process that can differ, by topic and name.
 type Things = BTreeMap<(Topic, Text), Text>;
 
+/// What one process sees, or will see, in the form in which two are compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts(Things);
+
+impl Facts {
+    /// Those of a process. Values of variables only `with_values`.
+    pub fn of(details: &Details, with_values: bool) -> Self {
+        Self(things(details, with_values))
+    }
+
+    /// Puts `value` in the place of whatever is known of `what`; nothing is known any more with `None`.
+    pub fn set(&mut self, topic: Topic, what: &str, value: Option<Text>) {
+        let key = (topic, Text::from(what));
+        match value {
+            Some(value) => drop(self.0.insert(key, value)),
+            None => drop(self.0.remove(&key)),
+        }
+    }
+
+    /// Keeps only what `keep` says.
+    pub fn retain(&mut self, mut keep: impl FnMut(Topic, &Text) -> bool) {
+        self.0.retain(|(topic, what), _| keep(*topic, what));
+    }
+
+    /// Whether anything is known of `what`.
+    pub fn has(&self, topic: Topic, what: &Text) -> bool {
+        self.0.contains_key(&(topic, what.clone()))
+    }
+
+    /// What differs from `other`, in the order of the topics.
+    pub fn compare(&self, other: &Self) -> Vec<Difference> {
+        differing(&self.0, &other.0)
+    }
+}
+
 /// What differs between two processes, in the order of the topics. Values of variables only `with_values`.
 pub fn compare(a: &Details, b: &Details, with_values: bool) -> Vec<Difference> {
-    let (a, b) = (things(a, with_values), things(b, with_values));
+    differing(&things(a, with_values), &things(b, with_values))
+}
+
+fn differing(a: &Things, b: &Things) -> Vec<Difference> {
     let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     let differing = keys.into_iter().filter(|key| a.get(key) != b.get(key));
     differing

@@ -28,7 +28,7 @@ pub use capability::CapabilitySet;
 pub use cgroup::{Cgroup, Limit, Limits};
 pub use container::{Container, Rooted, Seen};
 pub use details::{Details, ResourceLimit};
-pub use difference::{Difference, Topic, compare};
+pub use difference::{Difference, Facts, Topic, compare};
 pub use engine::{Engine, Maker};
 pub use id_map::{IdMap, IdRange};
 pub use machine::{Host, Machine};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use husk_plan::{Plan, explain, shell};
+use husk_plan::{Plan, explain, shell, strace};
 use serde_json::{Value, json};
 
 /// The version of the shape. It grows when something that was there changes or goes, not when something is added.
@@ -22,6 +22,7 @@ pub(crate) fn json(plan: &Plan<'_>, costs: Option<&[Duration]>) -> String {
                 "as": acting,
                 "does": explain::describe(step),
                 "origin": step.origin.to_string(),
+                "calls": strace::all_calls(&step.action),
                 "shell": {
                     "grade": line.grade.name(),
                     "code": line.code,

@@ -2,7 +2,7 @@
 //! husk, the people's program: runs a command in a container, and shows how. A library, so that man pages and completions can be
 //! made from the same definition of the command line that the program reads.
 //!
-//! `cli` is what can be typed, `lower` what it means, `observe` what is there, `commands` what is then done, `learn` the lessons, `view` how it looks, `output` the only place that
+//! `cli` is what can be typed, `lower` what it means, `observe` what is there, `planned` what a plan would make of it, `commands` what is then done, `learn` the lessons, `view` how it looks, `output` the only place that
 //! prints.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod lower;
 mod names;
 mod observe;
 mod output;
+mod planned;
 mod view;
 
 use std::process::ExitCode;

@@ -49,6 +49,12 @@ pub(crate) struct Screen {
     pub(crate) size: Option<(usize, usize)>,
 }
 
+/// The columns of a stream, if it is a terminal that knows them.
+fn columns(stream: &(impl IsTerminal + rustix::fd::AsFd)) -> Option<usize> {
+    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok()).flatten();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 impl Screen {
     pub(crate) fn of_stdout() -> Self {
         let size =
@@ -129,7 +135,9 @@ pub(crate) fn typed(line: &str) {
 
 /// Prints a plan on standard error, before the output of the command itself.
 pub(crate) fn plan(plan: &Plan<'_>) {
-    let text = Explanation { plan, colour: colour(&io::stderr()), costs: None }.to_string();
+    let text =
+        Explanation { plan, colour: colour(&io::stderr()), costs: None, width: columns(&io::stderr()) }
+            .to_string();
     // Nothing hangs on it.
     let _ = io::stderr().write_all(text.as_bytes());
 }
@@ -137,7 +145,10 @@ pub(crate) fn plan(plan: &Plan<'_>) {
 /// Prints a plan that was asked for on standard output, with what its steps cost if they were carried out.
 pub(crate) fn explanation(plan: &Plan<'_>, format: Format, uid: u32, costs: Option<&[Duration]>) -> ExitCode {
     text(&StyledStr::from(match format {
-        Format::Text => Explanation { plan, colour: colour(&io::stdout()), costs }.to_string(),
+        Format::Text => {
+            Explanation { plan, colour: colour(&io::stdout()), costs, width: columns(&io::stdout()) }
+                .to_string()
+        }
         Format::Json => explanation::json(plan, costs),
         Format::Sh => Script { plan, uid }.to_string(),
         Format::Md => Table { plan, costs }.to_string(),

@@ -259,6 +259,11 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }
+        // Files in /proc of a process that is not dumpable are root's (proc(5)), so this comes before it is made so.
+        if let Some(adjustment) = &process.oom_score_adj {
+            let text = self.arena.cstr(adjustment.value.to_string())?;
+            self.child(Stage::Namespaces, Step::OomScoreAdj(text), &adjustment.origin);
+        }
         let offsets = &self.config.namespaces.time_offsets;
         let line = |clock: &str, offset: &Option<Given<TimeOffset>>| {
             offset

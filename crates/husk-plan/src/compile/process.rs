@@ -64,10 +64,6 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Identity, Step::Rlimit { resource, soft, hard }, &limit.origin);
         }
         self.set_working_directory()?;
-        if let Some(adjustment) = &process.oom_score_adj {
-            let text = self.arena.cstr(adjustment.value.to_string())?;
-            self.child(Stage::Identity, Step::OomScoreAdj(text), &adjustment.origin);
-        }
         self.schedule();
         self.label()?;
         if let Some(keyring) = &process.keyring {

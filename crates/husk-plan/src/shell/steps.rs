@@ -384,6 +384,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             let file = format!("/proc/sys/{}", path.to_string_lossy());
             Piece::new(Place::Inside, format!("printf %s {} >{}", text(value), quote(file.as_bytes())))
         }
+        Step::OomScoreAdj(value) => {
+            Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
+        }
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) if stage == Stage::Namespaces => taken_ids(context),
         step if stage <= Stage::Mounts => tree_piece(step),
         step => process_piece(context, step),
@@ -595,9 +598,6 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
                 Entry::Pivot => Piece::new(Place::NewRoot, format!("{make} .")).in_full(format!("{make} /")),
                 _ => Piece::new(Place::Inside, format!("{make} \"$root\"")),
             }
-        }
-        Step::OomScoreAdj(value) => {
-            Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
         }
         Step::Processors(processors) => treatment::processors(Place::Inside, processors),
         Step::Scheduler(attr) => treatment::scheduler(attr),

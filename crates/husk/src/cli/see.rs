@@ -15,9 +15,10 @@ it enters nothing. What it may not look at is shown as `?`.";
 const DIFF_USAGE: &str = "husk diff [OPTIONS] A B";
 
 const DIFF_AFTER: &str = "\
-A and B: `host`, a process id, a container's name or id. `host` is what a command
-gets that is typed here without a container; a container stands for its first
-process.
+A and B: `host`, a process id, a container's name or id, or the directory of an
+OCI bundle. `host` is what a command gets that is typed here without a container;
+a container stands for its first process, a bundle for what its command would
+see (write ./NAME where something else has that name).
 
 Exit status: 0 if there is no difference, 1 if there is, 2 if husk failed.";
 

@@ -6,25 +6,31 @@ use husk_see::{CapabilitySet, Difference, Text, Topic};
 use super::Paint;
 use crate::output::Screen;
 
-/// The differences by topic; whatever is the same on both sides is left out.
-pub(crate) fn differences(names: [&str; 2], all: &[Difference], screen: Screen) -> String {
+/// The differences by topic; whatever is the same on both sides is left out. `unknown` is what could not be compared, for one of them
+/// is planned and does not run.
+pub(crate) fn differences(names: [&str; 2], all: &[Difference], unknown: &[&str], screen: Screen) -> String {
     let paint = Paint(screen.colour);
     let [a, b] = names;
+    let not_compared = match unknown {
+        [] => String::new(),
+        unknown => format!("not compared: {}\n", unknown.join("; ")),
+    };
     if all.is_empty() {
-        return format!("{a} and {b} see the same.\n");
+        return format!("{a} and {b} see the same.\n{not_compared}");
     }
     let mut topics: Vec<Topic> = all.iter().map(|difference| difference.topic).collect();
     topics.dedup();
     let of_topic = |topic: &Topic| {
         let these: Vec<_> = all.iter().filter(|difference| difference.topic == *topic).collect();
         let lines = match topic {
-            Topic::Namespaces => namespaces(names, &these),
+            Topic::Namespaces if unknown.is_empty() => namespaces(names, &these),
             _ => these.into_iter().map(|difference| sentence(names, difference)).collect(),
         };
         let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
         format!("{}\n{lines}", paint.strong(topic.name()))
     };
-    topics.iter().map(of_topic).collect::<Vec<_>>().join("\n")
+    let shown = topics.iter().map(of_topic).collect::<Vec<_>>().join("\n");
+    if not_compared.is_empty() { shown } else { format!("{shown}\n{not_compared}") }
 }
 
 /// One line for all, since of two namespaces there is nothing to say but that they are two.
@@ -99,10 +105,10 @@ mod tests {
             difference(Topic::Confinement, "label", None, Some("x\x1b[m")),
             difference(Topic::Environment, "TERM", None, Some("set")),
         ];
-        let text = differences(["host", "web"], &all, Screen::default());
+        let text = differences(["host", "web"], &all, &[], Screen::default());
         let expected = "namespaces\n  not shared: mnt uts\n  pid: host has 1; of web it is not known\n\nmounts\n  /srv: only host has it, ext4 /dev/sda (rw)\n  \
             /x: host has a; web has nothing\n\ncapabilities\n  effective: only host has KILL; only web has BPF\n\nconfinement\n  label: web has x\\x1b[m; of host it is not known\n\nenvironment\n  TERM: only web has it\n";
         assert_eq!(text, expected);
-        assert_eq!(differences(["a", "b"], &[], Screen::default()), "a and b see the same.\n");
+        assert_eq!(differences(["a", "b"], &[], &[], Screen::default()), "a and b see the same.\n");
     }
 }

@@ -34,13 +34,13 @@ pub(crate) fn machine(machine: &Machine, shown: &[usize], named: &[Details]) -> 
 }
 
 /// The differences between two.
-pub(crate) fn differences(a: &str, b: &str, all: &[Difference]) -> String {
+pub(crate) fn differences(a: &str, b: &str, all: &[Difference], unknown: &[&str]) -> String {
     let difference = |difference: &Difference| {
         let Difference { topic, what, a, b } = difference;
         json!({"topic": topic.name(), "what": text(what), "a": optional(a.as_ref()), "b": optional(b.as_ref())})
     };
     let all: Vec<Value> = all.iter().map(difference).collect();
-    printed(&json!({"version": VERSION, "a": a, "b": b, "differences": all}))
+    printed(&json!({"version": VERSION, "a": a, "b": b, "differences": all, "not_compared": unknown}))
 }
 
 /// With every character escaped that a terminal could obey or hide: serde_json escapes those below U+0020 alone. Outside of
