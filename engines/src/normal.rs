@@ -12,13 +12,30 @@ const CLASSES: &[&str] = &[
     "container not running",
     "no such process",
     "process already finished",
-    "is a directory",
     "exec format error",
 ];
 
 /// Where an engine begins to pass on what the runtime has said.
 const PASSED_ON: &[&str] =
     &["OCI runtime create failed: ", "OCI runtime exec failed: ", "OCI runtime start failed: "];
+
+/// What runtimes do differently and may, as it looks in a line: what is written there instead, and why it is no fault.
+const MAY_DIFFER: &[(&str, &str, &str)] = &[
+    (
+        "/sys/fs/cgroup / ro,nosuid,nodev,noexec,relatime  tmpfs",
+        "/sys/fs/cgroup / rw,nosuid,nodev,noexec,relatime  tmpfs",
+        "runc 1.1 leaves the directory of the hierarchies writable where `ro` was asked for",
+    ),
+    (
+        "0 /dev/null",
+        "0 pipe:[n]",
+        "runc puts a pipe of its own before the standard input of a foreground run, husk-oci passes it on as it is",
+    ),
+];
+
+/// Lines that one runtime has and the other may lack, and why that is no fault.
+const MAY_LACK: &[(&str, &str)] =
+    &[("c 10:200 rwm", "runc allows /dev/net/tun to everybody; from 1.2 on it does not")];
 
 /// Lines that an engine prints or not, by chance.
 const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
@@ -28,7 +45,18 @@ const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
 pub(crate) fn normal(text: &str) -> String {
     let lines = text.lines().filter(|line| !BY_CHANCE.iter().any(|words| line.contains(words)));
     let lines = lines.map(|line| if is_layer(line) { "--> <id>" } else { line });
-    lines.map(|line| times(&ids(&numbers(&runtimes_words(line)))) + "\n").collect()
+    let lines = lines.filter(|line| !MAY_LACK.iter().any(|(words, _)| line.trim() == *words));
+    lines.map(|line| may_differ(times(&ids(&numbers(&runtimes_words(line))))) + "\n").collect()
+}
+
+fn may_differ(line: String) -> String {
+    if let Some(ignored) = line.strip_prefix("SigIgn:\t") {
+        // 32 and 33 belong to the C library. husk-oci gives every signal its default; Go's runtime passes on what it was given.
+        let bits = u64::from_str_radix(ignored.trim(), 16).map(|bits| bits & !(0b11 << 31));
+        return bits.map_or(line.clone(), |bits| format!("SigIgn:\t{bits:016x}"));
+    }
+    let row = MAY_DIFFER.iter().find(|(words, ..)| line.trim() == *words);
+    row.map_or(line.clone(), |(_, instead, _)| (*instead).to_owned())
 }
 
 /// Whether buildah says in this line which layer a step has made: the one id of 11 digits.
@@ -140,6 +168,16 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         assert_eq!(normal(&format!("/docker/{id}/x {}", &id[..12])), "/docker/<id>/x <id>\n");
         assert_eq!(normal("deadbeef 67108864"), "deadbeef 67108864\n");
+    }
+
+    #[test]
+    fn what_may_differ_is_made_alike() {
+        let alike = |one: &str, other: &str| assert_eq!(normal(one), normal(other), "{one:?} {other:?}");
+        alike("SigIgn:\t0000000080000004", "SigIgn:\t0000000000000004");
+        alike("0 /dev/null", "0 pipe:[7]");
+        alike("c 1:3 rwm\nc 10:200 rwm\n", "c 1:3 rwm\n");
+        assert_ne!(normal("SigIgn:\t0000000000000004"), normal("SigIgn:\t0000000000000000"));
+        assert_ne!(normal("1 /dev/null"), normal("1 pipe:[7]"));
     }
 
     #[test]

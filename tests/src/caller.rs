@@ -120,6 +120,14 @@ impl<'p> Caller<'p> {
         root
     }
 
+    /// Makes the OCI bundle `name` in this caller's home, of nothing but this `config.json`.
+    pub fn bundle(&self, name: &str, config: &serde_json::Value) -> PathBuf {
+        let bundle = self.home.join(name);
+        std::fs::create_dir_all(&bundle).expect("a bundle's directory");
+        std::fs::write(bundle.join("config.json"), config.to_string()).expect("a config.json");
+        bundle
+    }
+
     /// `husk run OPTIONS ROOT /bin/sh -c SCRIPT`.
     pub fn run(&self, options: &[&str], root: &Path, script: &str) -> Output {
         self.shell(options, root, script).run()

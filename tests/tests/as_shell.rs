@@ -8,7 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use husk_tests::{Caller, Command, Output, Outside, Place, note_skip, skip};
+use husk_tests::{Caller, Command, Output, Outside, Place, is_root, note_skip, skip};
+use serde_json::{Value, json};
 
 /// Prints all that a container can be told by from inside, in sections. Of the root's programs it needs sh and busybox.
 const OBSERVE: &str = r###"
@@ -32,6 +33,8 @@ section network; busybox tail -n +3 /proc/net/dev | busybox cut -d: -f1; busybox
 busybox cat /proc/sys/net/ipv4/ping_group_range /proc/sys/net/ipv4/ip_unprivileged_port_start
 section owners; busybox stat -c '%n %u:%g %a' / /* /volume/* 2>&1
 section cgroup; busybox cat /proc/self/cgroup
+section memory; busybox cat /proc/$$/oom_score_adj
+section domain; busybox cat /proc/sys/kernel/domainname
 section end
 "###;
 
@@ -122,6 +125,13 @@ fn comparable(seen: &Seen, known: &BTreeMap<String, &str>, declared: &BTreeSet<S
     if is("terminal") {
         forget("devices");
     }
+    if is("cgroup") {
+        forget("cgroup");
+    }
+    if is("seccomp") {
+        let lines = seen.get_mut("capabilities");
+        lines.into_iter().for_each(|lines| lines.retain(|line| !line.starts_with("Seccomp")));
+    }
     seen
 }
 
@@ -143,8 +153,11 @@ fn mount(line: &str, is: &impl Fn(&str) -> bool) -> String {
     };
     let [_, _, _, root, target, attributes, rest @ ..] = &words[..] else { panic!("{line}") };
     let [propagation @ .., kind, source, of_super] = rest else { panic!("{line}") };
+    let root = if is("cgroup") && *kind == "cgroup" { "any" } else { root };
     let (attributes, of_super) = (options(attributes, false), options(of_super, true));
-    format!("{root} {target} {attributes} {} {kind} {source} {of_super}", propagation.join(" "))
+    let peers = propagation.iter().map(|word| word.split(':').next().unwrap_or_default());
+    let peers = peers.collect::<Vec<_>>().join(" ");
+    format!("{root} {target} {attributes} {peers} {kind} {source} {of_super}")
 }
 
 /// The namespaces of a process.
@@ -160,20 +173,25 @@ fn namespaces<'n>(pid: &str, name: &'n str) -> BTreeMap<String, &'n str> {
 fn compare(caller: &Caller<'_>, options: &[&str], root: &Path, known: &BTreeMap<String, &str>) -> String {
     let case = format!("{caller}: {options:?}");
     let options: Vec<&str> = ["-q", "--name", "same"].iter().chain(options).copied().collect();
-    let by_husk = caller.run(&options, root, OBSERVE);
+    let script = caller.husk(["run"]).args(&options).arg("--as-shell").arg(root);
+    let script = script.args(["/bin/sh", "-c", OBSERVE]).run().succeeds().stdout.clone();
+    compare_with(caller, &case, &caller.run(&options, root, OBSERVE), &script, known);
+    script
+}
+
+/// Compares what was seen in husk's container with what is seen in the script's.
+fn compare_with(
+    caller: &Caller<'_>,
+    case: &str,
+    by_husk: &Output,
+    script: &str,
+    known: &BTreeMap<String, &str>,
+) {
     by_husk.succeeds();
-    let script = caller
-        .husk(["run"])
-        .args(&options)
-        .arg("--as-shell")
-        .arg(root)
-        .args(["/bin/sh", "-c", OBSERVE])
-        .run();
-    let script = script.succeeds().stdout.clone();
-    let by_script = run_script(caller, &script).run();
+    let by_script = run_script(caller, script).run();
     by_script.succeeds();
-    let keys = declared(&script);
-    let [husks, scripts] = [&by_husk, &by_script].map(|output| comparable(&sections(output), known, &keys));
+    let keys = declared(script);
+    let [husks, scripts] = [by_husk, &by_script].map(|output| comparable(&sections(output), known, &keys));
     for (section, seen) in &husks {
         let other = scripts.get(section).cloned().unwrap_or_default();
         assert!(
@@ -185,7 +203,6 @@ fn compare(caller: &Caller<'_>, options: &[&str], root: &Path, known: &BTreeMap<
     assert_eq!(by_script.stderr, by_husk.stderr, "{case}: standard error");
     let left = fs::read_dir(caller.home().join("scratch")).expect("a directory").count();
     assert_eq!(left, 0, "{case}: the script leaves nothing");
-    script
 }
 
 /// bash with `script`, whose temporary directories are in the caller's own.
@@ -344,6 +361,135 @@ fn enter(caller: &Caller<'_>, join: &[String], known: &BTreeMap<String, &str>) {
     for (section, seen) in &husks {
         let other = scripts.get(section).cloned().unwrap_or_default();
         assert_eq!(*seen, other, "{caller}: {section}: by husk, by the script");
+    }
+}
+
+/// The configurations that Docker and Podman wrote.
+const ENGINES: [(&str, &str); 2] = [
+    ("docker", include_str!("../../crates/husk-spec/tests/configs/docker.json")),
+    ("podman", include_str!("../../crates/husk-spec/tests/configs/podman.json")),
+];
+
+/// The configuration of an engine for `caller`, with the observer for its command.
+fn engines(caller: &Caller<'_>, config: &str, root: &Path) -> Value {
+    let mut config: Value = serde_json::from_str(config).expect("JSON");
+    config["root"]["path"] = root.display().to_string().into();
+    config["process"]["args"] = json!(["/bin/sh", "-c", OBSERVE]);
+    let place = caller.home().parent().and_then(Path::file_name).expect("the test's own place");
+    config["linux"]["cgroupsPath"] = format!("/{}-{caller}", place.display()).into();
+    if !caller.is_root() {
+        let own = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+        config["linux"]["uidMappings"] = own(caller.uid());
+        config["linux"]["gidMappings"] = own(caller.gid());
+        let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        namespaces.push(json!({ "type": "user" }));
+        // Group 5 is not mapped, and cgroups of version 1 are root's to make.
+        let mounts = config["mounts"].as_array_mut().expect("mounts");
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        for mount in mounts {
+            mount["options"].as_array_mut().expect("options").retain(|option| option != "gid=5");
+        }
+    }
+    config
+}
+
+/// As [`compare`], of the bundle with this configuration.
+fn compare_bundle(caller: &Caller<'_>, case: &str, config: &Value, known: &BTreeMap<String, &str>) -> String {
+    let bundle = caller.bundle("bundle", config);
+    let run = || caller.husk(["run", "-q", "--name", "same", "--bundle"]).arg(&bundle);
+    let script = run().arg("--as-shell").run().succeeds().stdout.clone();
+    compare_with(caller, &format!("{caller}: {case}"), &run().run(), &script, known);
+    script
+}
+
+#[test]
+fn the_bundles_of_engines() {
+    let place = Place::new();
+    if !tools("the_bundles_of_engines") {
+        return;
+    }
+    let host = namespaces("self", "the host's");
+    for caller in place.callers() {
+        let root = caller.root("root");
+        for (engine, config) in ENGINES {
+            let config = engines(&caller, config, &root);
+            let script = compare_bundle(&caller, engine, &config, &host);
+            assert!(script.contains("[mounts[0]]"), "{script}");
+        }
+    }
+}
+
+#[test]
+fn what_a_bundle_can_ask_for_beyond_options() {
+    let place = Place::new();
+    let test = "what_a_bundle_can_ask_for_beyond_options";
+    if !tools(test) {
+        return;
+    }
+    if !is_root() {
+        skip!(test, "device nodes and shared mounts are root's");
+    }
+    let host = namespaces("self", "the host's");
+    let caller = place.root().contained_with_shared_mounts();
+    let root = place.root().root("root");
+    let data = caller.home().join("data-to-bind");
+    fs::create_dir_all(&data).expect("a directory");
+    let change = |change: &dyn Fn(&mut Value)| {
+        let mut config = engines(&caller, ENGINES[0].1, &root);
+        change(&mut config);
+        config
+    };
+    let bind = |options: &[&str]| json!({ "destination": "/volume", "type": "bind", "source": data.display().to_string(), "options": options });
+    let mounts = |options: &'static [&'static str]| {
+        move |config: &mut Value| config["mounts"].as_array_mut().expect("mounts").push(bind(options))
+    };
+    let cases: Vec<(&str, Value)> = vec![
+        (
+            "names",
+            change(&|config| {
+                config["hostname"] = "inside".into();
+                config["domainname"] = "example.org".into();
+                config["process"]["oomScoreAdj"] = 321.into();
+            }),
+        ),
+        (
+            "a user with capabilities",
+            change(&|config| {
+                let process = &mut config["process"];
+                process["user"] =
+                    json!({ "uid": 1000, "gid": 100, "additionalGids": [4, 27], "umask": 0o027 });
+                process["noNewPrivileges"] = true.into();
+                process["cwd"] = "/made/for/it".into();
+                let some = json!(["CAP_CHOWN", "CAP_KILL"]);
+                for set in ["inheritable", "ambient", "permitted", "effective", "bounding"] {
+                    process["capabilities"][set] = some.clone();
+                }
+            }),
+        ),
+        (
+            "inheritable capabilities of root",
+            change(&|config| {
+                config["process"]["capabilities"]["inheritable"] = json!(["CAP_NET_RAW"]);
+            }),
+        ),
+        (
+            "devices with owners",
+            change(&|config| {
+                config["linux"]["devices"] = json!([
+                    { "path": "/dev/deep/zero", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 7, "gid": 8 },
+                    { "path": "/dev/pipe", "type": "p", "fileMode": 0o600, "uid": 1, "gid": 1 },
+                ]);
+            }),
+        ),
+        ("a shared root", change(&|config| config["linux"]["rootfsPropagation"] = "rshared".into())),
+        ("a private root", change(&|config| config["linux"]["rootfsPropagation"] = "private".into())),
+        ("an unbindable root", change(&|config| config["linux"]["rootfsPropagation"] = "runbindable".into())),
+        ("a read-only root", change(&|config| config["root"]["readonly"] = true.into())),
+        ("a slave mount", change(&mounts(&["rbind", "rslave", "ro"]))),
+        ("a private mount", change(&mounts(&["bind", "private", "noexec", "nosuid"]))),
+    ];
+    for (case, config) in cases {
+        compare_bundle(&caller, case, &config, &host);
     }
 }
 

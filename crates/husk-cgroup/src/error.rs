@@ -151,7 +151,10 @@ pub(crate) const DELEGATE: &str = "as root, put [Service] and Delegate=cpu cpuse
 fn hint(errno: Errno, path: &Path) -> String {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let text = match (errno, file) {
-        (Errno::ACCESS | Errno::PERM, _) => format!("this cgroup is not given to you; {DELEGATE}"),
+        (Errno::ACCESS | Errno::PERM, _) => format!(
+            "this cgroup is not yours to divide; where systemd runs, --systemd-cgroup uses the part that is. If that lacks a \
+             controller, {DELEGATE}"
+        ),
         (Errno::ROFS, _) => "cgroups are mounted read-only here".to_owned(),
         (Errno::NOENT, "memory.memsw.limit_in_bytes") => {
             "the kernel does not count swap (boot with swapaccount=1)".to_owned()

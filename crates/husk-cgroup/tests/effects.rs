@@ -225,6 +225,27 @@ fn a_signal_reaches_all_and_no_others() {
     assert_eq!(other.place.pids().expect("a list"), [outside.pid.as_raw_pid()]);
 }
 
+/// As on a host where the controller freezer is not mounted.
+#[test]
+fn without_a_freezer_all_are_signalled_and_none_is_paused() {
+    let test = "without_a_freezer_all_are_signalled_and_none_is_paused";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V2 {
+        return skip(test, "version 2 always has a freezer");
+    }
+    let mut saved = serde_json::to_value(&container.place).expect("JSON");
+    let directories = saved["directories"].as_array_mut().expect("a list");
+    directories.retain(|directory| directory["controllers"] != serde_json::json!(["freezer"]));
+    let place: Place = serde_json::from_value(saved).expect("a place");
+    assert!(matches!(place.freeze(), Err(CgroupError::NoFreezer)));
+    let running = [container.shell("exec sleep 60"), container.shell("exec sleep 60")];
+    until("they run", || place.pids().expect("a list").len() == 2);
+    place.signal_all(Signal::TERM).expect("all are signalled");
+    for process in running {
+        assert_eq!(process.wait(), End::Signal(15));
+    }
+}
+
 #[test]
 fn processes_and_cgroups_below_are_found_and_removed() {
     let test = "processes_and_cgroups_below_are_found_and_removed";
@@ -333,6 +354,69 @@ fn what_cannot_be_had_leaves_nothing() {
     let error = place.create(&["no-such-controller"]).expect_err("an error");
     assert!(error.to_string().starts_with("the controller no-such-controller ends at "), "{error}");
     assert!(!place.exists());
+}
+
+/// A place below another container's, by its path from the top.
+fn below(container: &Container, name: &str) -> Place {
+    let directory = container.place.v2().expect("version 2");
+    let path = directory.path.strip_prefix(&directory.mount).expect("it is below the mount");
+    let found = husk_cgroup::Hierarchies::read().expect("hierarchies");
+    Place::new(&found, Some(&format!("/{}/{name}", path.display())), "").expect("a place")
+}
+
+#[test]
+fn processes_in_the_way_of_a_controller_are_named() {
+    let test = "processes_in_the_way_of_a_controller_are_named";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V1 {
+        return skip(test, "only version 2 passes controllers down");
+    }
+    let _process = container.shell("exec sleep 60");
+    let mut place = below(&container, "deeper");
+    // Without controllers it may be there.
+    place.create(&[]).expect("it can be made");
+    place.remove().expect("it goes");
+    let error = place.create(&["memory"]).expect_err("an error").to_string();
+    let level = container.place.directories()[0].path.display();
+    let expected = format!("the controller memory ends at {level}: it has processes in it");
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(!place.exists());
+}
+
+#[test]
+fn a_threaded_cgroup_is_refused() {
+    let test = "a_threaded_cgroup_is_refused";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V1 {
+        return skip(test, "only version 2 has threaded cgroups");
+    }
+    let threads = container.place.directories()[0].path.join("threads");
+    fs::create_dir(&threads).expect("a cgroup");
+    fs::write(threads.join("cgroup.type"), "threaded").expect("it becomes threaded");
+    let mut place = below(&container, "whole");
+    let error = place.create(&[]).expect_err("an error");
+    assert!(matches!(error, CgroupError::Threaded(_)), "{error}");
+    assert!(!place.exists());
+}
+
+#[test]
+fn a_delegated_cgroup_changes_owner_and_its_limits_do_not() {
+    use std::os::unix::fs::MetadataExt;
+    let test = "a_delegated_cgroup_changes_owner_and_its_limits_do_not";
+    let Some(container) = Container::new(test, &[]) else { return };
+    if container.place.version() == Hierarchy::V1 || !rustix::process::geteuid().is_root() {
+        return skip(test, "it takes version 2, and root");
+    }
+    container.place.delegate(1234).expect("it is given away");
+    let path = &container.place.directories()[0].path;
+    let owner = |path: PathBuf| fs::metadata(path).expect("a file").uid();
+    for file in ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        assert_eq!(owner(path.join(file)), 1234, "{file}");
+    }
+    assert_eq!(owner(path.clone()), 1234);
+    for file in ["cgroup.freeze", "cgroup.max.depth", "cgroup.kill"] {
+        assert_eq!(owner(path.join(file)), 0, "{file}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, mknodat, openat, openat2,
-    statat,
+    readlinkat_raw, statat,
 };
 use rustix::io::Errno;
 
@@ -19,6 +19,9 @@ use crate::call::{At, Call, Fault};
 /// The kernel gives up on a walk with EAGAIN when something was renamed under it; somebody who renames in a loop must not
 /// keep us here for ever.
 const TRIES: usize = 128;
+
+/// How many links a path may go through (`path_resolution(7)`).
+const LINKS: usize = 40;
 
 /// Opens `path` beneath `root`.
 pub(crate) fn open(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
@@ -43,53 +46,103 @@ pub(crate) fn parent<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<(OwnedF
     let slash = bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
     let name = if bytes.first() == Some(&b'/') || slash > 0 { &bytes[slash + 1..] } else { bytes };
     let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::INVAL).at(Call::Openat2)?;
-    let mut buffer = PathBuffer::new();
-    let directory = open(root, buffer.set(&bytes[..slash])?, OFlags::PATH | OFlags::DIRECTORY)?;
+    let above = PathBuffer::of(&[&bytes[..slash]])?;
+    let directory = open(root, above.c_str()?, OFlags::PATH | OFlags::DIRECTORY)?;
     Ok((directory, name))
 }
 
-/// Makes the directory `path` beneath `root` and those above it, as far as they are missing.
+/// Makes the directory `path` beneath `root` and those above it, as far as they are missing. What a link in it points at is
+/// made too, as images rely on that have `/var/run -> /run` and no `/run`.
 pub(crate) fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<OwnedFd, Fault> {
-    let directory = OFlags::PATH | OFlags::DIRECTORY;
-    let missing = |fault: &Fault| fault.errno == Errno::NOENT;
-    match open(root, path, directory) {
-        Err(fault) if missing(&fault) => {}
+    match open(root, path, OFlags::PATH | OFlags::DIRECTORY) {
+        Err(fault) if fault.errno == Errno::NOENT => {}
         result => return result,
     }
-    let bytes = path.to_bytes();
-    let mut buffer = PathBuffer::new();
+    let mut path = PathBuffer::of(&[path.to_bytes()])?;
+    for _ in 0..LINKS {
+        match make_missing(root, path.bytes(), mode)? {
+            Made::Directory(made) => return Ok(made),
+            Made::Detour(other) => path = other,
+        }
+    }
+    Err(Fault { call: Call::Openat2, errno: Errno::LOOP })
+}
+
+/// What came of making directories.
+#[allow(clippy::large_enum_variant, reason = "there is no heap here to put the larger one on")]
+enum Made {
+    /// The last of them.
+    Directory(OwnedFd),
+    /// One is a link that leads to nothing: the same path, with that link followed.
+    Detour(PathBuffer),
+}
+
+fn make_missing(root: BorrowedFd<'_>, bytes: &[u8], mode: u32) -> Result<Made, Fault> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    let missing = |fault: &Fault| fault.errno == Errno::NOENT;
     let mut deepest = open(root, c".", directory)?;
     let mut start = 0;
     for end in (0..=bytes.len()).filter(|i| bytes.get(*i).is_none_or(|b| *b == b'/')) {
-        let (name, prefix) = (&bytes[start..end], &bytes[..end]);
+        let (name, prefix, above) = (&bytes[start..end], &bytes[..end], &bytes[..start]);
         start = end + 1;
         if name.is_empty() {
             continue;
         }
-        deepest = match open(root, buffer.set(prefix)?, directory) {
+        let prefix = PathBuffer::of(&[prefix])?;
+        deepest = match open(root, prefix.c_str()?, directory) {
             Err(fault) if missing(&fault) => {
+                let name = PathBuffer::of(&[name])?;
                 // One component below a directory that is open: mkdirat follows no link in its last component.
-                match mkdirat(deepest.as_fd(), buffer.set(name)?, Mode::from_raw_mode(mode)) {
+                match mkdirat(deepest.as_fd(), name.c_str()?, Mode::from_raw_mode(mode)) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(Fault { call: Call::Mkdirat, errno }),
                 }
-                open(root, buffer.set(prefix)?, directory)?
+                match open(root, prefix.c_str()?, directory) {
+                    Err(fault) if missing(&fault) => {
+                        let rest = bytes.get(end..).unwrap_or_default();
+                        return detour(deepest.as_fd(), name.c_str()?, above, rest).map(Made::Detour);
+                    }
+                    result => result?,
+                }
             }
             result => result?,
         };
     }
-    Ok(deepest)
+    Ok(Made::Directory(deepest))
+}
+
+/// The path that `name` in `directory`, a link, leads to when `above` leads to that directory; then comes `rest`. It is walked
+/// beneath the root as any other.
+fn detour(directory: BorrowedFd<'_>, name: &CStr, above: &[u8], rest: &[u8]) -> Result<PathBuffer, Fault> {
+    let mut link = [0u8; 4096];
+    let length = readlinkat_raw(directory, name, &mut link[..]).at(Call::Readlinkat)?;
+    let link = &link[..length];
+    let above = if link.starts_with(b"/") { b"" } else { above };
+    PathBuffer::of(&[above, b"/", link, rest])
 }
 
 /// Makes the empty file `path` beneath `root` if nothing is there, and opens it as a place.
 pub(crate) fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault> {
-    let (directory, name) = parent(root, path)?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    match openat(&directory, name, flags, Mode::from_raw_mode(0o644)) {
-        Ok(fd) => Ok(fd),
-        Err(Errno::EXIST) => place(root, path),
-        Err(errno) => Err(Fault { call: Call::Openat, errno }),
+    let mut path = PathBuffer::of(&[path.to_bytes()])?;
+    for _ in 0..LINKS {
+        let (directory, name) = parent(root, path.c_str()?)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        match openat(&directory, name, flags, Mode::from_raw_mode(0o644)) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Fault { call: Call::Openat, errno }),
+        }
+        match place(root, path.c_str()?) {
+            Err(Fault { errno: Errno::NOENT, .. }) => {}
+            result => return result,
+        }
+        let above = &path.bytes()[..path.bytes().len() - name.to_bytes().len()];
+        let other = detour(directory.as_fd(), name, above, b"")?;
+        let slash = other.bytes().iter().rposition(|b| *b == b'/').unwrap_or(0);
+        make_directories(root, PathBuffer::of(&[&other.bytes()[..slash]])?.c_str()?, 0o755)?;
+        path = other;
     }
+    Err(Fault { call: Call::Openat2, errno: Errno::LOOP })
 }
 
 /// Makes the device node `path` beneath `root`. One that is there already will do if it is the same.
@@ -117,20 +170,34 @@ pub(crate) fn make_node(
     chownat(&directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fchown)
 }
 
-/// Room for a path that has to be cut, since there is no heap here.
-struct PathBuffer([u8; 4096]);
+/// Room for a path that has to be cut or put together, since there is no heap here.
+struct PathBuffer {
+    bytes: [u8; 4096],
+    length: usize,
+}
 
 impl PathBuffer {
-    fn new() -> Self {
-        Self([0; 4096])
+    /// `parts` one after the other; the root for no bytes.
+    fn of(parts: &[&[u8]]) -> Result<Self, Fault> {
+        let mut path = Self { bytes: [0; 4096], length: 0 };
+        for part in parts {
+            let end = path.length + part.len();
+            // One byte less, for the NUL at the end.
+            let room = path.bytes[..4095].get_mut(path.length..end);
+            room.ok_or(Errno::NAMETOOLONG).at(Call::Openat2)?.copy_from_slice(part);
+            path.length = end;
+        }
+        if path.length == 0 {
+            return Self::of(&[b"/"]);
+        }
+        Ok(path)
     }
 
-    /// `bytes` as a C string; the root for no bytes.
-    fn set(&mut self, bytes: &[u8]) -> Result<&CStr, Fault> {
-        let bytes = if bytes.is_empty() { b"/" } else { bytes };
-        let room = self.0.get_mut(..=bytes.len()).ok_or(Errno::NAMETOOLONG).at(Call::Openat2)?;
-        room[..bytes.len()].copy_from_slice(bytes);
-        room[bytes.len()] = 0;
-        CStr::from_bytes_with_nul(room).map_err(|_| Errno::INVAL).at(Call::Openat2)
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn c_str(&self) -> Result<&CStr, Fault> {
+        CStr::from_bytes_with_nul(&self.bytes[..=self.length]).map_err(|_| Errno::INVAL).at(Call::Openat2)
     }
 }

@@ -10,6 +10,7 @@ use crate::Call;
 pub(crate) const LOG: usize = 200;
 const HEADER: usize = 9;
 const TERMINAL: u8 = b'T';
+const LISTENER: u8 = b'L';
 const PAUSED: u8 = b'P';
 const FAILURE: u8 = b'F';
 
@@ -60,6 +61,8 @@ impl Failure {
 pub enum Message {
     /// The master side of the container's terminal comes with it.
     Terminal,
+    /// The listener of its filter of system calls comes with it.
+    Listener,
     /// The child waits to be let go on.
     Paused,
     /// A step failed. For a failed exec, a descriptor of the container's root comes with it, and the child stays until
@@ -75,8 +78,16 @@ impl Message {
     pub fn encode(&self, buffer: &mut [u8; Self::MAX]) -> usize {
         let failure = match self {
             Self::Failure(failure) => failure,
-            Self::Terminal | Self::Paused => {
-                buffer[0] = if *self == Self::Terminal { TERMINAL } else { PAUSED };
+            Self::Terminal => {
+                buffer[0] = TERMINAL;
+                return 1;
+            }
+            Self::Listener => {
+                buffer[0] = LISTENER;
+                return 1;
+            }
+            Self::Paused => {
+                buffer[0] = PAUSED;
                 return 1;
             }
         };
@@ -94,6 +105,7 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [TERMINAL] => Some(Self::Terminal),
+            [LISTENER] => Some(Self::Listener),
             [PAUSED] => Some(Self::Paused),
             [FAILURE, s0, s1, call, candidate, e0, e1, e2, e3, ref log @ ..] => {
                 let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
@@ -115,7 +127,7 @@ mod tests {
     fn messages_survive_the_link() {
         let mut failure = Failure::new(513, Call::Write, Errno::PERM).with_log(&[b'x'; 300]);
         failure.candidate = 3;
-        for message in [Message::Terminal, Message::Paused, Message::Failure(failure)] {
+        for message in [Message::Terminal, Message::Listener, Message::Paused, Message::Failure(failure)] {
             let mut buffer = [0; Message::MAX];
             let length = message.encode(&mut buffer);
             assert_eq!(Message::decode(&buffer[..length]), Some(message));

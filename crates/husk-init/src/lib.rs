@@ -10,6 +10,7 @@
 
 mod beneath;
 mod call;
+mod copy_up;
 mod failure;
 mod guard;
 mod hook;
@@ -26,10 +27,13 @@ mod terminal;
 pub use call::Call;
 pub use failure::{Failure, Message};
 pub use guard::{Guard, stand_guard};
-pub use husk_sys::{Propagation, StringArray, ThinCStr};
+pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};
-pub use step::{Attributes, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step};
+pub use step::{
+    Attributes, Cover, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step,
+    SyscallFilter,
+};
 
 /// The exit status of husk's own failures.
 pub const OWN_FAILURE: i32 = 125;

@@ -4,17 +4,19 @@
 use core::ffi::CStr;
 use husk_sys::{MountChange, Propagation, mount_setattr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, fstat};
+use rustix::fs::{CWD, FileType, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick,
+    move_mount, open_tree,
 };
+use rustix::process::{chdir, fchdir};
 
-use crate::beneath;
 use crate::call::{At, Call, Fault};
 use crate::run::World;
-use crate::step::{Attributes, Filesystem, FsOption, Source};
+use crate::step::{Attributes, Cover, Filesystem, FsOption, Source};
+use crate::{beneath, copy_up};
 
 /// Makes a file system and a detached mount of it.
 pub(crate) fn make(world: &mut World<'_>, filesystem: &Filesystem<'_>) -> Result<OwnedFd, Fault> {
@@ -24,15 +26,19 @@ pub(crate) fn make(world: &mut World<'_>, filesystem: &Filesystem<'_>) -> Result
 
 fn configure(context: BorrowedFd<'_>, filesystem: &Filesystem<'_>) -> Result<OwnedFd, Fault> {
     fsconfig_set_string(context, c"source", filesystem.source).at(Call::Fsconfig)?;
-    for option in filesystem.options {
+    set_options(context, filesystem.options)?;
+    fsconfig_create(context).at(Call::Fsconfig)?;
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, filesystem.attributes).at(Call::Fsmount)
+}
+
+fn set_options(context: BorrowedFd<'_>, options: &[FsOption<'_>]) -> Result<(), Fault> {
+    options.iter().try_for_each(|option| {
         match option.value {
             Some(value) => fsconfig_set_string(context, option.key, value),
             None => fsconfig_set_flag(context, option.key),
         }
-        .at(Call::Fsconfig)?;
-    }
-    fsconfig_create(context).at(Call::Fsconfig)?;
-    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, filesystem.attributes).at(Call::Fsmount)
+        .at(Call::Fsconfig)
+    })
 }
 
 /// A detached copy of the mount at `path` below `dir`, or at `dir` itself if `path` is empty.
@@ -55,6 +61,11 @@ pub(crate) fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Fault> {
     move_mount(mount, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
 }
 
+/// Attaches a detached mount at a path of the host's, as this process still sees it.
+pub(crate) fn attach_at(mount: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+    move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
+}
+
 pub(crate) fn set_attributes(
     mount: BorrowedFd<'_>,
     Attributes { set, clear }: Attributes,
@@ -67,22 +78,98 @@ pub(crate) fn set_attributes(
     mount_setattr(mount, c"", &change).at(Call::MountSetattr)
 }
 
-fn propagate(mount: BorrowedFd<'_>, to: Option<(Propagation, bool)>) -> Result<(), Fault> {
-    let Some((propagation, recursive)) = to else { return Ok(()) };
-    let change = MountChange { propagation: Some(propagation), recursive, ..MountChange::NONE };
-    mount_setattr(mount, c"", &change).at(Call::MountSetattr)
+fn propagate(mount: BorrowedFd<'_>, to: &[(Propagation, bool)]) -> Result<(), Fault> {
+    to.iter().try_for_each(|(propagation, recursive)| {
+        let change =
+            MountChange { propagation: Some(*propagation), recursive: *recursive, ..MountChange::NONE };
+        mount_setattr(mount, c"", &change).at(Call::MountSetattr)
+    })
+}
+
+/// Changes the propagation of what is mounted at a path.
+pub(crate) fn propagate_at(world: &World<'_>, path: &CStr, to: &[(Propagation, bool)]) -> Result<(), Fault> {
+    propagate(target(world, path, OFlags::empty())?.as_fd(), to)
+}
+
+/// The place at `path`. A link in the image may lead from anywhere into a /proc that is mounted already, whose files husk and
+/// the container's programs trust (CVE-2023-27561): there only what the plan itself puts at or below /proc is mounted.
+pub(crate) fn target(world: &World<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Fault> {
+    let place = beneath::open(world.root()?, path, OFlags::PATH | flags)?;
+    let is_in_proc = matches!(path.to_bytes(), b"/proc" | [b'/', b'p', b'r', b'o', b'c', b'/', ..]);
+    if !is_in_proc && fstatfs(&place).at(Call::Fstatfs)?.f_type == PROC_SUPER_MAGIC {
+        return Err(Fault { call: Call::Fstatfs, errno: Errno::MEDIUMTYPE });
+    }
+    Ok(place)
 }
 
 /// Carries out [`crate::Step::Mount`].
 pub(crate) fn mount(
     world: &mut World<'_>,
     filesystem: &Filesystem<'_>,
-    target: &CStr,
-    propagation: Option<(Propagation, bool)>,
+    (path, cover): (&CStr, Cover),
+    propagation: &[(Propagation, bool)],
 ) -> Result<(), Fault> {
-    let mount = make(world, filesystem)?;
+    let flags = if cover == Cover::NoLink { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let place = target(world, path, flags)?;
+    let keeps_mode = matches!(cover, Cover::KeepMode | Cover::CopyUp { keep_mode: true });
+    let kept = if keeps_mode { fstat(&place).at(Call::Fstat)?.st_mode & 0o7777 } else { 0 };
+    let digits = octal(kept);
+    let value = CStr::from_bytes_with_nul(&digits).map_err(|_| Errno::INVAL).at(Call::Fsconfig)?;
+    let mode = [FsOption { key: c"mode", value: Some(value) }];
+    let begin: &[FsOption<'_>] = if keeps_mode { &mode } else { &[] };
+    let context = fsopen(filesystem.kind, FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
+    let made = set_options(context.as_fd(), begin).and_then(|()| configure(context.as_fd(), filesystem));
+    let mount = made.inspect_err(|_| world.keep_log(context.as_fd()))?;
+    if matches!(cover, Cover::CopyUp { .. }) {
+        copy_up::copy(place.as_fd(), mount.as_fd())?;
+    }
     propagate(mount.as_fd(), propagation)?;
-    attach(mount.as_fd(), beneath::place(world.root()?, target)?.as_fd())
+    attach(mount.as_fd(), place.as_fd())
+}
+
+/// Four octal digits and a NUL.
+fn octal(mode: u32) -> [u8; 5] {
+    let digit = |shift: u32| b'0' + (mode >> shift & 7) as u8;
+    [digit(9), digit(6), digit(3), digit(0), 0]
+}
+
+/// Carries out [`crate::Step::MountByText`] but for the propagation. The place is the working directory for the moment, so that
+/// no path is looked up again; a mount point of a file system is a directory.
+pub(crate) fn mount_by_text(
+    place: OwnedFd,
+    (kind, source, options): (&CStr, &CStr, &CStr),
+    attributes: MountAttrFlags,
+) -> Result<(), Fault> {
+    fchdir(&place).at(Call::Fchdir)?;
+    let mounted = rustix::mount::mount(source, c".", kind, old_flags(attributes), Some(options));
+    chdir(c"/").at(Call::Chdir)?;
+    mounted.at(Call::Mount)
+}
+
+/// The same attributes as `mount(2)` has them.
+fn old_flags(attributes: MountAttrFlags) -> MountFlags {
+    const FLAGS: [(MountAttrFlags, MountFlags); 8] = [
+        (MountAttrFlags::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+        (MountAttrFlags::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+        (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        (MountAttrFlags::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+        (MountAttrFlags::MOUNT_ATTR_NOATIME, MountFlags::NOATIME),
+        (MountAttrFlags::MOUNT_ATTR_STRICTATIME, MountFlags::STRICTATIME),
+        (MountAttrFlags::MOUNT_ATTR_NODIRATIME, MountFlags::NODIRATIME),
+        (MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::from_bits_retain(256)), // MS_NOSYMFOLLOW
+    ];
+    let has = |(new, _): &&(MountAttrFlags, MountFlags)| attributes.contains(*new);
+    FLAGS.iter().filter(has).fold(MountFlags::empty(), |all, (_, old)| all | *old)
+}
+
+/// Carries out [`crate::Step::Reconfigure`].
+pub(crate) fn reconfigure(world: &mut World<'_>, path: &CStr, options: &[FsOption<'_>]) -> Result<(), Fault> {
+    let place = target(world, path, OFlags::empty())?;
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = fspick(&place, c"", flags).at(Call::Fspick)?;
+    let done = set_options(context.as_fd(), options)
+        .and_then(|()| fsconfig_reconfigure(context.as_fd()).at(Call::Fsconfig));
+    done.inspect_err(|_| world.keep_log(context.as_fd()))
 }
 
 /// What [`crate::Step::Bind`] binds, and how.
@@ -91,11 +178,11 @@ pub(crate) struct Tree<'a> {
     pub(crate) recursive: bool,
     pub(crate) attributes: Attributes,
     pub(crate) recursive_attributes: Attributes,
-    pub(crate) propagation: Option<(Propagation, bool)>,
+    pub(crate) propagation: &'a [(Propagation, bool)],
 }
 
 /// Carries out [`crate::Step::Bind`].
-pub(crate) fn bind(world: &World<'_>, tree: &Tree<'_>, target: &CStr) -> Result<(), Fault> {
+pub(crate) fn bind(world: &World<'_>, tree: &Tree<'_>, path: &CStr) -> Result<(), Fault> {
     let copied;
     let mount = match tree.source {
         Source::Prepared(number) => world.prepared(number)?,
@@ -111,7 +198,7 @@ pub(crate) fn bind(world: &World<'_>, tree: &Tree<'_>, target: &CStr) -> Result<
     set_attributes(mount, tree.recursive_attributes, tree.recursive)?;
     set_attributes(mount, tree.attributes, false)?;
     propagate(mount, tree.propagation)?;
-    attach(mount, beneath::place(world.root()?, target)?.as_fd())
+    attach(mount, target(world, path, OFlags::empty())?.as_fd())
 }
 
 /// The place of a path that need not exist.

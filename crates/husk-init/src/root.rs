@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The container's root: making it, and entering it.
 
+use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, fchmod, mkdirat, open, openat};
 use rustix::mount::{UnmountFlags, unmount};
@@ -35,9 +36,17 @@ fn tree<'a>(world: &World<'a>, source: Source<'_>, recursive: bool) -> Result<Ro
 }
 
 /// Carries out [`crate::Step::Root`].
-pub(crate) fn take(world: &mut World<'_>, source: Source<'_>, recursive: bool) -> Result<(), Fault> {
+pub(crate) fn take(
+    world: &mut World<'_>,
+    source: Source<'_>,
+    recursive: bool,
+    at: Option<&CStr>,
+) -> Result<(), Fault> {
     let root = tree(world, source, recursive)?;
-    mounts::attach_over_root(root.as_fd())?;
+    match at {
+        Some(path) => mounts::attach_at(root.as_fd(), path)?,
+        None => mounts::attach_over_root(root.as_fd())?,
+    }
     world.set_root(root);
     Ok(())
 }

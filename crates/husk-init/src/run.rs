@@ -6,7 +6,8 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use husk_sys::{
     MountChange, Propagation, SignalSet, close_all_except, close_in_child, close_range, default_dispositions,
-    execve, exit, getcwd, interface_up, mount_setattr, now, set_signal_mask, unshare,
+    execve, exit, getcwd, interface_up, ioprio_set, mount_setattr, now, personality, sched_setaffinity,
+    sched_setattr, seccomp_set_mode_filter, set_mempolicy, set_signal_mask, unshare,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -28,7 +29,7 @@ use rustix::thread::{
 use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
-use crate::step::{Attributes, Exec, Step};
+use crate::step::{Attributes, Exec, Step, SyscallFilter};
 use crate::{OWN_FAILURE, beneath, hook, identity, mounts, own_pipes, reap, start, terminal};
 
 /// What a child has to do, and what it has to do it with.
@@ -38,6 +39,8 @@ pub struct Program<'a> {
     pub steps: &'a [Step<'a>],
     /// The detached mounts that the parent has prepared.
     pub prepared: &'a [OwnedFd],
+    /// The `tasks` files of the container's cgroups of version 1.
+    pub tasks: &'a [OwnedFd],
     /// The host's /proc, where this process has it no longer when it needs it.
     pub proc: Option<BorrowedFd<'a>>,
     /// Files with the container's state, for hooks.
@@ -90,14 +93,8 @@ impl<'a> World<'a> {
         self.program.start.ok_or(Errno::BADF).at(Call::Accept)
     }
 
-    /// Closes what this process has copies of and does not need to wait for its start and to go on then: while it waits, whoever
-    /// has the other end of one would wait with it.
-    pub(crate) fn close_all_but_for_start(&self) -> Result<(), Fault> {
-        let first = self.program.steps.iter().filter_map(|step| match step {
-            Step::CloseDescriptors { first } => Some(*first),
-            _ => None,
-        });
-        let first = first.max().unwrap_or(3);
+    /// Closes what only the parent had a use for: all from `first` on but what is needed to be started.
+    pub(crate) fn close_all_but_for_start(&self, first: u32) -> Result<(), Fault> {
         let needed = self.program.states.iter().map(AsFd::as_fd).chain(self.program.start);
         close_all_except(first, needed).at(Call::CloseRange)
     }
@@ -222,6 +219,14 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
     match *step {
         Step::DieWithParent => die_with_parent(world),
         Step::AwaitParent => await_parent(world),
+        Step::EnterCgroup => {
+            // `0` is whoever writes it: nobody has to look the process up, and there is no lock to wait for.
+            world.program.tasks.iter().try_for_each(|tasks| write(tasks, b"0").map(drop).at(Call::Write))
+        }
+        Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
+        Step::MountAttributes { target, attributes } => {
+            mounts::set_attributes(beneath::place(world.root()?, target)?.as_fd(), attributes, false)
+        }
         Step::TimeNamespace { offsets } => enter_time_namespace(world, offsets),
         Step::BeOpaque => set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Call::Prctl),
         Step::LoopbackUp => bring_loopback_up(),
@@ -233,7 +238,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::DetachScratch => root::detach_scratch(),
         Step::OverlayRoot => root::attach_overlay(world),
-        Step::Root { source, recursive } => root::take(world, source, recursive),
+        Step::Root { source, recursive, at } => root::take(world, source, recursive, at),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             let attributes = Attributes { set, clear: MountAttrFlags::empty() };
@@ -253,17 +258,28 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::MakeNode { path, mode, device, owner } => {
             beneath::make_node(world.root()?, path, (mode, device), owner)
         }
-        Step::Mount { ref filesystem, target, propagation } => {
-            mounts::mount(world, filesystem, target, propagation)
+        Step::Mount { ref filesystem, target, cover, propagation } => {
+            mounts::mount(world, filesystem, (target, cover), propagation)
         }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let place = mounts::target(world, target, OFlags::empty())?;
+            mounts::mount_by_text(place, (kind, source, options), attributes)?;
+            mounts::propagate_at(world, target, propagation)
+        }
+        Step::Reconfigure { target, options } => mounts::reconfigure(world, target, options),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
             let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
             mounts::bind(world, &tree, target)
         }
-        Step::OomScoreAdj(value) => {
-            let file = open_in_proc(world.proc()?, c"self/oom_score_adj", OFlags::WRONLY)?;
-            write(&file, value.to_bytes()).map(drop).at(Call::Write)
-        }
+        Step::OomScoreAdj(value) => write_in_proc(world, c"self/oom_score_adj", value),
+        Step::Processors(processors) => sched_setaffinity(processors).at(Call::SchedSetaffinity),
+        Step::Scheduler(ref attr) => sched_setattr(attr).at(Call::SchedSetattr),
+        Step::IoPriority { class, level } => ioprio_set(class, level).at(Call::IoprioSet),
+        Step::MemoryPolicy { mode, nodes } => set_mempolicy(mode, nodes).at(Call::SetMempolicy),
+        Step::Personality(domain) => personality(domain).at(Call::Personality),
+        Step::ApparmorProfile { file, word } => write_in_proc(world, file, word),
+        Step::SelinuxLabel(label) => write_in_proc(world, c"self/attr/exec", label),
+        Step::KeyLabel(label) => write_in_proc(world, c"self/attr/keycreate", label),
         Step::Keyring(name) => join_session_keyring(name),
         Step::OpenProc => open_proc(world),
         Step::Sysctl { path, value } => write_sysctl(world, path, value),
@@ -302,8 +318,9 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Hook(ref program) => hook::run(world, program),
         Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
-        Step::AwaitStart => start::await_start(world),
+        Step::AwaitStart { first } => start::await_start(world, first),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
+        Step::Seccomp(ref filter) => filter_calls(world, filter),
         // `go_on` has dealt with these two, which do not return.
         Step::BecomeInit | Step::Exec(_) => Ok(()),
     }
@@ -401,6 +418,12 @@ fn open_in_proc(proc: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<Owne
     openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).at(Call::Openat2)
 }
 
+/// Writes to a file of /proc itself, in one call: half a word means something else.
+fn write_in_proc(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {
+    let file = open_in_proc(world.proc()?, path, OFlags::WRONLY)?;
+    write(&file, value.to_bytes()).map(drop).at(Call::Write)
+}
+
 fn write_sysctl(world: &World<'_>, path: &CStr, value: &CStr) -> Result<(), Fault> {
     let sys = open_in_proc(world.proc()?, c"sys", OFlags::PATH)?;
     let file = open_in_proc(sys.as_fd(), path, OFlags::WRONLY)?;
@@ -428,6 +451,19 @@ fn change_directory(path: &CStr) -> Result<(), Fault> {
 fn reset_signals() -> Result<(), Fault> {
     default_dispositions().at(Call::RtSigaction)?;
     set_signal_mask(SignalSet::EMPTY).map(drop).at(Call::RtSigprocmask)
+}
+
+/// From the first call on, the parent may be long at it: it sends the listener on, whose owner then decides about our execve.
+fn filter_calls(world: &World<'_>, filter: &SyscallFilter<'_>) -> Result<(), Fault> {
+    match seccomp_set_mode_filter(filter.flags, filter.instructions).at(Call::Seccomp)? {
+        Some(listener) => {
+            let sent = terminal::send(world.link(), Message::Listener, Some(&listener)).at(Call::Sendmsg);
+            // It closes on exec. Closing it here would be one more call that the filter has to let pass.
+            core::mem::forget(listener);
+            sent
+        }
+        None => Ok(()),
+    }
 }
 
 /// Tries the candidates in order, as `execvp(3)` does: one that may not be executed is remembered, one that is not there

@@ -17,12 +17,12 @@ const ENDING: [Signal; 6] =
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
 
 /// Carries out [`crate::Step::AwaitStart`].
-pub(crate) fn await_start(world: &mut World<'_>) -> Result<(), Fault> {
-    world.close_all_but_for_start()?;
+pub(crate) fn await_start(world: &mut World<'_>, first: u32) -> Result<(), Fault> {
+    let socket = world.start_socket()?;
+    world.close_all_but_for_start(first)?;
     let ending = ENDING.into_iter().fold(SignalSet::EMPTY, SignalSet::with);
     let before = set_signal_mask(ending).at(Call::RtSigprocmask)?;
     let signals = signalfd(ending).at(Call::RtSigprocmask)?;
-    let socket = world.start_socket()?;
     wait(socket, signals.as_fd())?;
     let starter = accept_with(socket, SocketFlags::CLOEXEC).at(Call::Accept)?;
     world.set_starter(starter);

@@ -2,7 +2,7 @@
 //! The instruction set.
 
 use core::ffi::CStr;
-use husk_sys::{Propagation, StringArray};
+use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray};
 use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::termios::Winsize;
@@ -16,6 +16,10 @@ pub enum Step<'a> {
     DieWithParent,
     /// Wait until the parent has written the id maps and prepared the mounts.
     AwaitParent,
+    /// Enter the container's cgroups of version 1, whose files the parent has opened.
+    EnterCgroup,
+    /// Enter a new cgroup namespace, whose root is the cgroups that this process is in.
+    CgroupNamespace,
     /// Enter a new time namespace whose clocks are set off by the text given, in the format of `/proc/PID/timens_offsets`.
     TimeNamespace {
         /// Lines such as `monotonic 86400 0`.
@@ -53,6 +57,8 @@ pub enum Step<'a> {
         source: Source<'a>,
         /// Whether the mounts in it come along.
         recursive: bool,
+        /// Where it is attached until it is entered, for hooks that look for it there; out of everybody's sight if `None`.
+        at: Option<&'a CStr>,
     },
     /// Take the root that the process has already, in a joined mount namespace.
     CurrentRoot,
@@ -101,8 +107,33 @@ pub enum Step<'a> {
         filesystem: Filesystem<'a>,
         /// Where.
         target: &'a CStr,
-        /// Its propagation, and whether that of the mounts below is meant too.
-        propagation: Option<(Propagation, bool)>,
+        /// What it has to do with the directory that it covers.
+        cover: Cover,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Mount a new instance of a file system by `mount(2)`, whose options are one text: `fsconfig(2)` takes at most 255 bytes
+    /// for one.
+    MountByText {
+        /// The type, `overlay`.
+        kind: &'a CStr,
+        /// What mountinfo shows as its source.
+        source: &'a CStr,
+        /// Its options, with commas between.
+        options: &'a CStr,
+        /// Attributes of the mount.
+        attributes: MountAttrFlags,
+        /// Where.
+        target: &'a CStr,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Change the options of the file system that is mounted at a path.
+    Reconfigure {
+        /// Where.
+        target: &'a CStr,
+        /// Its options.
+        options: &'a [FsOption<'a>],
     },
     /// Mount a part of an existing file tree.
     Bind {
@@ -116,8 +147,15 @@ pub enum Step<'a> {
         attributes: Attributes,
         /// The attributes of the mount and of those below it.
         recursive_attributes: Attributes,
-        /// Its propagation, and whether that of the mounts below is meant too.
-        propagation: Option<(Propagation, bool)>,
+        /// Its propagation, and whether that of the mounts below is meant too: one after the other.
+        propagation: &'a [(Propagation, bool)],
+    },
+    /// Change the attributes of a mount that is there.
+    MountAttributes {
+        /// Where.
+        target: &'a CStr,
+        /// What changes.
+        attributes: Attributes,
     },
     /// Write a kernel parameter through the host's /proc, which nothing in the container can stand in front of.
     Sysctl {
@@ -128,6 +166,37 @@ pub enum Step<'a> {
     },
     /// Write how readily the kernel is to kill this process when memory is short (`/proc/PID/oom_score_adj`).
     OomScoreAdj(&'a CStr),
+    /// Run on the processors alone whose bits are set.
+    Processors(&'a [u64]),
+    /// Be scheduled like that.
+    Scheduler(SchedAttr),
+    /// Have one's I/O done with this priority: a class and a level within it (`ioprio_set(2)`).
+    IoPriority {
+        /// `IOPRIO_CLASS_*`.
+        class: u8,
+        /// 0, first, to 7.
+        level: u8,
+    },
+    /// Get one's memory from the nodes whose bits are set.
+    MemoryPolicy {
+        /// `MPOL_*` with `MPOL_F_*`.
+        mode: u32,
+        /// The nodes.
+        nodes: &'a [u64],
+    },
+    /// Take an execution domain (`personality(2)`).
+    Personality(u32),
+    /// Have the command confined by an AppArmor profile.
+    ApparmorProfile {
+        /// The file below `/proc` that takes the word.
+        file: &'a CStr,
+        /// `exec PROFILE`.
+        word: &'a CStr,
+    },
+    /// Have the command run with this SELinux label.
+    SelinuxLabel(&'a CStr),
+    /// Have the keyrings that are made from now on this SELinux label.
+    KeyLabel(&'a CStr),
     /// Start a session keyring of this name, so that keys of the caller's are out of reach.
     Keyring(&'a CStr),
     /// Open the host's /proc, for what is written through it later.
@@ -214,6 +283,8 @@ pub enum Step<'a> {
         /// The first that does not: 3, after the standard ones.
         first: u32,
     },
+    /// Let a filter decide about each system call from here on; a listener of the filter goes to the parent.
+    Seccomp(SyscallFilter<'a>),
     /// Tell the parent, and wait until it lets this process go on: for somebody who wants to look round.
     Pause,
     /// Tell the parent that everything is mounted, and wait until it has run its hooks.
@@ -226,8 +297,12 @@ pub enum Step<'a> {
     ForgetParent,
     /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
     AwaitCommit,
-    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link.
-    AwaitStart,
+    /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link. What
+    /// else the parent had open is closed first: it is not for a wait that may be long.
+    AwaitStart {
+        /// The first descriptor that the command does not get.
+        first: u32,
+    },
     /// Become the command.
     Exec(Exec<'a>),
 }
@@ -243,6 +318,23 @@ pub struct Filesystem<'a> {
     pub options: &'a [FsOption<'a>],
     /// Attributes of the mount.
     pub attributes: MountAttrFlags,
+}
+
+/// What a new file system has to do with the directory that it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Nothing.
+    Any,
+    /// The path must not be a symbolic link: what is written to this file system must not be somewhere else
+    /// (CVE-2019-19921).
+    NoLink,
+    /// The root of the file system takes its permission bits.
+    KeepMode,
+    /// The file system begins with a copy of it.
+    CopyUp {
+        /// Whether its root takes the permission bits as well.
+        keep_mode: bool,
+    },
 }
 
 /// An option of a file system.
@@ -307,6 +399,21 @@ impl Attributes {
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
+}
+
+/// A filter of system calls (`seccomp(2)`).
+#[derive(Clone, Copy, Debug)]
+pub struct SyscallFilter<'a> {
+    /// Its program.
+    pub instructions: &'a [SockFilter],
+    /// `SECCOMP_FILTER_FLAG_*`; with [`husk_sys::SECCOMP_NEW_LISTENER`] there is a listener.
+    pub flags: u32,
+    /// What it was made of, for whoever explains it: the number of rules,
+    pub rules: usize,
+    /// how many calls they are about,
+    pub calls: usize,
+    /// and the `SECCOMP_RET_*` for a call that none is about.
+    pub default: u32,
 }
 
 /// A program of somebody else's.

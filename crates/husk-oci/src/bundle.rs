@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A bundle: a directory with a `config.json` and a root file system.
+//! A bundle: a directory with a `config.json` and a root file system. Read and judged here, once.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
 use husk_runtime::own_binary;
-use husk_spec::oci::{Spec, UserIds};
+use husk_spec::oci::{self, Process, Spec, UserIds};
 
+use crate::command_line::Globals;
 use crate::failure::Failure;
+use crate::log;
 
 /// A bundle and what its `config.json` says.
 pub(crate) struct Bundle {
@@ -22,22 +25,48 @@ pub(crate) struct Bundle {
 
 impl Bundle {
     /// Reads the one at `path`, or in the working directory, for a container to be made of it.
-    pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn read(globals: &Globals, path: Option<&Path>) -> Result<Self, Failure> {
         let asked = path.unwrap_or(Path::new("."));
-        let failed = |path: &Path, error: std::io::Error| {
-            Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
-        };
-        let path = fs::canonicalize(asked).map_err(|error| failed(asked, error))?;
+        let path = fs::canonicalize(asked).map_err(|error| unreadable(asked, error))?;
         let file = path.join("config.json");
-        let config = fs::read(&file).map_err(|error| failed(&file, error))?;
+        let config = read_bounded(&file)?;
         // Before anything else: this program may have to begin again.
         own_binary::protect(&uids(&UserIds::of_config(&config)))?;
-        let spec = serde_json::from_slice(&config)
-            .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+        let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
+        let spec = Spec::from_json(&config).map_err(|error| refused(error.to_string()))?;
+        let warnings = oci::validate(&spec).map_err(|error| refused(error.to_string()))?;
+        warn(globals, &file, &warnings);
         Ok(Self { path, config, spec })
     }
 }
 
+/// Reads the file of `exec --process`.
+pub(crate) fn read_process(globals: &Globals, file: &Path) -> Result<Process, Failure> {
+    let bytes = read_bounded(file)?;
+    let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
+    let process = Process::from_json(&bytes).map_err(|error| refused(error.to_string()))?;
+    let warnings = oci::validate_process(&process).map_err(|error| refused(error.to_string()))?;
+    warn(globals, file, &warnings);
+    Ok(process)
+}
+
+fn warn(globals: &Globals, file: &Path, warnings: &[oci::Warning]) {
+    for warning in warnings {
+        log::warning(globals, &format!("{}: {}: {}", file.display(), warning.path, warning.problem));
+    }
+}
+
+/// One byte more than is taken, so that a file that is too large is refused and not cut off.
+fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|open| open.take(oci::MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| unreadable(file, error))?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
+}
 fn uids(ids: &UserIds) -> Vec<(u32, u32)> {
     match ids {
         UserIds::All => own_binary::ALL.to_vec(),

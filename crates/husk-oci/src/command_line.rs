@@ -2,12 +2,15 @@
 //! What callers type: runc's command line, as Go's flag package reads it.
 //!
 //! A flag is `--name value`, `--name=value`, or the same with one dash; a switch is `--name` or `--name=false`. Global flags stand
-//! before the verb. What is not known is an error, loudly: an engine that asks for something must not get something else.
+//! before the verb, those of a verb also behind its arguments, but for exec and ps, where they would be the command's. What is not known
+//! is an error, loudly: an engine that asks for something must not get something else.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use husk_oci::definition::{Flag, GLOBALS, Verb};
 use husk_spec::oci::ContainerId;
 
 use crate::failure::Failure;
@@ -16,7 +19,7 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) enum Call {
     Version,
-    Help(Option<&'static str>),
+    Help(Option<&'static Verb>),
     Create(Create),
     Run(Run),
     Start { id: ContainerId },
@@ -25,6 +28,37 @@ pub(crate) enum Call {
     Delete { id: ContainerId, force: bool },
     List(List),
     Exec(Box<Exec>),
+    Spec { bundle: Option<PathBuf>, rootless: bool },
+    Features,
+    Ps(Ps),
+    Pause { id: ContainerId },
+    Resume { id: ContainerId },
+    Update(Update),
+    Events(Events),
+}
+
+/// `ps`.
+#[derive(Debug)]
+pub(crate) struct Ps {
+    pub(crate) id: ContainerId,
+    pub(crate) format: ListFormat,
+    pub(crate) options: Vec<OsString>,
+}
+
+/// `update`: a file with limits, or flags with one each.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) id: ContainerId,
+    pub(crate) resources: Option<PathBuf>,
+    pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+/// `events`.
+#[derive(Debug)]
+pub(crate) struct Events {
+    pub(crate) id: ContainerId,
+    pub(crate) interval: Duration,
+    pub(crate) stats: bool,
 }
 
 /// `list`.
@@ -55,10 +89,11 @@ pub(crate) struct Exec {
     pub(crate) detach: bool,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
     pub(crate) caps: Vec<String>,
     pub(crate) apparmor: Option<String>,
     pub(crate) process_label: Option<String>,
-    pub(crate) no_new_privs: bool,
+    pub(crate) no_new_privs: Option<bool>,
     pub(crate) ignore_paused: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) cgroups: Vec<String>,
@@ -112,137 +147,9 @@ pub(crate) struct Kill {
     pub(crate) all: bool,
 }
 
-/// A flag: its names, and whether a value follows.
-struct Flag {
-    names: &'static [&'static str],
-    takes_value: bool,
-}
-
-const fn switch(names: &'static [&'static str]) -> Flag {
-    Flag { names, takes_value: false }
-}
-
-const fn value(names: &'static [&'static str]) -> Flag {
-    Flag { names, takes_value: true }
-}
-
-const GLOBALS: &[Flag] = &[
-    value(&["root"]),
-    value(&["log"]),
-    value(&["log-format"]),
-    switch(&["debug"]),
-    switch(&["systemd-cgroup"]),
-    value(&["rootless"]),
-    value(&["criu"]),
-    switch(&["help", "h"]),
-    switch(&["version", "v"]),
-];
-
-const CREATE: &[Flag] = &[
-    value(&["bundle", "b"]),
-    value(&["console-socket"]),
-    value(&["pidfd-socket"]),
-    value(&["pid-file"]),
-    switch(&["no-pivot"]),
-    switch(&["no-new-keyring"]),
-    value(&["preserve-fds"]),
-    switch(&["help", "h"]),
-];
-
-const RUN: &[Flag] = &[
-    value(&["bundle", "b"]),
-    value(&["console-socket"]),
-    value(&["pidfd-socket"]),
-    value(&["pid-file"]),
-    switch(&["no-pivot"]),
-    switch(&["no-new-keyring"]),
-    value(&["preserve-fds"]),
-    switch(&["no-subreaper"]),
-    switch(&["detach", "d"]),
-    switch(&["keep"]),
-    switch(&["help", "h"]),
-];
-
-const EXEC: &[Flag] = &[
-    value(&["console-socket"]),
-    value(&["pidfd-socket"]),
-    value(&["cwd"]),
-    value(&["env", "e"]),
-    switch(&["tty", "t"]),
-    value(&["user", "u"]),
-    value(&["additional-gids", "g"]),
-    value(&["process", "p"]),
-    switch(&["detach", "d"]),
-    value(&["pid-file"]),
-    value(&["process-label"]),
-    value(&["apparmor"]),
-    switch(&["no-new-privs"]),
-    value(&["cap", "c"]),
-    value(&["preserve-fds"]),
-    value(&["cgroup"]),
-    switch(&["ignore-paused"]),
-    switch(&["no-subreaper"]),
-    switch(&["help", "h"]),
-];
-
-const LIST: &[Flag] = &[value(&["format", "f"]), switch(&["quiet", "q"]), switch(&["help", "h"])];
-const NONE: &[Flag] = &[switch(&["help", "h"])];
-const DELETE: &[Flag] = &[switch(&["force", "f"]), switch(&["help", "h"])];
-const KILL: &[Flag] = &[switch(&["all", "a"]), switch(&["help", "h"])];
-
-/// The verbs: name, flags, what follows them.
-pub(crate) const VERBS: &[(&str, &[&str], &str)] = &[
-    (
-        "create",
-        &["--bundle", "--console-socket", "--pid-file", "--no-pivot", "--no-new-keyring", "--preserve-fds"],
-        "ID",
-    ),
-    ("start", &[], "ID"),
-    (
-        "run",
-        &[
-            "--bundle",
-            "--console-socket",
-            "--pid-file",
-            "--no-pivot",
-            "--no-new-keyring",
-            "--preserve-fds",
-            "--detach",
-            "--keep",
-        ],
-        "ID",
-    ),
-    ("state", &[], "ID"),
-    ("kill", &["--all"], "ID [SIGNAL]"),
-    ("delete", &["--force"], "ID"),
-    ("list", &["--format", "--quiet"], ""),
-    (
-        "exec",
-        &[
-            "--process",
-            "--detach",
-            "--tty",
-            "--console-socket",
-            "--pid-file",
-            "--cwd",
-            "--env",
-            "--user",
-            "--additional-gids",
-            "--cap",
-            "--no-new-privs",
-            "--apparmor",
-            "--process-label",
-            "--preserve-fds",
-            "--cgroup",
-            "--ignore-paused",
-        ],
-        "ID COMMAND [ARG…]",
-    ),
-];
-
 /// Reads the command line, without the program's name.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> {
-    let (flags, rest) = Flags::read("husk-oci", GLOBALS, arguments)?;
+    let (flags, rest) = Flags::read("husk-oci", &[GLOBALS], arguments, Order::FlagsFirst)?;
     let globals = Globals {
         root: flags.path("root"),
         log: flags.path("log"),
@@ -255,7 +162,14 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> 
         },
         debug: flags.is_on("debug")?,
         systemd_cgroup: flags.is_on("systemd-cgroup")?,
-        rootless: flags.text("rootless")?.and_then(|word| truth(word.as_bytes())),
+        rootless: match flags.text("rootless")?.as_deref() {
+            None | Some("auto") => None,
+            Some(word) => {
+                let unknown =
+                    || Failure::new(format!("invalid --rootless {word:?}: it is true, false or auto"));
+                Some(truth(word.as_bytes()).ok_or_else(unknown)?)
+            }
+        },
     };
     if flags.is_on("version")? {
         return Ok((globals, Call::Version));
@@ -267,25 +181,31 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> 
     Ok((globals, call))
 }
 
+/// Verbs of runc that this program has not.
+const CHECKPOINTS: [&str; 2] = ["checkpoint", "restore"];
+
 fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
-    let verb = verb.to_str().unwrap_or_default();
-    let known = VERBS.iter().map(|(name, ..)| *name).find(|name| *name == verb);
-    let table = match verb {
-        "create" => CREATE,
-        "run" => RUN,
-        "kill" => KILL,
-        "delete" => DELETE,
-        "list" => LIST,
-        "exec" => EXEC,
-        _ => NONE,
-    };
-    let (flags, rest) = Flags::read(verb, table, rest)?;
-    if flags.is_on("help")? {
-        return Ok(Call::Help(known));
+    let verb = verb.to_string_lossy();
+    let verb = verb.as_ref();
+    if CHECKPOINTS.contains(&verb) {
+        return Err(Failure::new(format!("{verb}: this build of husk-oci has no checkpoint and restore")));
     }
+    let Some(known) = Verb::named(verb) else {
+        return match verb {
+            "help" | "h" => Ok(Call::Help(rest.first().and_then(|word| word.to_str()).and_then(Verb::named))),
+            "version" => Ok(Call::Version),
+            _ => Err(Failure::new(format!(
+                "unknown command {verb:?}: husk-oci --help names those that there are"
+            ))),
+        };
+    };
+    let order = if matches!(verb, "exec" | "ps") { Order::FlagsFirst } else { Order::Any };
+    let (flags, rest) = Flags::read(verb, known.flags, rest, order)?;
+    if flags.is_on("help")? {
+        return Ok(Call::Help(Some(known)));
+    }
+    let rest = rest.as_slice();
     match verb {
-        "help" => Ok(Call::Help(None)),
-        "version" => Ok(Call::Version),
         "create" => Ok(Call::Create(create(&flags, only_id(verb, rest)?)?)),
         "run" => Ok(Call::Run(Run {
             create: create(&flags, only_id(verb, rest)?)?,
@@ -303,25 +223,48 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             Ok(Call::Kill(Kill { id: container_id(id)?, signal, all: flags.is_on("all")? }))
         }
         "delete" => Ok(Call::Delete { id: only_id(verb, rest)?, force: flags.is_on("force")? }),
-        "list" => Ok(Call::List(List {
-            format: match flags.text("format")?.as_deref() {
-                None | Some("table") => ListFormat::Table,
-                Some("json") => ListFormat::Json,
-                Some(other) => {
-                    return Err(Failure::new(format!(
-                        "list: invalid --format {other:?}: it is table or json"
-                    )));
-                }
+        "list" => Ok(Call::List(List { format: flags.format()?, quiet: flags.is_on("quiet")? })),
+        "ps" => {
+            let (id, options) =
+                rest.split_first().ok_or_else(|| Failure::new("ps: the container's ID is missing"))?;
+            Ok(Call::Ps(Ps { id: container_id(id)?, format: flags.format()?, options: options.to_vec() }))
+        }
+        "pause" => Ok(Call::Pause { id: only_id(verb, rest)? }),
+        "resume" => Ok(Call::Resume { id: only_id(verb, rest)? }),
+        "update" => Ok(Call::Update(Update {
+            id: only_id(verb, rest)?,
+            resources: flags.path("resources"),
+            flags: flags.all_texts()?,
+        })),
+        "events" => Ok(Call::Events(Events {
+            id: only_id(verb, rest)?,
+            interval: match flags.text("interval")? {
+                None => Duration::from_secs(5),
+                Some(text) => duration(&text).filter(|interval| !interval.is_zero()).ok_or_else(|| {
+                    Failure::new(format!("events: --interval {text:?}: a time such as 5s is expected"))
+                })?,
             },
-            quiet: flags.is_on("quiet")?,
+            stats: flags.is_on("stats")?,
         })),
         "exec" => {
             let exec = exec(&flags, rest).map_err(|failure| failure.with_status(255))?;
             Ok(Call::Exec(Box::new(exec)))
         }
-        _ => {
-            Err(Failure::new(format!("unknown command {verb:?}: husk-oci --help names those that there are")))
+        "spec" => {
+            nothing_follows(verb, rest)?;
+            Ok(Call::Spec { bundle: flags.path("bundle"), rootless: flags.is_on("rootless")? })
         }
+        _ => {
+            nothing_follows(verb, rest)?;
+            Ok(Call::Features)
+        }
+    }
+}
+
+fn nothing_follows(verb: &str, rest: &[OsString]) -> Result<(), Failure> {
+    match rest.first() {
+        None => Ok(()),
+        Some(extra) => Err(Failure::new(format!("{verb}: {extra:?} follows, and nothing should"))),
     }
 }
 
@@ -365,10 +308,11 @@ fn exec(flags: &Flags, rest: &[OsString]) -> Result<Exec, Failure> {
         detach: flags.is_on("detach")?,
         pid_file: flags.path("pid-file"),
         console_socket: flags.path("console-socket"),
+        pidfd_socket: flags.path("pidfd-socket"),
         caps: flags.texts("cap")?,
         apparmor: flags.text("apparmor")?,
         process_label: flags.text("process-label")?,
-        no_new_privs: flags.is_on("no-new-privs")?,
+        no_new_privs: flags.choice("no-new-privs")?,
         ignore_paused: flags.is_on("ignore-paused")?,
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
         cgroups: flags.texts("cgroup")?,
@@ -412,14 +356,24 @@ struct Flags {
     given: Vec<(&'static str, OsString)>,
 }
 
+/// Where flags may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Before everything else.
+    FlagsFirst,
+    /// Anywhere.
+    Any,
+}
+
 impl Flags {
-    /// Reads flags up to the first word that is none, or to `--`.
-    fn read<'w>(
+    /// Reads flags, up to `--` at most, and returns what else there is.
+    fn read(
         verb: &str,
-        table: &[Flag],
-        words: &'w [OsString],
-    ) -> Result<(Self, &'w [OsString]), Failure> {
-        let mut given = Vec::new();
+        table: &[&'static [Flag]],
+        words: &[OsString],
+        order: Order,
+    ) -> Result<(Self, Vec<OsString>), Failure> {
+        let (mut given, mut others) = (Vec::new(), Vec::new());
         let mut rest = words;
         while let Some((word, after)) = rest.split_first() {
             let bytes = word.as_bytes();
@@ -428,22 +382,31 @@ impl Flags {
                 break;
             }
             if bytes.len() < 2 || bytes[0] != b'-' {
-                break;
+                if order == Order::FlagsFirst {
+                    break;
+                }
+                others.push(word.clone());
+                rest = after;
+                continue;
             }
             let bare = bytes.strip_prefix(b"--").unwrap_or(&bytes[1..]);
             let (name, attached) = match bare.iter().position(|byte| *byte == b'=') {
                 Some(equals) => (&bare[..equals], Some(&bare[equals + 1..])),
                 None => (bare, None),
             };
-            let flag = table.iter().find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
+            let flag = table
+                .iter()
+                .copied()
+                .flatten()
+                .find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
             let Some(flag) = flag else {
                 return Err(Failure::new(format!("{verb}: unknown flag {}", word.to_string_lossy())));
             };
             rest = after;
-            let value = match (attached, flag.takes_value) {
+            let value = match (attached, flag.value) {
                 (Some(value), _) => OsStr::from_bytes(value).to_owned(),
-                (None, false) => OsString::from("true"),
-                (None, true) => {
+                (None, None) => OsString::from("true"),
+                (None, Some(_)) => {
                     let Some((value, after)) = rest.split_first() else {
                         return Err(Failure::new(format!(
                             "{verb}: {} needs a value",
@@ -456,7 +419,8 @@ impl Flags {
             };
             given.push((flag.names[0], value));
         }
-        Ok((Self { verb: verb.to_owned(), given }, rest))
+        others.extend_from_slice(rest);
+        Ok((Self { verb: verb.to_owned(), given }, others))
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {
@@ -480,9 +444,33 @@ impl Flags {
         values.map(|(_, value)| text(value).ok_or_else(|| self.invalid(name, value, "text"))).collect()
     }
 
+    /// All of them, by name.
+    fn all_texts(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let text = |(name, value): &(&'static str, OsString)| {
+            let text = value.to_str().ok_or_else(|| self.invalid(name, value, "text"))?;
+            Ok((*name, text.to_owned()))
+        };
+        self.given.iter().rev().map(text).collect()
+    }
+
+    fn format(&self) -> Result<ListFormat, Failure> {
+        match self.text("format")?.as_deref() {
+            None | Some("table") => Ok(ListFormat::Table),
+            Some("json") => Ok(ListFormat::Json),
+            Some(other) => {
+                Err(Failure::new(format!("{}: invalid --format {other:?}: it is table or json", self.verb)))
+            }
+        }
+    }
+
     fn is_on(&self, name: &str) -> Result<bool, Failure> {
-        let Some(value) = self.get(name) else { return Ok(false) };
-        truth(value.as_bytes()).ok_or_else(|| self.invalid(name, value, "true or false"))
+        Ok(self.choice(name)?.unwrap_or(false))
+    }
+
+    /// A switch that, left out, is something else than off.
+    fn choice(&self, name: &str) -> Result<Option<bool>, Failure> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        truth(value.as_bytes()).map(Some).ok_or_else(|| self.invalid(name, value, "true or false"))
     }
 
     fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
@@ -494,6 +482,30 @@ impl Flags {
     fn invalid(&self, name: &str, value: &OsStr, expected: &str) -> Failure {
         Failure::new(format!("{}: --{name} {value:?}: {expected} was expected", self.verb))
     }
+}
+
+/// A time as Go's time.ParseDuration reads it: `5s`, `1m30s`, `250ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        sum += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 /// The words that Go's strconv.ParseBool knows.
@@ -535,6 +547,57 @@ mod tests {
         };
         assert!(force("delete --force c") && force("delete -f c") && force("delete --force=true c"));
         assert!(!force("delete --force=false c") && !force("delete c"));
+    }
+
+    #[test]
+    fn flags_of_a_verb_may_follow_but_those_of_a_command_are_its_own() {
+        assert!(matches!(parsed("delete c --force"), Ok((_, Call::Delete { force: true, .. }))));
+        assert!(matches!(parsed("kill c 9 -a"), Ok((_, Call::Kill(Kill { all: true, .. })))));
+        let Ok((_, Call::Exec(exec))) = parsed("exec -e A=b --env=C=d c ls -e x") else { panic!("exec") };
+        assert_eq!(
+            (exec.args, exec.env),
+            (["ls", "-e", "x"].map(Into::into).into(), ["A=b", "C=d"].map(Into::into).into())
+        );
+    }
+
+    #[test]
+    fn a_choice_that_is_left_out_is_neither() {
+        let choice = |line: &str| match parsed(line) {
+            Ok((_, Call::Exec(exec))) => exec.no_new_privs,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(choice("exec c true"), None);
+        assert_eq!(choice("exec --no-new-privs c true"), Some(true));
+        assert_eq!(choice("exec --no-new-privs=false c true"), Some(false));
+        assert_eq!(parsed("--rootless auto state c").map(|(globals, _)| globals.rootless), Ok(None));
+        assert_eq!(parsed("--rootless=false state c").map(|(globals, _)| globals.rootless), Ok(Some(false)));
+        assert!(parsed("--rootless perhaps state c").is_err());
+    }
+
+    #[test]
+    fn every_verb_of_the_definition_is_read() {
+        for verb in husk_oci::definition::VERBS {
+            let words = verb.arguments.split_whitespace().take(1).map(|_| "c");
+            let command = if verb.name == "exec" { " true" } else { "" };
+            let line = format!("{} {}{command}", verb.name, words.collect::<String>());
+            parsed(&line).unwrap_or_else(|failure| panic!("{line}: {}", failure.message));
+            let help = format!("{} --help", verb.name);
+            assert!(matches!(parsed(&help), Ok((_, Call::Help(Some(of)))) if of.name == verb.name), "{help}");
+        }
+        for verb in CHECKPOINTS {
+            let line = format!("{verb} --image-path /x c");
+            assert!(parsed(&line).is_err_and(|failure| failure.message.contains("no checkpoint")), "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_go_reads_them() {
+        let millis = |text: &str| duration(text).map(|time| time.as_millis());
+        assert_eq!(millis("5s"), Some(5000));
+        assert_eq!(millis("1m30s"), Some(90_000));
+        assert_eq!(millis("250ms"), Some(250));
+        assert_eq!(millis("1.5s"), Some(1500));
+        assert_eq!([millis(""), millis("5"), millis("s"), millis("5x")], [None; 4]);
     }
 
     #[test]

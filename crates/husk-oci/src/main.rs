@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk-oci, the engines' program: an OCI runtime with runc's command line.
 //!
-//! `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
+//! The library has the definition of the command line. `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
 //! reads.
 #![forbid(unsafe_code)]
 
 mod bundle;
 mod command_line;
+mod descriptors;
 mod failure;
 mod log;
 mod output;
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(failure) => return fail(&Globals::default(), &failure),
     };
-    match close_descriptors(&call).and_then(|()| carry_out(&globals, call)) {
+    let ready = log::open(&globals).and_then(|()| close_descriptors(&call));
+    match ready.and_then(|()| carry_out(&globals, call)) {
         Ok(code) => code,
         Err(failure) => fail(&globals, &failure),
     }
@@ -65,7 +67,14 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
         Call::Kill(kill) => verbs::kill::kill(globals, &kill),
         Call::Delete { id, force } => verbs::delete::delete(globals, &id, force),
         Call::List(list) => verbs::list::list(globals, &list),
+        Call::Ps(ps) => verbs::ps::ps(globals, &ps),
+        Call::Pause { id } => verbs::pause::pause(globals, &id),
+        Call::Resume { id } => verbs::pause::resume(globals, &id),
+        Call::Update(update) => verbs::update::update(globals, &update),
+        Call::Events(events) => verbs::events::events(globals, &events),
         Call::Exec(exec) => verbs::exec::exec(globals, &exec),
+        Call::Spec { bundle, rootless } => verbs::spec::spec(bundle.as_deref(), rootless),
+        Call::Features => verbs::features::features(),
     }
 }
 

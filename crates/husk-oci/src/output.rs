@@ -20,3 +20,8 @@ pub(crate) fn product(text: &str) -> Result<(), Failure> {
 pub(crate) fn error(failure: &Failure) {
     let _ = writeln!(std::io::stderr().lock(), "husk-oci: {}", failure.message);
 }
+
+/// A line for whoever looks, which nobody waits for.
+pub(crate) fn note(line: &str) {
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}

@@ -36,7 +36,7 @@ pub enum PlanError {
         source_path: PathBuf,
     },
     /// A mount's target is of the other kind than its source.
-    #[error("{origin}: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
+    #[error("{origin}: not a directory: {} is a {} on the host, and {} a {} in the root: one cannot be mounted on the other",
         .source_path.display(), kind(*.directory), .target.display(), kind(!*.directory))]
     TargetOfOtherKind {
         /// The option.
@@ -96,6 +96,20 @@ pub enum PlanError {
         /// What to do about it.
         hint: String,
     },
+    /// A limit that the cgroups here cannot set, or a place where they cannot be.
+    #[error("{problem}")]
+    Cgroup {
+        /// Which, why not, and what would do.
+        problem: String,
+    },
+    /// A profile of which no filter of system calls can be made.
+    #[error("{origin}.{problem}")]
+    Seccomp {
+        /// The profile.
+        origin: Origin,
+        /// The field in it, what is wrong there, and the way out.
+        problem: String,
+    },
     /// A string that the kernel cannot take.
     #[error("there is a NUL byte in {text:?}")]
     NulByte {
@@ -132,6 +146,7 @@ impl PlanError {
             | Self::NoSuchGroup { origin, .. }
             | Self::UnmappedId { origin, .. }
             | Self::NeedsRoot { origin, .. }
+            | Self::Seccomp { origin, .. }
             | Self::Contradiction { origin, .. } => Some(origin),
             _ => None,
         }
@@ -165,6 +180,11 @@ impl PlanError {
             Self::NoSuchUser { .. } | Self::NoSuchGroup { .. } => {
                 "use a number, or add the name to the file in the root".to_owned()
             }
+            Self::NeedsRoot { origin: Origin::Config(path), .. } if path.starts_with("linux.namespaces") => {
+                "run it with sudo, or add a user namespace to linux.namespaces in config.json, with uidMappings and \
+                 gidMappings, as `husk-oci spec --rootless` writes them"
+                    .to_owned()
+            }
             Self::NeedsRoot { .. } => "run it with sudo, or leave the option out".to_owned(),
             Self::Contradiction { hint, .. } | Self::UnmappedId { hint, .. } => hint.clone(),
             Self::Probe { path, errno: Errno::NOENT } if path.starts_with("/proc") => {
@@ -173,7 +193,11 @@ impl PlanError {
             Self::Probe { errno: Errno::MFILE | Errno::NFILE, .. } => {
                 "too many open files: look at `ulimit -n`".to_owned()
             }
-            Self::NulByte { .. } | Self::Probe { .. } | Self::UnreadableRoot { .. } => return None,
+            Self::Cgroup { .. }
+            | Self::NulByte { .. }
+            | Self::Probe { .. }
+            | Self::Seccomp { .. }
+            | Self::UnreadableRoot { .. } => return None,
         })
     }
 }

@@ -2,16 +2,22 @@
 //! The words: what each step of a plan does, and why, for a person.
 
 mod seen;
+pub(crate) mod treatment;
 
 use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
-use husk_init::{Attributes, Filesystem, ProcessCapabilities, Propagation, Source, Step};
+use husk_init::{
+    Attributes, Cover, Filesystem, FsOption, ProcessCapabilities, Propagation, Source, Step, SyscallFilter,
+};
+use husk_seccomp::{FilterFlags, Outcome};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use crate::plan::{Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, ReadBack, Stage};
+use crate::plan::{
+    Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, ReadBack, Stage, TreeMaps,
+};
 use crate::seen::Seen;
 use crate::shell;
 
@@ -315,12 +321,26 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::Join { kind, path } => {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
+        HostStep::Processors(processors) => {
+            format!(
+                "run on the processors {} alone, as the process made next then does",
+                treatment::numbers(processors)
+            )
+        }
         HostStep::PrepareTree { number, source, recursive, propagation } => format!(
             "take a detached, {} copy of the mount at {}{} (tree {number})",
             propagation_name(*propagation),
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
+        HostStep::MakeCgroup { path, hierarchies: 1 } => format!("make the cgroup {}", text(path)),
+        HostStep::MakeCgroup { path, hierarchies } => {
+            format!("make the cgroup {} and its like, one in each of {hierarchies} hierarchies", text(path))
+        }
+        HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),
+        HostStep::LimitDevices { rules } => {
+            format!("let its processes use the devices of {rules} rules, and no others")
+        }
         HostStep::Clone { namespaces } => match new_namespaces(*namespaces) {
             none if none.is_empty() => "start the container's first process".to_owned(),
             some => {
@@ -329,6 +349,11 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         },
         HostStep::MapIds(maps) => id_maps(maps),
         HostStep::OwnPipes { .. } => own_pipes(),
+        HostStep::MapTree { number, through: TreeMaps::Own { uids, gids }, recursive } => {
+            let below = if *recursive { ", and those of the mounts below," } else { "" };
+            let (uids, gids) = (ranges(uids), ranges(gids));
+            format!("show the files of tree {number}{below} with user ids {uids} and group ids {gids}")
+        }
         HostStep::MapTree { number, .. } => {
             format!("show the files of tree {number} through the container's id maps")
         }
@@ -345,6 +370,21 @@ fn host_sentence(step: &HostStep<'_>) -> String {
                 .to_owned()
         }
     }
+}
+
+fn seccomp(filter: &SyscallFilter<'_>) -> String {
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let listener = match filter.flags & FilterFlags::NEW_LISTENER.bits() {
+        0 => "",
+        _ => ", and hand the listener of its notifications to husk",
+    };
+    format!(
+        "filter system calls by {} about {}, with {} for the others ({}){listener}",
+        counted(filter.rules, "rule"),
+        counted(filter.calls, "call"),
+        Outcome(filter.default),
+        counted(filter.instructions.len(), "instruction"),
+    )
 }
 
 fn own_pipes() -> String {
@@ -384,6 +424,13 @@ fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
         Step::AwaitParent => "wait until the id maps are written".to_owned(),
+        Step::EnterCgroup => "enter the container's cgroups".to_owned(),
+        Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
+        Step::MountAttributes { target, attributes } => format!(
+            "make {} {}",
+            text(target),
+            words(MountFlags { set: attributes.set, clear: attributes.clear })
+        ),
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",
@@ -424,7 +471,20 @@ fn child_sentence(step: &Step<'_>) -> String {
             rustix::fs::minor(*device),
             owner.map_or(String::new(), |(uid, gid)| format!(", owned by {uid}:{gid}"))
         ),
-        Step::Mount { filesystem, target, propagation } => mount(filesystem, target) + &travels(*propagation),
+        Step::Mount { filesystem, target, cover, propagation } => {
+            mount(filesystem, target) + covers(*cover) + &travels(propagation)
+        }
+        Step::MountByText { kind, options, attributes, target, propagation, .. } => {
+            let words = MountFlags::set(*attributes).words().join(", ");
+            let with = if words.is_empty() { words } else { format!(", {words}") };
+            let (kind, target, options) = (text(kind), text(target), text(options));
+            format!("mount a new {kind} on {target} ({options}{with}){}", travels(propagation))
+        }
+        Step::Reconfigure { target, options } => {
+            let options: Vec<_> = options.iter().map(option).collect();
+            let target = text(target);
+            format!("give the file system that is mounted at {target} other options: {}", options.join(", "))
+        }
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
             let with = |attributes: &Attributes| {
                 let with = words(MountFlags { set: attributes.set, clear: attributes.clear });
@@ -442,12 +502,25 @@ fn child_sentence(step: &Step<'_>) -> String {
                 text(target),
                 if *recursive { " with all below it" } else { "" },
                 with(attributes),
-                travels(*propagation)
+                travels(propagation)
             )
         }
         Step::OomScoreAdj(value) => {
             format!("set how readily the kernel kills it when memory is short to {}", text(value))
         }
+        Step::Processors(processors) => {
+            format!("run on the processors {} alone", treatment::numbers(processors))
+        }
+        Step::Scheduler(attr) => treatment::scheduler(attr),
+        Step::IoPriority { class, level } => treatment::io_priority(*class, *level),
+        Step::MemoryPolicy { mode, nodes } => treatment::memory_policy(*mode, nodes),
+        Step::Personality(domain) => format!("take the execution domain {}", treatment::domain(*domain)),
+        Step::ApparmorProfile { word, .. } => format!(
+            "have the command confined by the AppArmor profile {}",
+            text(word).trim_start_matches("exec ")
+        ),
+        Step::SelinuxLabel(label) => format!("have the command run with the SELinux label {}", text(label)),
+        Step::KeyLabel(label) => format!("have new keyrings the SELinux label {}", text(label)),
         Step::Keyring(name) => format!("start the session keyring {}", text(name)),
         Step::OpenProc => "open the host's /proc, to write kernel parameters through".to_owned(),
         Step::Sysctl { path, value } => {
@@ -507,6 +580,7 @@ fn child_sentence(step: &Step<'_>) -> String {
             "let no open file but standard input, output and error pass on".to_owned()
         }
         Step::CloseDescriptors { first } => format!("let no open file from number {first} on pass on"),
+        Step::Seccomp(filter) => seccomp(filter),
         Step::Pause => "wait until somebody who looks round says go on".to_owned(),
         Step::AwaitHooks => "wait until husk has run its hooks".to_owned(),
         Step::Hook(hook) => format!(
@@ -519,7 +593,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         }
         Step::ForgetParent => "live on when husk ends".to_owned(),
         Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
-        Step::AwaitStart => "wait to be started".to_owned(),
+        Step::AwaitStart { .. } => "wait to be started".to_owned(),
         Step::Exec(exec) => {
             let words: Vec<_> = exec.arguments.iter().map(text).collect();
             format!("execute {}", words.join(" "))
@@ -544,21 +618,31 @@ fn own_capabilities(sets: &ProcessCapabilities) -> String {
     )
 }
 
-fn travels(propagation: Option<(Propagation, bool)>) -> String {
-    propagation.map_or(String::new(), |(to, recursive)| {
-        format!(", {}{}", propagation_name(to), if recursive { " with all below" } else { "" })
-    })
+fn travels(propagation: &[(Propagation, bool)]) -> String {
+    let word = |(to, recursive): &(Propagation, bool)| {
+        format!(", {}{}", propagation_name(*to), if *recursive { " with all below" } else { "" })
+    };
+    propagation.iter().map(word).collect()
+}
+
+fn covers(cover: Cover) -> &'static str {
+    match cover {
+        Cover::Any => "",
+        Cover::NoLink => ", which must not be a link",
+        Cover::KeepMode => ", with the mode of the directory there",
+        Cover::CopyUp { .. } => ", with a copy of the directory there",
+    }
+}
+
+fn option(option: &FsOption<'_>) -> String {
+    match option.value {
+        Some(value) => format!("{}={}", text(option.key), text(value)),
+        None => text(option.key),
+    }
 }
 
 fn mount(filesystem: &Filesystem<'_>, target: &CStr) -> String {
-    let mut options: Vec<String> = filesystem
-        .options
-        .iter()
-        .map(|option| match option.value {
-            Some(value) => format!("{}={}", text(option.key), text(value)),
-            None => text(option.key),
-        })
-        .collect();
+    let mut options: Vec<String> = filesystem.options.iter().map(option).collect();
     options.extend(MountFlags::set(filesystem.attributes).words().into_iter().map(str::to_owned));
     let with = if options.is_empty() { String::new() } else { format!(" ({})", options.join(", ")) };
     format!("mount a new {} on {}{with}", text(filesystem.kind), text(target))

@@ -2,14 +2,15 @@
 //! What is there: the facts about a host that a plan depends on. Reads, never writes, needs no privilege.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_spec::{Config, IdMapping, Mount, UserNamespace};
+use husk_cgroup::Hierarchies;
+use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -56,6 +57,14 @@ pub struct Host {
     pub file_systems: BTreeMap<PathBuf, u64>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
+    /// Whether the kernel shows its memory (`/proc/kcore`).
+    pub has_kcore: bool,
+    /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
+    pub cgroups: Option<Hierarchies>,
+    /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
+    pub apparmor: Option<&'static CStr>,
+    /// Whether SELinux is enabled, if it was asked for.
+    pub selinux: bool,
     /// The container's accounts.
     pub accounts: HostAccounts,
 }
@@ -119,6 +128,9 @@ pub(crate) const HELPER_DIRECTORIES: [&str; 3] = ["/usr/bin", "/bin", "/usr/loca
 /// 9p's own type (`linux/magic.h`).
 const V9FS_MAGIC: u64 = 0x0102_1997;
 
+/// selinuxfs (`linux/magic.h`), which is there where SELinux is enabled.
+const SELINUX_MAGIC: u64 = 0xf97c_ff8c;
+
 /// No honest `passwd` or `group` is larger.
 const ACCOUNTS_MAX: u64 = 1 << 20;
 
@@ -136,6 +148,7 @@ impl Host {
             gid_map: id_map("/proc/self/gid_map")?,
             setgroups_denied: read_text("/proc/self/setgroups").trim() == "deny",
             kernel: kernel_version(),
+            has_kcore: Path::new("/proc/kcore").exists(),
             ..Self::default()
         };
         host.privileged = host.privileged && (host.has_all_ids() || may_mount());
@@ -144,6 +157,15 @@ impl Host {
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
+        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+            host.cgroups = Hierarchies::read().ok();
+        }
+        if config.process.labels.apparmor.is_some() {
+            host.apparmor = apparmor_file();
+        }
+        if config.process.labels.selinux.is_some() || config.mount_label.is_some() {
+            host.selinux = file_system(Path::new("/sys/fs/selinux")) == Some(SELINUX_MAGIC);
+        }
         if let Some(root) = &config.root {
             host.probe_root(&root.path.value, config)?;
         }
@@ -195,7 +217,7 @@ impl Host {
     fn probe_sources(&mut self, config: &Config) {
         let binds = config.mounts.iter().filter_map(|mount| match &mount.value {
             Mount::Bind(bind) => Some(&bind.source),
-            Mount::Filesystem(_) | Mount::Cgroup(_) => None,
+            _ => None,
         });
         for source in binds {
             self.file_systems.insert(source.clone(), file_system(source).unwrap_or_default());
@@ -230,11 +252,7 @@ impl Host {
 }
 
 fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    config.mounts.iter().map(|mount| match &mount.value {
-        Mount::Filesystem(mount) => &mount.target,
-        Mount::Bind(bind) => &bind.target,
-        Mount::Cgroup(cgroup) => &cgroup.target,
-    })
+    config.mounts.iter().map(|mount| mount.value.target())
 }
 
 pub(crate) fn is_privileged() -> bool {
@@ -248,6 +266,13 @@ fn may_mount() -> bool {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     // Nothing but EPERM says so: EINVAL comes of mounts below that are locked.
     !matches!(open_tree(CWD, "/", flags), Err(Errno::PERM))
+}
+
+/// The file of AppArmor alone (Linux 5.8), else the one that all security modules share.
+fn apparmor_file() -> Option<&'static CStr> {
+    let enabled = read_text("/sys/module/apparmor/parameters/enabled").starts_with('Y');
+    let own = Path::new("/proc/self/attr/apparmor/exec").exists();
+    enabled.then_some(if own { c"self/attr/apparmor/exec" } else { c"self/attr/exec" })
 }
 
 fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {

@@ -13,6 +13,7 @@ pub mod explain;
 mod host;
 mod plan;
 pub mod read_back;
+pub mod seccomp;
 mod seen;
 pub mod shell;
 pub mod strace;
@@ -23,7 +24,10 @@ pub use arena::Arena;
 pub use compile::plan;
 pub use error::{PlanError, in_words};
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
+/// What a seccomp profile may ask for.
+pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
-    Action, Actor, CLONE_FLAGS, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack, Stage,
+    Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack,
+    Stage, TreeMaps,
 };
 pub use seen::Seen;

@@ -3,11 +3,16 @@
 
 use std::ffi::CStr;
 
+use husk_cgroup::Place;
+use husk_cgroup::device::Rule;
+use husk_cgroup::limits::Limits;
 use husk_init::{Propagation, Step};
+use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
 use rustix::thread::UnshareFlags;
 
 use crate::seen::Seen;
+use crate::{Arena, PlanError, seccomp};
 
 /// The kinds of namespaces and the flags by which `clone3(2)` makes new ones.
 pub const CLONE_FLAGS: [(NamespaceKind, UnshareFlags); 8] = [
@@ -28,6 +33,8 @@ pub struct Plan<'a> {
     pub name: String,
     /// The steps of both actors. The child's come after the one that makes it; from there on the two run side by side.
     pub steps: Vec<PlannedStep<'a>>,
+    /// The container's cgroups, if it is to have some of its own.
+    pub cgroup: Option<CgroupPlan>,
     /// What a person should know before: what is missing here, and what it costs.
     pub notes: Vec<Note>,
     /// Whose plan it is, if it was read back from a running process instead of made by husk. It is then to be told, not
@@ -65,6 +72,14 @@ impl<'a> Plan<'a> {
         self
     }
 
+    /// The same plan, made with the filter of `profile`, with one that asks whoever has its listener where this one would refuse.
+    ///
+    /// # Errors
+    /// A profile that notifies somebody already, or that keeps the listener from being sent.
+    pub fn with_refusals_told(self, profile: &Seccomp, arena: &'a Arena) -> Result<Self, PlanError> {
+        seccomp::tell_refusals(self, profile, arena)
+    }
+
     /// The stages after which the child pauses, in order.
     pub fn pauses(&self) -> impl Iterator<Item = Stage> {
         let pauses = self.steps.iter().filter(|step| matches!(step.action, Action::Child(Step::Pause)));
@@ -84,6 +99,21 @@ impl<'a> Plan<'a> {
         }
         (steps, numbers)
     }
+}
+
+/// A container's own cgroups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupPlan {
+    /// Where they are.
+    pub place: Place,
+    /// What they limit.
+    pub limits: Limits,
+    /// Which devices may be used; everybody's own rights decide if `None`.
+    pub devices: Option<Vec<Rule>>,
+    /// Whether the container can do without, if they are not this user's to make.
+    pub optional: bool,
+    /// The user on the host that gets the container's part of cgroup v2 to divide further.
+    pub owner: Option<u32>,
 }
 
 /// Something that a person should know before.
@@ -198,6 +228,8 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Run on the processors alone whose bits are set, and so does the child, which has them from husk.
+    Processors(&'a [u64]),
     /// Take a detached copy of a part of the host's file tree, with which no mount travels.
     PrepareTree {
         /// The number by which the child knows it.
@@ -209,7 +241,24 @@ pub enum HostStep<'a> {
         /// Its propagation.
         propagation: Propagation,
     },
-    /// Make the child in its new namespaces.
+    /// Make the container's cgroups.
+    MakeCgroup {
+        /// The directory in the hierarchy that counts.
+        path: &'a CStr,
+        /// In how many hierarchies.
+        hierarchies: usize,
+    },
+    /// Write their limits.
+    LimitCgroup {
+        /// Files and values, for a person.
+        limits: &'a CStr,
+    },
+    /// Say which devices their processes may use.
+    LimitDevices {
+        /// How many rules say so.
+        rules: usize,
+    },
+    /// Make the child in its new namespaces, and on cgroup v2 in its cgroup.
     Clone {
         /// Which.
         namespaces: UnshareFlags,
@@ -228,8 +277,8 @@ pub enum HostStep<'a> {
     MapTree {
         /// Its number.
         number: usize,
-        /// A file that stands for the user namespace; the child's own if `None`.
-        user_namespace: Option<&'a CStr>,
+        /// Which.
+        through: TreeMaps<'a>,
         /// Whether the mounts below change as well.
         recursive: bool,
     },
@@ -241,6 +290,22 @@ pub enum HostStep<'a> {
     Commit,
     /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
     Guard,
+}
+
+/// Through which id maps the files of a tree are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeMaps<'a> {
+    /// The container's own.
+    Container,
+    /// Those of the user namespace that this file stands for.
+    Joined(&'a CStr),
+    /// Those of a user namespace that is made for it.
+    Own {
+        /// User ids.
+        uids: &'a [IdMapping],
+        /// Group ids.
+        gids: &'a [IdMapping],
+    },
 }
 
 /// How host ids are claimed.

@@ -5,11 +5,13 @@
 use std::ffi::CStr;
 use std::fmt::Write;
 
-use husk_init::{Exec, Filesystem, Propagation, Source, Step};
+use husk_init::{Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
+use husk_seccomp::FilterFlags;
 use husk_spec::{IdMapping, NamespaceKind, Resource};
 use rustix::thread::UnshareFlags;
 
-use crate::plan::{Action, CLONE_FLAGS, HostStep, IdMaps};
+use crate::explain::treatment;
+use crate::plan::{Action, CLONE_FLAGS, HostStep, IdMaps, TreeMaps};
 
 const BENEATH: &str = "{flags=O_PATH|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT}, 24";
 const OF_PROC: &str = "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS|RESOLVE_BENEATH";
@@ -38,6 +40,7 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
             format!("setns(<{}>, {})", text(path), namespace_flag(*kind)),
         ],
+        HostStep::Processors(processors) => vec![processors_call(processors)],
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
             vec![
@@ -48,25 +51,22 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
                 ),
             ]
         }
+        HostStep::MakeCgroup { path, .. } => vec![format!("mkdir({}, 0755)", quoted(path))],
+        HostStep::LimitCgroup { limits } => text(limits)
+            .split(", ")
+            .filter_map(|limit| limit.split_once(' '))
+            .map(|(file, value)| format!("write(<{file}>, {value:?}, {})", value.len()))
+            .collect(),
+        HostStep::LimitDevices { .. } => {
+            vec!["write(<devices.deny, devices.allow>, …), or bpf(BPF_PROG_ATTACH, …)".to_owned()]
+        }
         HostStep::Clone { namespaces } => vec![format!(
             "clone3({{flags={}, exit_signal=SIGCHLD}}, 88)",
             joined(namespace_flags(*namespaces).into_iter().chain(["CLONE_PIDFD"]))
         )],
         HostStep::MapIds(maps) => map_ids(maps),
         HostStep::OwnPipes { .. } => vec!["fchown(<pipe>, <user outside>, <group outside>)".to_owned()],
-        HostStep::MapTree { number, user_namespace, recursive } => {
-            let of = user_namespace.map_or("the container's user namespace".to_owned(), text);
-            let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
-            vec![
-                format!(
-                    "open({:?}, O_RDONLY|O_CLOEXEC)",
-                    user_namespace.map_or("/proc/PID/ns/user".into(), text)
-                ),
-                format!(
-                    "mount_setattr(<tree {number}>, \"\", AT_EMPTY_PATH{flag}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=<{of}>}}, 32)"
-                ),
-            ]
-        }
+        HostStep::MapTree { number, through, recursive } => map_tree(*number, through, *recursive),
         HostStep::Release => vec!["sendmsg(<link>, {iov=[1 byte]}, MSG_NOSIGNAL)".to_owned()],
         HostStep::Hooks | HostStep::Commit => {
             vec![
@@ -76,6 +76,25 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
         }
         HostStep::Guard => vec!["clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned()],
     }
+}
+
+fn map_tree(number: usize, through: &TreeMaps<'_>, recursive: bool) -> Vec<String> {
+    let (path, of) = match through {
+        TreeMaps::Joined(path) => (text(path), text(path)),
+        TreeMaps::Container => ("/proc/PID/ns/user".to_owned(), "the container's user namespace".to_owned()),
+        TreeMaps::Own { .. } => ("/proc/PID/ns/user".to_owned(), "a user namespace for it".to_owned()),
+    };
+    let mut calls = Vec::new();
+    if let TreeMaps::Own { uids, gids } = *through {
+        calls.push("clone3({flags=CLONE_NEWUSER|CLONE_PIDFD, exit_signal=SIGCHLD}, 88)".to_owned());
+        calls.extend(map_ids(&IdMaps::Written { uids, gids, deny_setgroups: false }));
+    }
+    let flag = if recursive { "|AT_RECURSIVE" } else { "" };
+    calls.push(format!("open({path:?}, O_RDONLY|O_CLOEXEC)"));
+    calls.push(format!(
+        "mount_setattr(<tree {number}>, \"\", AT_EMPTY_PATH{flag}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=<{of}>}}, 32)"
+    ));
+    calls
 }
 
 fn map_ids(maps: &IdMaps<'_>) -> Vec<String> {
@@ -106,6 +125,11 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0)"].map(str::to_owned).to_vec()
         }
+        Step::EnterCgroup => vec!["write(<tasks>, \"0\", 1)".to_owned()],
+        Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
+        Step::MountAttributes { target, attributes: changed } => {
+            vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
+        }
         Step::TimeNamespace { offsets } => {
             let length = offsets.to_bytes().len();
             vec![
@@ -131,12 +155,31 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::Propagation(propagation) => vec![root_propagation(*propagation, true)],
         Step::RootPropagation { propagation, recursive } => vec![root_propagation(*propagation, *recursive)],
-        Step::OomScoreAdj(value) => vec![
-            format!(
-                "openat2(</proc>, \"self/oom_score_adj\", {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)"
-            ),
-            format!("write(</proc/self/oom_score_adj>, {}, {})", quoted(value), value.to_bytes().len()),
-        ],
+        Step::OomScoreAdj(value) => written_in_proc("self/oom_score_adj", value),
+        Step::ApparmorProfile { file, word } => written_in_proc(&text(file), word),
+        Step::SelinuxLabel(label) => written_in_proc("self/attr/exec", label),
+        Step::KeyLabel(label) => written_in_proc("self/attr/keycreate", label),
+        Step::Processors(processors) => vec![processors_call(processors)],
+        Step::Scheduler(attr) => vec![format!(
+            "sched_setattr(0, {{size=56, sched_policy={}, sched_flags={:#x}, sched_nice={}, sched_priority={}, \
+             sched_runtime={}, sched_deadline={}, sched_period={}}}, 0)",
+            treatment::policy_name(attr.policy),
+            attr.flags,
+            attr.nice,
+            attr.priority,
+            attr.runtime,
+            attr.deadline,
+            attr.period
+        )],
+        Step::IoPriority { class, level } => {
+            vec![format!("ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE({class}, {level}))")]
+        }
+        Step::MemoryPolicy { mode, nodes } => {
+            let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
+            let (name, nodes) = (treatment::memory_mode(*mode), treatment::numbers(nodes));
+            vec![format!("set_mempolicy({name}, [{nodes}], {bits})")]
+        }
+        Step::Personality(domain) => vec![format!("personality({})", treatment::domain(*domain))],
         Step::Keyring(name) => vec![format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name))],
         Step::Hook(hook) => {
             let mut calls = vec![
@@ -154,7 +197,8 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             .map(|path| format!("faccessat2(AT_FDCWD, {}, X_OK, AT_EACCESS)", quoted(path)))
             .collect(),
         Step::ForgetParent => vec!["prctl(PR_SET_PDEATHSIG, 0)".to_owned()],
-        Step::AwaitStart => vec![
+        Step::AwaitStart { first } => vec![
+            format!("close_range({first}, 4294967295, 0) but for <start> and <state>"),
             "rt_sigprocmask(SIG_SETMASK, [HUP INT QUIT USR1 USR2 TERM], …, 8)".to_owned(),
             "signalfd4(-1, [HUP INT QUIT USR1 USR2 TERM], 8, SFD_CLOEXEC|SFD_NONBLOCK)".to_owned(),
             "ppoll([<start>, <signals>], 2, NULL, NULL, 0)".to_owned(),
@@ -184,9 +228,14 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::DetachScratch => vec!["umount2(\"/\", MNT_DETACH)".to_owned()],
         Step::OverlayRoot => vec![over_root("<overlay>")],
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, at } => {
             let mut calls = copied(source, *recursive);
-            calls.push(over_root("<root>"));
+            calls.push(match at {
+                Some(path) => {
+                    format!("move_mount(<root>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH)", quoted(path))
+                }
+                None => over_root("<root>"),
+            });
             calls
         }
         Step::CurrentRoot => vec!["open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned()],
@@ -217,10 +266,43 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             }));
             calls
         }
-        Step::Mount { filesystem, target, propagation } => {
-            let mut calls = new_filesystem(filesystem);
-            calls.extend(mount_propagation("<mount>", *propagation));
-            calls.extend([beneath(target), attach("<mount>")]);
+        Step::Mount { filesystem, target, cover, propagation } => {
+            let mut calls = match cover {
+                Cover::NoLink => vec![beneath(target).replace("O_PATH", "O_PATH|O_NOFOLLOW")],
+                _ => vec![beneath(target)],
+            };
+            calls.push("fstatfs(<place>)".to_owned());
+            calls.extend(new_filesystem(filesystem));
+            if let Cover::KeepMode | Cover::CopyUp { keep_mode: true } = cover {
+                let (context, at) = (text(filesystem.kind), calls.len() - filesystem.options.len() - 3);
+                let mode = "\"mode\", <mode of the place>";
+                calls.insert(at, format!("fsconfig(<{context}>, FSCONFIG_SET_STRING, {mode}, 0)"));
+            }
+            if let Cover::CopyUp { .. } = cover {
+                calls.push("sendfile(<each file of the copy>, <each file>, NULL, 1073741824)".to_owned());
+            }
+            calls.extend(mount_propagation("<mount>", propagation));
+            calls.push(attach("<mount>"));
+            calls
+        }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let flags = joined(attributes.iter_names().map(|(name, _)| name)).replace("MOUNT_ATTR_", "MS_");
+            let (kind, source, options) = (quoted(kind), quoted(source), quoted(options));
+            let mut calls = vec![
+                beneath(target),
+                "fstatfs(<place>)".to_owned(),
+                "fchdir(<place>)".to_owned(),
+                format!("mount({source}, \".\", {kind}, {flags}, {options})"),
+                "chdir(\"/\")".to_owned(),
+            ];
+            calls.extend(mount_propagation("<place>", propagation));
+            calls
+        }
+        Step::Reconfigure { target, options } => {
+            let mut calls =
+                vec![beneath(target), "fspick(<place>, \"\", FSPICK_CLOEXEC|FSPICK_EMPTY_PATH)".to_owned()];
+            calls.extend(configured("<place>", options));
+            calls.push("fsconfig(<place>, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0)".to_owned());
             calls
         }
         Step::Bind { source, target, recursive, attributes: top, recursive_attributes, propagation } => {
@@ -230,8 +312,8 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                     calls.push(attributes("<copy>", changed.set, Some(changed.clear), recursive));
                 }
             }
-            calls.extend(mount_propagation("<copy>", *propagation));
-            calls.extend([beneath(target), attach("<copy>")]);
+            calls.extend(mount_propagation("<copy>", propagation));
+            calls.extend([beneath(target), "fstatfs(<place>)".to_owned(), attach("<copy>")]);
             calls
         }
         Step::Sysctl { path, value } => vec![
@@ -323,8 +405,43 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::CloseDescriptors { first } => {
             vec![format!("close_range({first}, 4294967295, CLOSE_RANGE_CLOEXEC)")]
         }
+        Step::Seccomp(filter) => {
+            let mut calls = vec![format!(
+                "seccomp(SECCOMP_SET_MODE_FILTER, {}, {{len={}, filter=…}})",
+                filter_flags(filter.flags),
+                filter.instructions.len()
+            )];
+            if filter.flags & FilterFlags::NEW_LISTENER.bits() != 0 {
+                calls.push(
+                    "sendmsg(<link>, {…, cmsg_type=SCM_RIGHTS, cmsg_data=[<listener>]}, MSG_NOSIGNAL)"
+                        .to_owned(),
+                );
+            }
+            calls
+        }
         Step::Exec(exec) => execs(exec),
     }
+}
+
+fn filter_flags(flags: u32) -> String {
+    let names = [
+        (FilterFlags::LOG, "SECCOMP_FILTER_FLAG_LOG"),
+        (FilterFlags::SPEC_ALLOW, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
+        (FilterFlags::NEW_LISTENER, "SECCOMP_FILTER_FLAG_NEW_LISTENER"),
+        (FilterFlags::WAIT_KILLABLE_RECV, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"),
+    ];
+    joined(names.into_iter().filter(|(flag, _)| flags & flag.bits() != 0).map(|(_, name)| name))
+}
+
+fn written_in_proc(file: &str, value: &CStr) -> Vec<String> {
+    vec![
+        format!("openat2(</proc>, \"{file}\", {{flags=O_WRONLY|O_CLOEXEC, resolve={OF_PROC}}}, 24)"),
+        format!("write(</proc/{file}>, {}, {})", quoted(value), value.to_bytes().len()),
+    ]
+}
+
+fn processors_call(processors: &[u64]) -> String {
+    format!("sched_setaffinity(0, {}, [{}])", size_of_val(processors), treatment::numbers(processors))
 }
 
 fn root_propagation(propagation: Propagation, recursive: bool) -> String {
@@ -333,10 +450,12 @@ fn root_propagation(propagation: Propagation, recursive: bool) -> String {
     format!("mount_setattr(AT_FDCWD, \"/\", AT_EMPTY_PATH{flag}, {{propagation={to}}}, 32)")
 }
 
-fn mount_propagation(mount: &str, propagation: Option<(Propagation, bool)>) -> Option<String> {
-    let (to, recursive) = propagation?;
-    let (flag, to) = (if recursive { "|AT_RECURSIVE" } else { "" }, propagation_flag(to));
-    Some(format!("mount_setattr({mount}, \"\", AT_EMPTY_PATH{flag}, {{propagation={to}}}, 32)"))
+fn mount_propagation(mount: &str, propagation: &[(Propagation, bool)]) -> Vec<String> {
+    let call = |(to, recursive): &(Propagation, bool)| {
+        let (flag, to) = (if *recursive { "|AT_RECURSIVE" } else { "" }, propagation_flag(*to));
+        format!("mount_setattr({mount}, \"\", AT_EMPTY_PATH{flag}, {{propagation={to}}}, 32)")
+    };
+    propagation.iter().map(call).collect()
 }
 
 /// One `execve` for each place where the command may be. Of the environment only the size: it may hold what is nobody's
@@ -356,16 +475,21 @@ fn new_filesystem(filesystem: &Filesystem<'_>) -> Vec<String> {
         format!("fsopen({}, FSOPEN_CLOEXEC)", quoted(filesystem.kind)),
         format!("fsconfig({context}, FSCONFIG_SET_STRING, \"source\", {}, 0)", quoted(filesystem.source)),
     ];
-    calls.extend(filesystem.options.iter().map(|option| match option.value {
-        Some(value) => {
-            format!("fsconfig({context}, FSCONFIG_SET_STRING, {}, {}, 0)", quoted(option.key), quoted(value))
-        }
-        None => format!("fsconfig({context}, FSCONFIG_SET_FLAG, {}, NULL, 0)", quoted(option.key)),
-    }));
+    calls.extend(configured(&context, filesystem.options));
     calls.push(format!("fsconfig({context}, FSCONFIG_CMD_CREATE, NULL, NULL, 0)"));
     let flags = joined(filesystem.attributes.iter_names().map(|(name, _)| name));
     calls.push(format!("fsmount({context}, FSMOUNT_CLOEXEC, {flags})"));
     calls
+}
+
+fn configured(context: &str, options: &[FsOption<'_>]) -> Vec<String> {
+    let call = |option: &FsOption<'_>| match option.value {
+        Some(value) => {
+            format!("fsconfig({context}, FSCONFIG_SET_STRING, {}, {}, 0)", quoted(option.key), quoted(value))
+        }
+        None => format!("fsconfig({context}, FSCONFIG_SET_FLAG, {}, NULL, 0)", quoted(option.key)),
+    };
+    options.iter().map(call).collect()
 }
 
 fn copied(source: &Source<'_>, recursive: bool) -> Vec<String> {
@@ -474,11 +598,16 @@ mod tests {
 
     #[test]
     fn a_file_system_is_configured_option_by_option() {
-        let options = [husk_init::FsOption { key: c"size", value: Some(c"64k") }];
+        let options = [FsOption { key: c"size", value: Some(c"64k") }];
         let attributes = rustix::mount::MountAttrFlags::MOUNT_ATTR_NOSUID;
         let filesystem = Filesystem { kind: c"tmpfs", source: c"none", options: &options, attributes };
-        let mount = Action::Child(Step::Mount { filesystem, target: c"/tmp", propagation: None });
-        assert_eq!(calls(&mount, "fsconfig").len(), 3);
+        let mount = Action::Child(Step::Mount {
+            filesystem,
+            target: c"/tmp",
+            cover: Cover::KeepMode,
+            propagation: &[],
+        });
+        assert_eq!(calls(&mount, "fsconfig").len(), 4);
         assert_eq!(calls(&mount, "fsmount"), ["fsmount(<tmpfs>, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID)"]);
     }
 }

@@ -10,9 +10,9 @@ use husk_plan::explain::Explanation;
 use husk_plan::shell::Script;
 use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
 use husk_spec::{
-    BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given, Grant, Hooks,
-    IdMapping, Lifetime, Mount, MountFlags, Namespace, Namespaces, Process, Propagation, Root, Terminal,
-    TimeOffsets, User, UserNamespace, Writes,
+    BindIdmap, BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given,
+    Grant, Hooks, IdMapping, Labels, Lifetime, Mount, MountFlags, Namespace, Namespaces, Process,
+    Propagation, Root, Scheduling, Terminal, TimeOffsets, User, UserNamespace, Writes,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -63,6 +63,8 @@ fn config() -> Config {
         sysctls: Vec::new(),
         masked_paths: Given::default(vec![PathBuf::from("/proc/kcore")], "masked paths"),
         readonly_paths: Given::default(vec![PathBuf::from("/proc/sys")], "read-only paths"),
+        cgroup: None,
+        mount_label: None,
         hooks: Hooks::default(),
         process: Process {
             args: Given::argument(vec!["sh".into(), "-c".into(), "true".into()], "COMMAND"),
@@ -73,12 +75,17 @@ fn config() -> Config {
             working_directory: None,
             make_working_directory: false,
             user: Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
+            default_home: None,
             umask: None,
             capabilities: Given::default(Grant::Bounded(capabilities), "capabilities"),
             no_new_privileges: Given::default(true, "no new privileges"),
             rlimits: Vec::new(),
+            scheduling: Scheduling::default(),
+            personality: None,
+            labels: Labels::default(),
             oom_score_adj: None,
             keyring: None,
+            seccomp: None,
             preserved_descriptors: 0,
             init: None,
             terminal: Terminal { stdio: Vec::new(), size: None, inherit_settings: true },
@@ -94,8 +101,9 @@ fn file_system(target: &'static str, kind: &str, options: &[(&str, &str)]) -> Gi
         target: PathBuf::from(target),
         options: options.iter().map(option).collect(),
         flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID),
-        propagation: None,
+        propagation: Vec::new(),
         copy_up: false,
+        keep_mode: false,
     };
     Given::default(Mount::Filesystem(mount), target)
 }
@@ -105,10 +113,11 @@ fn volume(source: &str, target: &str) -> Given<Mount> {
         source: PathBuf::from(source),
         target: PathBuf::from(target),
         recursive: true,
-        idmap: true,
+        idmap: BindIdmap::WherePossible,
         flags: MountFlags::NONE,
         recursive_flags: MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV),
-        propagation: (Propagation::Private, true),
+        propagation: vec![(Propagation::Private, true)],
+        shared_with_host: false,
     };
     Given::argument(Mount::Bind(mount), "--volume")
 }

@@ -2,8 +2,9 @@
 //! What can go wrong, said with the plan at hand: what was being done, what failed, why, and what to do.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use husk_init::Call;
+use husk_init::{Call, Failure};
 use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
 use rustix::io::Errno;
@@ -40,6 +41,30 @@ pub enum Error {
     NoFreeIds {
         /// What was being done.
         doing: String,
+    },
+    /// A hook failed.
+    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
+    Hook {
+        /// Where it stands in the configuration.
+        origin: String,
+        /// The program.
+        path: PathBuf,
+        /// How it failed.
+        problem: String,
+        /// The last that it wrote.
+        words: String,
+    },
+    /// A cgroup could not be made, limited or entered.
+    #[error("cannot {doing}: {problem} [step {number}, {origin}]")]
+    Cgroup {
+        /// What was being done.
+        doing: String,
+        /// What failed, and why.
+        problem: String,
+        /// The number of the step in the plan, from 1.
+        number: usize,
+        /// Why it was in the plan.
+        origin: Origin,
     },
     /// A signal asked husk to stop before the command ran.
     #[error("interrupted by signal {0} before the command ran")]
@@ -85,7 +110,28 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
+fn last(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
 impl Error {
+    /// The error of a hook that failed in the container's own process; `None` if it is of something else.
+    pub(crate) fn hook(origin: String, path: PathBuf, failure: &Failure) -> Option<Self> {
+        let problem = hook_problem(failure.call.name(), failure.errno)?;
+        let words = String::from_utf8_lossy(failure.kernel_log()).trim().to_owned();
+        Some(Self::Hook { origin, path, problem, words })
+    }
+
+    pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &dyn fmt::Display) -> Self {
+        let step = &plan.steps[index];
+        Self::Cgroup {
+            doing: explain::describe(step),
+            problem: error.to_string(),
+            number: index + 1,
+            origin: step.origin.clone(),
+        }
+    }
+
     /// The error of step number `index` (from 0) of `plan`.
     pub(crate) fn step(
         plan: &Plan<'_>,
@@ -116,7 +162,7 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
-            Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Hook { .. } | Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
         }
     }
 

@@ -115,6 +115,15 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), "openat2", Errno::NOENT) => {
             "a part of this path is a symbolic link that leads to nothing in the root: make there what it points at"
         }
+        (Action::Child(Step::Seccomp(_)), "seccomp", Errno::ACCESS) => {
+            "without noNewPrivileges a filter of system calls needs CAP_SYS_ADMIN: set process.noNewPrivileges"
+        }
+        (Action::Child(Step::Seccomp(_)), "seccomp", Errno::INVAL) => {
+            "this kernel has no filters of system calls, or not all the flags of linux.seccomp.flags"
+        }
+        (Action::Child(Step::Seccomp(_)), "seccomp", Errno::BUSY) => {
+            "a filter with SCMP_ACT_NOTIFY is on already, as inside another container: there can be one listener"
+        }
         (Action::Child(Step::Rlimit { .. }), _, Errno::PERM) => {
             "a hard limit can only be raised with CAP_SYS_RESOURCE: ask for no more than `ulimit -H` shows"
         }

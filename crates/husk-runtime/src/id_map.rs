@@ -6,11 +6,15 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
 
+use husk_init::Call;
 use husk_spec::IdMapping;
-use rustix::fd::OwnedFd;
+use husk_sys::{Clone, clone3, close_in_child, exit};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io;
-use rustix::process::Pid;
+use rustix::io::{self, Errno};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::thread::UnshareFlags;
 
 fn text(map: &[IdMapping]) -> String {
     map.iter().fold(String::new(), |mut text, line| {
@@ -77,6 +81,29 @@ fn start(helper: &CStr, pid: Pid, map: &[IdMapping]) -> std::io::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
+}
+
+/// Makes a user namespace that nothing is in, with these maps: what an idmapped mount shows its files through. Its process, which
+/// it needs to be made and mapped, is gone when this returns.
+///
+/// # Errors
+/// The call that failed: `EPERM` for ids that the caller may not map.
+pub(crate) fn make_user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, (Call, Errno)> {
+    let (alive, held) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| (Call::Pipe2, errno))?;
+    let exit_signal = Signal::CHILD.as_raw() as u32;
+    let args = Clone { namespaces: UnshareFlags::NEWUSER, cgroup: None, exit_signal };
+    let child = clone3(&args, || {
+        let _ = close_in_child(held.as_fd());
+        let _ = io::read(&alive, &mut [0]);
+        exit(0)
+    })
+    .map_err(|errno| (Call::Clone3, errno))?;
+    let namespace = write(child.pid, uids, gids, false)
+        .map_err(|errno| (Call::Write, errno))
+        .and_then(|()| open_user_namespace(child.pid).map_err(|errno| (Call::Open, errno)));
+    drop(held);
+    let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    namespace
 }
 
 /// Opens the user namespace of process `pid`.

@@ -6,6 +6,7 @@
 //! should husk be killed, its guard ends the container.
 #![forbid(unsafe_code)]
 
+mod bundle_hooks;
 mod claim;
 pub mod container;
 pub mod doctor;
@@ -18,6 +19,7 @@ mod link;
 pub mod own_binary;
 mod pause;
 pub mod record;
+mod refusals;
 pub mod rootfs;
 pub mod shebang;
 mod start;
@@ -27,14 +29,16 @@ mod terminal;
 pub mod why;
 pub mod why_exec;
 
+pub use bundle_hooks::BundleHooks;
 pub use error::{Error, StepError};
 pub use pause::{Next, Pause, take_foreground};
+pub use refusals::{Refusal, run_told};
 
 use std::time::Duration;
 
 use husk_plan::Plan;
 use husk_spec::Terminal;
-use pause::Pauses;
+use pause::{Pauses, Stops};
 use stopwatch::Stopwatch;
 
 /// How a container's first process ended.
@@ -61,21 +65,25 @@ impl End {
     }
 }
 
-/// Runs a container to its end and returns how its command ended.
+/// Runs a container to its end and returns how its command ended; with the hooks of its bundle, if it has any.
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
-pub fn run(plan: &Plan<'_>, terminal: &Terminal) -> Result<End, Error> {
-    attend(plan, terminal, &Stopwatch::default(), None)
+pub fn run(plan: &Plan<'_>, terminal: &Terminal, hooks: Option<&mut BundleHooks>) -> Result<End, Error> {
+    attend(plan, terminal, hooks, &Stopwatch::default(), None, None)
 }
 
 /// As [`run`], and says what each step of the plan has cost.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_timed(plan: &Plan<'_>, terminal: &Terminal) -> Result<(End, Vec<Duration>), Error> {
+pub fn run_timed(
+    plan: &Plan<'_>,
+    terminal: &Terminal,
+    hooks: Option<&mut BundleHooks>,
+) -> Result<(End, Vec<Duration>), Error> {
     let stopwatch = Stopwatch::started(plan.steps.len()).map_err(Error::Supervise)?;
-    let end = attend(plan, terminal, &stopwatch, None)?;
+    let end = attend(plan, terminal, hooks, &stopwatch, None, None)?;
     Ok((end, stopwatch.costs(plan)))
 }
 
@@ -86,6 +94,7 @@ pub fn run_timed(plan: &Plan<'_>, terminal: &Terminal) -> Result<(End, Vec<Durat
 pub fn run_stepwise(
     plan: &Plan<'_>,
     terminal: &Terminal,
+    hooks: Option<&mut BundleHooks>,
     ask: &mut dyn FnMut(Pause) -> Next,
 ) -> Result<Option<End>, Error> {
     let mut stopped = false;
@@ -94,18 +103,28 @@ pub fn run_stepwise(
         stopped |= next == Next::Stop;
         next
     };
-    let end = attend(plan, terminal, &Stopwatch::default(), Some(Pauses::of(plan, ask)))?;
+    let end = attend(plan, terminal, hooks, &Stopwatch::default(), Some(Pauses::of(plan, ask)), None)?;
     Ok((!stopped).then_some(end))
 }
 
 fn attend(
     plan: &Plan<'_>,
     terminal: &Terminal,
+    mut hooks: Option<&mut BundleHooks>,
     stopwatch: &Stopwatch,
     pauses: Option<Pauses<'_>>,
+    listen: Option<supervise::Listen<'_>>,
 ) -> Result<End, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
-    let container = start::start(plan, &terminal, stopwatch)?;
-    supervise::stay(plan, container, terminal, &signals, stopwatch, pauses)
+    let states = hooks.as_ref().map_or(&[][..], |hooks| hooks.states());
+    let inheritance = start::Inheritance { states, ..start::Inheritance::default() };
+    let end = start::start(plan, inheritance, &terminal, stopwatch).and_then(|container| {
+        let stops = Stops::of(plan, hooks.as_deref_mut(), pauses);
+        supervise::stay(plan, container, terminal, &signals, stopwatch, (stops, listen))
+    });
+    if let Some(hooks) = hooks {
+        hooks.ended();
+    }
+    end
 }

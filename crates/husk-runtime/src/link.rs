@@ -24,6 +24,8 @@ pub(crate) enum Heard {
     End,
     /// The master side of the container's terminal.
     Terminal(OwnedFd),
+    /// The listener of the child's filter of system calls.
+    Listener(OwnedFd),
     /// The child waits to be let go on.
     Paused,
     /// A step failed; with the container's root if that was the exec.
@@ -79,6 +81,7 @@ impl Link {
         });
         match (Message::decode(&bytes[..length]), fd) {
             (Some(Message::Terminal), Some(fd)) => Ok(Heard::Terminal(fd)),
+            (Some(Message::Listener), Some(fd)) => Ok(Heard::Listener(fd)),
             (Some(Message::Paused), _) => Ok(Heard::Paused),
             (Some(Message::Failure(failure)), fd) => Ok(Heard::Failure(failure, fd)),
             _ => Err(Errno::BADMSG),

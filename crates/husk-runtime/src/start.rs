@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
+use husk_cgroup::{Entry, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
-use husk_plan::{Action, HostStep, IdMaps, Plan, explain};
+use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -34,6 +35,7 @@ pub(crate) struct Container {
     pub(crate) link: Option<Link>,
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
+    passing: Option<PassingCgroup>,
     reaped: bool,
 }
 
@@ -51,7 +53,15 @@ impl Container {
     }
 
     fn new(cloned: Cloned, link: Link, ids: Option<Claimed>) -> Self {
-        Self { pid: cloned.pid, pidfd: cloned.pidfd, link: Some(link), guard: None, ids, reaped: false }
+        Self {
+            pid: cloned.pid,
+            pidfd: cloned.pidfd,
+            link: Some(link),
+            guard: None,
+            ids,
+            passing: None,
+            reaped: false,
+        }
     }
 
     /// Waits for the end of the first process.
@@ -93,6 +103,20 @@ struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
     proc: Option<OwnedFd>,
+    place: Option<Place>,
+    cgroup: Option<Entry>,
+    passing: Option<PassingCgroup>,
+}
+
+/// Cgroups that go with the container, for nobody else will take them away.
+#[derive(Debug)]
+struct PassingCgroup(Place);
+
+impl Drop for PassingCgroup {
+    fn drop(&mut self) {
+        // Whoever outlives the container, without a pid namespace of its own, keeps them.
+        let _ = self.0.remove();
+    }
 }
 
 /// What the child is given beside its program.
@@ -102,12 +126,17 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) states: &'a [OwnedFd],
     /// The listening socket on which the start of the command is awaited.
     pub(crate) start: Option<BorrowedFd<'a>>,
+    /// The way into cgroups that are there.
+    pub(crate) cgroup: Option<&'a Entry>,
     /// The lock on the container, which the child must not keep.
     pub(crate) lock: Option<BorrowedFd<'a>>,
 }
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
 pub(crate) trait Maker {
+    /// Its cgroups are there.
+    fn placed(&mut self, place: &Place) -> Result<(), Error>;
+
     /// The container's first process is there.
     fn made(&mut self, container: &Container) -> Result<(), Error>;
 
@@ -124,10 +153,11 @@ pub(crate) trait Maker {
 /// Carries out husk's half of `plan`.
 pub(crate) fn start(
     plan: &Plan<'_>,
+    inheritance: Inheritance<'_>,
     terminal: &HostTerminal,
     stopwatch: &Stopwatch,
 ) -> Result<Container, Error> {
-    carry_out(plan, Inheritance::default(), Some(terminal), None, stopwatch)
+    carry_out(plan, inheritance, Some(terminal), None, stopwatch)
 }
 
 /// Carries out husk's half of `plan` for a container that is to live on.
@@ -157,8 +187,17 @@ fn carry_out(
                     let (cloned, link) = clone(plan, *namespaces, &acquired, inheritance, stopwatch)
                         .map_err(|(call, errno)| failed(call, errno))?;
                     let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
+                    made.passing = acquired.passing.take();
                     if let Some(maker) = &mut maker {
                         maker.made(made)?;
+                    }
+                }
+                HostStep::MakeCgroup { .. } => {
+                    make_cgroup(plan, index, &mut acquired)?;
+                    match (&mut maker, &acquired.place) {
+                        (Some(maker), Some(place)) => maker.placed(place)?,
+                        (None, Some(place)) => acquired.passing = Some(PassingCgroup(place.clone())),
+                        (_, None) => {}
                     }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -167,6 +206,8 @@ fn carry_out(
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
                 }
+                // Whoever stays with it meets it there, and hears of its terminal before that.
+                (HostStep::Hooks, None, _) => {}
                 (HostStep::Guard, _, Some(terminal)) => {
                     let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
                     container.guard = Some(guard);
@@ -180,6 +221,27 @@ fn carry_out(
     container.ok_or(Error::Supervise(Errno::INVAL))
 }
 
+/// Makes the container's cgroups and opens the way in.
+fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
+    let Some(cgroup) = &plan.cgroup else { return Ok(()) };
+    let mut place = cgroup.place.clone();
+    let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
+        if let Some(uid) = cgroup.owner {
+            place.delegate(uid)?;
+        }
+        place.open()
+    });
+    match made {
+        Ok(entry) => {
+            acquired.place = Some(place);
+            acquired.cgroup = Some(entry);
+            Ok(())
+        }
+        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
+        Err(error) => Err(Error::cgroup(plan, index, &error)),
+    }
+}
+
 /// The steps before the clone.
 fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
@@ -188,6 +250,20 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let claimed = claim::claim(wanted).map_err(|errno| failed(Call::Socket, errno))?;
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
+        }
+        HostStep::LimitCgroup { .. } => {
+            if let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) {
+                place.apply(&cgroup.limits.writes).map_err(|error| Error::cgroup(plan, index, &error))?;
+            }
+        }
+        HostStep::LimitDevices { .. } => {
+            let rules = plan.cgroup.as_ref().and_then(|cgroup| cgroup.devices.as_ref());
+            if let (Some(place), Some(rules)) = (&acquired.place, rules) {
+                place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
+            }
+        }
+        HostStep::Processors(processors) => {
+            husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;
         }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -200,9 +276,15 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             mount_setattr(tree.as_fd(), c"", &private).map_err(|errno| failed(Call::MountSetattr, errno))?;
             acquired.trees.push(tree);
         }
-        HostStep::MapTree { number, recursive, user_namespace: Some(path) } => {
+        HostStep::MapTree { number, recursive, through: TreeMaps::Joined(path) } => {
             let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| failed(Call::Open, errno))?;
+            map_tree(&acquired.trees, *number, *recursive, &namespace)
+                .map_err(|errno| failed(Call::MountSetattr, errno))?;
+        }
+        HostStep::MapTree { number, recursive, through: TreeMaps::Own { uids, gids } } => {
+            let namespace =
+                id_map::make_user_namespace(uids, gids).map_err(|(call, errno)| failed(call, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))?;
         }
@@ -247,10 +329,12 @@ fn clone(
 ) -> Result<(Cloned, Link), (Call, Errno)> {
     let (link, childs_link) = Link::pair().map_err(|errno| (Call::Socket, errno))?;
     let (steps, numbers) = plan.program();
+    let entry = inheritance.cgroup.or(acquired.cgroup.as_ref());
     let parents_own: Vec<_> = inheritance.lock.into_iter().chain([link.as_fd()]).collect();
     let program = Program {
         steps: &steps,
         prepared: &acquired.trees,
+        tasks: entry.map_or(&[], |entry| &entry.tasks),
         proc: acquired.proc.as_ref().map(AsFd::as_fd),
         states: inheritance.states,
         start: inheritance.start,
@@ -258,7 +342,8 @@ fn clone(
         parents_own: &parents_own,
         times: numbers.first().and_then(|first| stopwatch.of_child(*first)),
     };
-    let args = Clone { namespaces, cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
+    let cgroup = entry.and_then(|entry| entry.directory.as_ref()).map(AsFd::as_fd);
+    let args = Clone { namespaces, cgroup, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || husk_init::run(&program)).map_err(|errno| (Call::Clone3, errno))?;
     Ok((cloned, link))
 }
@@ -289,6 +374,7 @@ fn meet(
             Heard::Terminal(master) => maker.terminal(master)?,
             Heard::Paused => break,
             Heard::Failure(failure, root) => return Err(supervise::failed(plan, &failure, root)),
+            Heard::Listener(_) => return Err(failed(Call::Recv, Errno::BADMSG)),
             Heard::End => return Err(failed(Call::Recv, Errno::PIPE)),
         }
     }
@@ -314,7 +400,7 @@ fn attend(
             let first = container.ids.as_ref().map_or(0, |ids| ids.first);
             own_pipes(first + uid, first + gid).map_err(|errno| failed(Call::Fchown, errno))
         }
-        HostStep::MapTree { number, recursive, user_namespace: None } => {
+        HostStep::MapTree { number, recursive, through: TreeMaps::Container } => {
             let namespace =
                 id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)

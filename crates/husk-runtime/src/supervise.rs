@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Staying with a container until it ends: the link, signals, the terminal.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use husk_init::{Exec, Failure, Step};
@@ -14,8 +17,8 @@ use rustix::stdio::stdin;
 
 use crate::End;
 use crate::error::Error;
-use crate::link::Heard;
-use crate::pause::{Next, Pauses};
+use crate::link::{Heard, Link};
+use crate::pause::{Next, Stop, Stops};
 use crate::start::Container;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::{HostTerminal, Relay};
@@ -90,8 +93,12 @@ struct Attended<'p> {
     /// The signal by which husk ended the container in the kernel's stead.
     ended_by: Option<Signal>,
     stopwatch: &'p Stopwatch,
-    pauses: Option<Pauses<'p>>,
+    stops: Stops<'p>,
+    listen: Option<Listen<'p>>,
 }
+
+/// What is done with the listener of the child's filter of system calls.
+pub(crate) type Listen<'p> = &'p dyn Fn(OwnedFd);
 
 /// Stays with `container` until it ends; returns how it did.
 pub(crate) fn stay<'p>(
@@ -100,12 +107,21 @@ pub(crate) fn stay<'p>(
     host: HostTerminal,
     signals: &Signals,
     stopwatch: &'p Stopwatch,
-    pauses: Option<Pauses<'p>>,
+    (stops, listen): (Stops<'p>, Option<Listen<'p>>),
 ) -> Result<End, Error> {
     let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
     let init = plan.steps.iter().any(is_init);
-    let mut attended =
-        Attended { plan, container, host: Some(host), relay: None, init, ended_by: None, stopwatch, pauses };
+    let mut attended = Attended {
+        plan,
+        container,
+        host: Some(host),
+        relay: None,
+        init,
+        ended_by: None,
+        stopwatch,
+        stops,
+        listen,
+    };
     while !attended.attend(signals)? {}
     attended.finish()
 }
@@ -129,7 +145,8 @@ pub(crate) fn stay_with_command<'p>(
         init: true,
         ended_by: None,
         stopwatch: &stopwatch,
-        pauses: None,
+        stops: Stops::default(),
+        listen: None,
     };
     if let Some(relay) = &mut attended.relay {
         relay.resize();
@@ -228,7 +245,8 @@ impl Attended<'_> {
                     self.relay = Some(Relay::new(host, master).map_err(Error::Supervise)?);
                 }
             }
-            Heard::Paused => return self.pause(signals),
+            Heard::Listener(listener) => self.listen.ok_or(Error::Supervise(Errno::BADMSG))?(listener),
+            Heard::Paused => return self.meet(signals),
             Heard::Failure(failure, root) => return Err(failed(self.plan, &failure, root)),
             Heard::End => {
                 // The exec cannot say itself when it is done.
@@ -237,28 +255,47 @@ impl Attended<'_> {
                 if let Some(relay) = &mut self.relay {
                     relay.begin().map_err(Error::Supervise)?;
                 }
+                if let Some(hooks) = self.stops.hooks.as_mut().filter(|_| !self.stops.is_over) {
+                    hooks.started(self.container.pid)?;
+                }
             }
         }
         Ok(())
     }
 
+    /// Does what the child waits for.
+    fn meet(&mut self, signals: &Signals) -> Result<(), Error> {
+        match (self.stops.next.pop_front(), &mut self.stops.hooks) {
+            (Some(Stop::Look), _) => self.pause(signals),
+            (Some(Stop::Hooks(number)), Some(hooks)) => {
+                hooks.mounted(self.container.pid)?;
+                self.stopwatch.done(number);
+                self.let_go_on()
+            }
+            _ => Err(Error::Supervise(Errno::BADMSG)),
+        }
+    }
+
+    fn let_go_on(&self) -> Result<(), Error> {
+        match self.container.link.as_ref().map_or(Ok(()), Link::release) {
+            Ok(()) | Err(Errno::PIPE) => Ok(()),
+            Err(errno) => Err(Error::Supervise(errno)),
+        }
+    }
+
     /// Asks how to go on. Meanwhile husk takes signals as any program does: Ctrl-C ends it, and the container with it.
     fn pause(&mut self, signals: &Signals) -> Result<(), Error> {
         let pid = self.container.pid.as_raw_nonzero().get();
-        let Some(pauses) = &mut self.pauses else { return Err(Error::Supervise(Errno::BADMSG)) };
+        let Some(pauses) = &mut self.stops.pauses else { return Err(Error::Supervise(Errno::BADMSG)) };
         let taken = set_signal_mask(signals.before).map_err(Error::Supervise)?;
         let next = pauses.ask(pid);
         set_signal_mask(taken).map_err(Error::Supervise)?;
-        match (next, &self.container.link) {
-            (Next::GoOn, Some(link)) => match link.release() {
-                Ok(()) | Err(Errno::PIPE) => Ok(()),
-                Err(errno) => Err(Error::Supervise(errno)),
-            },
-            _ => {
-                self.relay = None;
-                pidfd_send_signal(&self.container.pidfd, Signal::KILL).map_err(Error::Supervise)
-            }
+        if next == Next::GoOn {
+            return self.let_go_on();
         }
+        self.relay = None;
+        self.stops.is_over = true;
+        pidfd_send_signal(&self.container.pidfd, Signal::KILL).map_err(Error::Supervise)
     }
 
     fn pass_signals(&mut self, signals: &Signals) -> Result<(), Error> {
@@ -351,6 +388,12 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
         (Some(Step::Exec(exec) | Step::FindCommand(exec)), Some(root)) => {
             let problem = exec_problem(&steps, exec, failure, root.as_fd());
             Error::Exec { problem, errno: failure.errno }
+        }
+        (Some(Step::Hook(hook)), _) => {
+            let index = numbers.get(number).copied().unwrap_or(0);
+            let path = PathBuf::from(OsStr::from_bytes(hook.exec.candidates[0].to_bytes()));
+            Error::hook(plan.steps[index].origin.to_string(), path, failure)
+                .unwrap_or_else(|| Error::step(plan, index, failure.call.name(), failure.errno, b""))
         }
         _ => {
             let index = numbers.get(number).copied().unwrap_or(0);

@@ -11,9 +11,9 @@ use husk_plan::survey::oom::{self, MemoryLevel, OutOfMemory};
 use husk_plan::{Action, Plan, PlanError, PlannedStep, explain, in_words, strace};
 use rustix::io::Errno;
 
-use crate::End;
 use crate::doctor::{self, Finding};
 use crate::error::{Error, StepError};
+use crate::{End, Refusal};
 
 /// A failure told in rows, each with a word before it. What is in it of a root's has nothing that moves a cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,9 +81,26 @@ impl Story {
                 let relevant = doctor::relevant(&findings, &plan.steps[index].action, "write");
                 place(plan, index).explained(error.hint(), &relevant)
             }
-            Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
+            Error::Cgroup { number, .. } => place(plan, number - 1).explained(error.hint(), &[]),
+            Error::Hook { .. } | Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
                 Self::default().explained(error.hint(), &[])
             }
+        }
+    }
+
+    /// What a seccomp profile refused to the command: call, rule, and how often.
+    pub fn of_refusals(refusals: &[Refusal]) -> Self {
+        let told = refusals.iter().map(|refusal| {
+            let times =
+                if refusal.times == 1 { "once".to_owned() } else { format!("{} times", refusal.times) };
+            let to =
+                refusal.program.as_ref().map_or(String::new(), |program| format!(", first to {program}"));
+            format!("{}, {times}{to}: {}", refusal.call, refusal.by).escape_debug_but_quotes()
+        });
+        let story = Self::default().rows("refused", told);
+        match refusals {
+            [] => story.row("refused", "nothing: the seccomp profile let every system call pass"),
+            _ => story,
         }
     }
 
@@ -321,6 +338,24 @@ mod tests {
         assert!(told(End::Exited(137)).contains("137 is 128 + 9"));
         assert!(told(End::Killed { signal: 15, by_husk: true }).contains("passed it on"));
         assert!(told(End::Killed { signal: 40, by_husk: false }).contains("signal 40\n"));
+    }
+
+    #[test]
+    fn refusals_are_told_by_call_and_rule() {
+        let refusal = Refusal {
+            call: "mkdir".to_owned(),
+            by: "linux.seccomp.syscalls[3].names[0] has SCMP_ACT_ERRNO(1) for mkdir".to_owned(),
+            program: Some("a\u{1b}[2J".to_owned()),
+            times: 2,
+        };
+        let told = Story::of_refusals(&[Refusal { times: 1, program: None, ..refusal.clone() }, refusal])
+            .to_string();
+        let by = "linux.seccomp.syscalls[3].names[0] has SCMP_ACT_ERRNO(1) for mkdir";
+        let expected = format!(
+            "  refused  mkdir, once: {by}\n  refused  mkdir, 2 times, first to a\\u{{1b}}[2J: {by}\n"
+        );
+        assert_eq!(told, expected);
+        assert!(Story::of_refusals(&[]).to_string().contains("nothing"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Outcome {
     pub(crate) const NEWER: Self = Self(ERRNO | ENOSYS);
 
     /// The value of an action of a profile. Of `errno` the lower 16 bits count; without it, it is EPERM.
-    pub(crate) fn new(action: Action, errno: Option<u32>) -> Self {
+    pub fn new(action: Action, errno: Option<u32>) -> Self {
         let data = errno.unwrap_or(EPERM) & DATA;
         Self(match action {
             Action::KillProcess => KILL_PROCESS,

@@ -17,6 +17,9 @@ use crate::search::leaves;
 pub(crate) const FLAGS: &[SeccompFlag] =
     &[SeccompFlag::Tsync, SeccompFlag::Log, SeccompFlag::SpecAllow, SeccompFlag::WaitKillableRecv];
 
+/// Those of a profile that says nothing of flags.
+const DEFAULT_FLAGS: &[SeccompFlag] = &[SeccompFlag::SpecAllow];
+
 /// Flags of `seccomp(2)`, SECCOMP_FILTER_FLAG_*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilterFlags(u32);
@@ -32,7 +35,7 @@ impl FilterFlags {
     pub const WAIT_KILLABLE_RECV: Self = Self(1 << 5);
 
     /// As the kernel takes them.
-    pub fn bits(self) -> u32 {
+    pub const fn bits(self) -> u32 {
         self.0
     }
 
@@ -42,7 +45,8 @@ impl FilterFlags {
     }
 
     fn of(profile: &Seccomp, notify: bool) -> Self {
-        let own = profile.flags.iter().map(|flag| match flag {
+        let flags = profile.flags.as_deref().unwrap_or(DEFAULT_FLAGS);
+        let own = flags.iter().map(|flag| match flag {
             SeccompFlag::Tsync => Self::default(),
             SeccompFlag::Log => Self::LOG,
             SeccompFlag::SpecAllow => Self::SPEC_ALLOW,

@@ -5,7 +5,7 @@ use husk_spec::oci::{Arch, Seccomp};
 
 use crate::action::Outcome;
 use crate::bpf::SeccompData;
-use crate::calls::call_name;
+use crate::calls::{call_name, call_number};
 use crate::error::SeccompError;
 use crate::policy::{Decision, Policy};
 use crate::rules::RuleOrigin;
@@ -62,4 +62,22 @@ pub fn explain(profile: &Seccomp, native: Arch, data: &SeccompData) -> Result<Ve
         }
     };
     Ok(Verdict { outcome, reason, call: call_name(data.arch, data.number) })
+}
+
+/// Whether a profile lets a call of the machine's own ABI pass whatever its arguments are. False also for a name that there
+/// is no call of.
+///
+/// # Errors
+/// As [`crate::compile`].
+pub fn always_passes(profile: &Seccomp, native: Arch, call: &str) -> Result<bool, SeccompError> {
+    let policy = Policy::new(profile, native)?;
+    let Some((number, audit)) = call_number(native, call) else { return Ok(false) };
+    Ok(match policy.decision(audit, number) {
+        Decision::Foreign | Decision::Newer(_) => false,
+        Decision::Default => policy.default.lets_pass(),
+        Decision::Rules(_, rules) => {
+            let decided = rules.iter().any(|rule| rule.conditions.is_empty());
+            rules.iter().all(|rule| rule.outcome.lets_pass()) && (decided || policy.default.lets_pass())
+        }
+    })
 }

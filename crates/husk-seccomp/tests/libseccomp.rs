@@ -393,7 +393,7 @@ fn any_profile(operators: &'static [Operator], one_action: bool) -> impl Strateg
                     .into_iter()
                     .filter(|arch| is_big_endian(*arch) == is_big_endian(native))
                     .collect(),
-                flags: Vec::new(),
+                flags: Some(Vec::new()),
                 listener_path: None,
                 listener_metadata: None,
                 syscalls: rules.into_iter().map(rule).collect(),

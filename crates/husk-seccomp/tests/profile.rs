@@ -192,7 +192,7 @@ proptest! {
             default_action: default,
             default_errno_ret: None,
             architectures: archs,
-            flags: Vec::new(),
+            flags: Some(Vec::new()),
             listener_path: None,
             listener_metadata: None,
             syscalls: rules.into_iter().map(|(names, action, errno_ret, args)| husk_spec::oci::Syscall {

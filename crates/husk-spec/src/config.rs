@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Capabilities, Given, MountFlags, Propagation, Rlimit};
+use crate::oci::{self, IoPriority, MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain, Scheduler};
+use crate::{Capabilities, Given, MountFlags, NumberSet, Propagation, Rlimit};
 
 /// What a container is asked to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +40,30 @@ pub struct Config {
     pub masked_paths: Given<Vec<PathBuf>>,
     /// Paths that are made read-only; those that do not exist are passed over.
     pub readonly_paths: Given<Vec<PathBuf>>,
+    /// Its cgroups, the caller's if `None`.
+    pub cgroup: Option<Given<Cgroup>>,
+    /// The SELinux label of the file systems that are made for the container.
+    pub mount_label: Option<Given<String>>,
     /// Programs that run in the container's namespaces on the way.
     pub hooks: Hooks,
     /// What runs inside.
     pub process: Process,
+}
+
+/// The cgroups of a container's processes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cgroup {
+    /// Cgroups of its own.
+    New {
+        /// Where: absolute from the top of each hierarchy, relative from the caller's; by the container's name if `None`.
+        path: Option<String>,
+        /// What they limit.
+        resources: Box<oci::Resources>,
+        /// Whether systemd is asked for them.
+        systemd: bool,
+    },
+    /// Those of a container that is there, which the caller has opened.
+    Existing,
 }
 
 /// How long a container lives.
@@ -256,6 +277,31 @@ pub enum Mount {
     Bind(BindMount),
     /// The container's cgroups.
     Cgroup(CgroupMount),
+    /// None: what is mounted there already gets other options.
+    Remount(Remount),
+}
+
+impl Mount {
+    /// Where, in the container. Absolute.
+    pub fn target(&self) -> &PathBuf {
+        match self {
+            Self::Filesystem(mount) => &mount.target,
+            Self::Bind(mount) => &mount.target,
+            Self::Cgroup(mount) => &mount.target,
+            Self::Remount(mount) => &mount.target,
+        }
+    }
+}
+
+/// Other options for what is mounted already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remount {
+    /// Where, in the container. Absolute.
+    pub target: PathBuf,
+    /// Attributes of the mount, which has no others then.
+    pub flags: MountFlags,
+    /// Options for the file system itself, which all of its mounts share; `None` to leave it alone.
+    pub file_system: Option<Vec<(String, Option<String>)>>,
 }
 
 /// The container's cgroups, as a file tree: one of version 2, or one for each hierarchy of version 1.
@@ -282,10 +328,12 @@ pub struct FilesystemMount {
     pub options: Vec<(String, Option<String>)>,
     /// Attributes of the mount.
     pub flags: MountFlags,
-    /// How mounts travel between it and its peers; as the kernel has it if `None`.
-    pub propagation: Option<(Propagation, Recursive)>,
+    /// How mounts travel between it and its peers, one after the other; as the kernel has it if empty.
+    pub propagation: Vec<(Propagation, Recursive)>,
     /// Whether it begins with a copy of what it covers.
     pub copy_up: bool,
+    /// Whether its root takes the permission bits of the directory that it covers, if there is one.
+    pub keep_mode: bool,
 }
 
 /// A part of the host's file tree, shown in the container.
@@ -297,14 +345,40 @@ pub struct BindMount {
     pub target: PathBuf,
     /// Whether the mounts below come along.
     pub recursive: bool,
-    /// Whether the files are to be shown through the container's id maps, so that they keep their owners.
-    pub idmap: bool,
+    /// Through which id maps the files are shown.
+    pub idmap: BindIdmap,
     /// Attributes of the mount.
     pub flags: MountFlags,
     /// Attributes of the mount and of all below it.
     pub recursive_flags: MountFlags,
-    /// How mounts travel between it and its peers.
-    pub propagation: (Propagation, Recursive),
+    /// How mounts travel between it and its peers, one after the other; as between the namespace's mounts and the host's if
+    /// empty.
+    pub propagation: Vec<(Propagation, Recursive)>,
+    /// Whether it is a peer of the host's own mount, so that what is mounted in it turns up on the host.
+    pub shared_with_host: bool,
+}
+
+/// Through which id maps the files of a bind mount are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindIdmap {
+    /// None.
+    Off,
+    /// The container's, if that can be, so that they keep their owners.
+    WherePossible,
+    /// The container's.
+    Container {
+        /// Whether the mounts below are meant too.
+        recursive: Recursive,
+    },
+    /// These: an owner that stands inside is shown as the one outside.
+    Own {
+        /// User ids.
+        uids: Vec<IdMapping>,
+        /// Group ids.
+        gids: Vec<IdMapping>,
+        /// Whether the mounts below are meant too.
+        recursive: Recursive,
+    },
 }
 
 /// A device in the container.
@@ -377,14 +451,24 @@ pub struct Process {
     pub make_working_directory: bool,
     /// Who it runs as.
     pub user: Given<User>,
+    /// HOME of a user whom the container's `passwd` does not have; `/root` for root and `/` for others if `None`.
+    pub default_home: Option<PathBuf>,
     /// File mode creation mask, unchanged if `None`.
     pub umask: Option<u32>,
     /// Its capabilities.
     pub capabilities: Given<Grant>,
     /// Whether set-user-id programs and file capabilities have no effect.
     pub no_new_privileges: Given<bool>,
+    /// What happens at which system call; all are let through if `None`.
+    pub seccomp: Option<Given<oci::Seccomp>>,
     /// Resource limits.
     pub rlimits: Vec<Given<Rlimit>>,
+    /// How the kernel treats it beside others.
+    pub scheduling: Scheduling,
+    /// The execution domain; the caller's if `None`.
+    pub personality: Option<Given<PersonalityDomain>>,
+    /// What security modules know it by.
+    pub labels: Labels,
     /// How readily the kernel kills it when memory is short, −1000 to 1000; unchanged if `None`.
     pub oom_score_adj: Option<Given<i32>>,
     /// The name of the session keyring that it gets; the caller's stays if `None`.
@@ -395,6 +479,41 @@ pub struct Process {
     pub init: Option<Given<()>>,
     /// Its terminal.
     pub terminal: Terminal,
+}
+
+/// How the kernel treats a process beside others; as it treats the caller where `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scheduling {
+    /// Its policy, and what belongs to that.
+    pub scheduler: Option<Given<Scheduler>>,
+    /// When its I/O has its turn.
+    pub io_priority: Option<Given<IoPriority>>,
+    /// The nodes from which it gets its memory.
+    pub memory_policy: Option<Given<MemoryPolicy>>,
+    /// The processors on which it begins, before it is in its cgroup.
+    pub first_processors: Option<Given<NumberSet>>,
+    /// The processors on which it runs from then on.
+    pub processors: Option<Given<NumberSet>>,
+}
+
+/// From which nodes a process gets its memory (`set_mempolicy(2)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// The mode.
+    pub mode: MemoryPolicyMode,
+    /// Flags of the mode.
+    pub flags: Vec<MemoryPolicyFlag>,
+    /// The nodes; none for a mode that takes none.
+    pub nodes: NumberSet,
+}
+
+/// What security modules know a process by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The AppArmor profile that confines it.
+    pub apparmor: Option<Given<String>>,
+    /// Its SELinux label.
+    pub selinux: Option<Given<String>>,
 }
 
 /// Which capabilities a process gets.

@@ -9,16 +9,19 @@
 mod capability;
 mod config;
 mod mount_option;
+mod number_set;
 pub mod oci;
 mod origin;
 mod rlimit;
 
 pub use capability::{Capabilities, Capability, UnknownCapability};
 pub use config::{
-    BindMount, CapabilitySets, CgroupMount, Config, Device, EnterRoot, Environment, FilesystemMount, Grant,
-    Hook, Hooks, IdMapping, InvalidConfig, Lifetime, Mount, Namespace, NamespaceKind, Namespaces, Node,
-    Process, Recursive, Root, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
+    BindIdmap, BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
+    FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, Labels, Lifetime, MemoryPolicy, Mount,
+    Namespace, NamespaceKind, Namespaces, Node, Process, Recursive, Remount, Root, Scheduling, Stdio, Sysctl,
+    Terminal, TimeOffset, TimeOffsets, User, UserNamespace, Writes,
 };
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
+pub use number_set::{InvalidNumberSet, NumberSet};
 pub use origin::{Given, Origin};
 pub use rlimit::{Resource, Rlimit, UnknownResource};

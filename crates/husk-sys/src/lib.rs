@@ -15,6 +15,7 @@ mod keyring;
 mod mount;
 mod namespace;
 mod net;
+mod scheduling;
 mod seccomp;
 mod shared;
 mod signal;
@@ -34,7 +35,11 @@ pub use keyring::join_session_keyring;
 pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
 pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
 pub use net::interface_up;
-pub use seccomp::{SECCOMP_NEW_LISTENER, SockFilter, seccomp_set_mode_filter};
+pub use scheduling::{SchedAttr, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
+pub use seccomp::{
+    Notification, NotificationAnswer, SECCOMP_NEW_LISTENER, SockFilter, answer_notification,
+    receive_notification, seccomp_set_mode_filter,
+};
 pub use shared::{SharedNumbers, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,

@@ -2,12 +2,13 @@
 //! Who calls husk, and from where: the inputs of lowering that are not on the command line.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
 use husk_spec::Stdio;
+use husk_spec::oci::MAX_BYTES;
 
 use crate::cli::Run;
 use crate::failure::{Failure, RUN_FAILED};
@@ -25,6 +26,8 @@ pub(crate) struct Caller {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// What each `--env-file` holds, in their order.
     pub(crate) env_files: Vec<Vec<u8>>,
+    /// The bundle that `--bundle` names.
+    pub(crate) bundle: Option<BundleFile>,
     /// Which of standard input, output and error are terminals.
     pub(crate) terminals: Vec<Stdio>,
     /// Columns and rows of the first of them.
@@ -35,11 +38,41 @@ pub(crate) struct Caller {
     pub(crate) name: String,
 }
 
+/// A bundle, as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BundleFile {
+    /// Its directory. Absolute.
+    pub(crate) directory: PathBuf,
+    /// What its `config.json` holds.
+    pub(crate) config: Vec<u8>,
+}
+
+impl BundleFile {
+    /// The one in `directory`.
+    ///
+    /// # Errors
+    /// There is none, or none that can be read.
+    pub(crate) fn read(directory: &Path) -> Result<Self, Failure> {
+        let failed = |path: &Path, e: io::Error| Failure {
+            doing: format!("reading the bundle {}", directory.display()),
+            problem: format!("{}: {}", path.display(), in_words(e)),
+            hints: vec![
+                "a bundle is a directory with a config.json, as `husk-oci spec` writes it".to_owned(),
+            ],
+            status: RUN_FAILED,
+        };
+        let absolute = fs::canonicalize(directory).map_err(|e| failed(directory, e))?;
+        let file = absolute.join("config.json");
+        let config = read_bounded(&file, MAX_BYTES as u64).map_err(|e| failed(&file, e))?;
+        Ok(Self { directory: absolute, config })
+    }
+}
+
 impl Caller {
     /// The caller of this process, as far as `run` asks.
     ///
     /// # Errors
-    /// A working directory that is gone; an `--env-file` that cannot be read.
+    /// A working directory that is gone; an `--env-file` or a bundle that cannot be read.
     pub(crate) fn of_this_process(run: &Run, default_root: PathBuf) -> Result<Self, Failure> {
         let failed = |doing: String, e: io::Error, hint: &str| Failure {
             doing,
@@ -53,15 +86,19 @@ impl Caller {
         let read = |path: &OsString| {
             let path = Path::new(path);
             let hint = "--env-file takes a file of NAME=VALUE lines";
-            read_bounded(path).map_err(|e| failed(format!("reading --env-file {}", path.display()), e, hint))
+            read_bounded(path, ENV_FILE_LIMIT)
+                .map_err(|e| failed(format!("reading --env-file {}", path.display()), e, hint))
         };
         let env_files = run.options.env_file.iter().map(read).collect::<Result<_, _>>()?;
+        let bundle =
+            run.options.bundle.as_ref().map(|bundle| BundleFile::read(Path::new(bundle))).transpose()?;
         let terminals = terminals();
         let terminal_size = terminals.first().and_then(|stdio| size(*stdio));
         Ok(Self {
             directory,
             environment: std::env::vars_os().collect(),
             env_files,
+            bundle,
             terminals,
             terminal_size,
             default_root,
@@ -71,11 +108,11 @@ impl Caller {
 }
 
 /// Reads a file that may be a pipe (`--env-file <(...)`), but not one without end.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(path)?.take(ENV_FILE_LIMIT + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > ENV_FILE_LIMIT {
-        return Err(io::Error::other(format!("larger than {} MiB", ENV_FILE_LIMIT >> 20)));
+    File::open(path)?.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
+        return Err(io::Error::other(format!("larger than {} MiB", limit >> 20)));
     }
     Ok(content)
 }
@@ -105,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_refused() {
-        let error = read_bounded(Path::new("/dev/zero")).expect_err("endless");
+        let error = read_bounded(Path::new("/dev/zero"), ENV_FILE_LIMIT).expect_err("endless");
         assert_eq!(error.to_string(), "larger than 8 MiB");
-        assert_eq!(read_bounded(Path::new("/dev/null")).expect("empty"), b"");
+        assert_eq!(read_bounded(Path::new("/dev/null"), ENV_FILE_LIMIT).expect("empty"), b"");
     }
 }

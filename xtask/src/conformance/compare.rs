@@ -2,7 +2,7 @@
 
 //! A runtime's assertions beside those of the reference.
 
-use super::excuse::{self, Kind};
+use super::excuse::{self, Excuse, Kind};
 use super::tap::{Assertion, Outcome};
 
 /// What came of one assertion under the runtime, next to the reference.
@@ -56,7 +56,12 @@ pub(super) fn compare(program: &str, ours: &[Assertion], theirs: &[Assertion], i
                     None => Verdict::BothFail,
                 },
                 (Outcome::Failed, Some(_)) => Verdict::Worse("failed where the reference does not"),
-                (Outcome::Failed, None) => Verdict::Worse("failed, and the reference has no such assertion"),
+                (Outcome::Failed, None) => {
+                    match excuse().filter(|excuse| stopped_by(program, theirs, excuse, is_unified)) {
+                        Some(excuse) => Verdict::Excused(excuse.kind, excuse.reason),
+                        None => Verdict::Worse("failed, and the reference has no such assertion"),
+                    }
+                }
             };
             let reference = their.map(|a| a.remark).unwrap_or_default();
             Row { name: own.name.clone(), verdict, remark: own.remark.clone(), reference }
@@ -71,6 +76,13 @@ pub(super) fn compare(program: &str, ours: &[Assertion], theirs: &[Assertion], i
         reference: their.remark.clone(),
     }));
     rows
+}
+
+/// Whether the reference failed for this reason, so that it did not get as far as the runtime.
+fn stopped_by(program: &str, theirs: &[Assertion], excuse: &Excuse, is_unified: bool) -> bool {
+    let same =
+        |name: &str| excuse::find(program, name, is_unified).is_some_and(|own| std::ptr::eq(own, excuse));
+    theirs.iter().any(|their| their.outcome == Outcome::Failed && same(&their.name))
 }
 
 #[cfg(test)]
@@ -115,6 +127,10 @@ mod tests {
         use Outcome::{Failed, Passed};
         let found = verdicts("linux_mount_label", &[("a", Failed)], &[("a", Failed)]);
         assert!(matches!(found[..], [Verdict::Excused(Kind::Machine, _)]), "{found:?}");
+        let found = verdicts("linux_mount_label", &[("a", Failed)], &[("earlier", Failed)]);
+        assert!(!found[0].is_failure(), "the reference did not get as far: {found:?}");
+        let found = verdicts("linux_mount_label", &[("a", Failed)], &[("earlier", Passed)]);
+        assert!(found[0].is_failure(), "{found:?}");
         let found = verdicts("linux_mount_label", &[("a", Failed)], &[("a", Passed)]);
         assert!(found[0].is_failure(), "{found:?}");
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Assertions that may fail, and why. A row counts only where the reference fails the same assertion.
+//! Assertions that may fail, and why. A row counts only where the reference fails the same
+//! assertion, or failed for the same reason before it got there.
 
 /// Whose doing it is that an assertion cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ const AT_CREATE: &str =
     "the specification calls prestart hooks at create since 1.0.2, with the status `creating`";
 const NOT_STOPPED: &str = "runc deletes a container that was created and never started";
 
-const EXCUSES: &[Excuse] = &[
+static EXCUSES: &[Excuse] = &[
     machine("linux_cgroups_blkio", "", NO_WEIGHT),
     machine("linux_cgroups_relative_blkio", "", NO_WEIGHT),
     machine("linux_cgroups_hugetlb", "", NO_HUGETLB),
@@ -86,7 +87,7 @@ const EXCUSES: &[Excuse] = &[
 
 /// Why the assertion of the program may fail, if it may.
 pub(super) fn find(program: &str, assertion: &str, is_unified: bool) -> Option<&'static Excuse> {
-    const UNIFIED: Excuse = suite("linux_cgroups", "", NO_UNIFIED);
+    static UNIFIED: Excuse = suite("linux_cgroups", "", NO_UNIFIED);
     if is_unified && program.starts_with(UNIFIED.program) {
         return Some(&UNIFIED);
     }

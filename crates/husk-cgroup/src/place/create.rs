@@ -179,10 +179,22 @@ fn give(level: &Path) -> Result<(), Errno> {
     let has = words(&level.join("cgroup.controllers"));
     let missing: Vec<_> =
         has.iter().filter(|name| !given.contains(name)).map(|name| format!("+{name}")).collect();
-    if missing.is_empty() || file::write(&control, &missing.join(" ")).is_ok() {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if has_processes(level) {
+        return Err(Errno::BUSY);
+    }
+    if file::write(&control, &missing.join(" ")).is_ok() {
         return Ok(());
     }
     missing.iter().map(|name| file::write(&control, name)).fold(Ok(()), Result::and)
+}
+
+/// Whether it has processes of its own and is not the real top. Controllers that can divide threads (cpu, pids) would be
+/// taken there, and make it a threaded cgroup, below which no process can be placed any more.
+fn has_processes(level: &Path) -> bool {
+    level.join("cgroup.type").exists() && !words(&level.join("cgroup.procs")).is_empty()
 }
 
 fn words(path: &Path) -> Vec<String> {

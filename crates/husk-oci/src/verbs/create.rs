@@ -5,18 +5,20 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use husk_plan::{Arena, Host};
+use husk_plan::{Arena, Host, explain};
 use husk_runtime::container::{self, Making, Then};
 use husk_spec::Lifetime;
 use husk_spec::oci::Lowering;
 
-use super::state_root;
+use super::{check_terminal, state_root};
 use crate::bundle::Bundle;
 use crate::command_line::{Create, Globals, Run};
+use crate::descriptors::Descriptors;
 use crate::failure::Failure;
+use crate::log;
 
 pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Failure> {
-    with_plan(create, Lifetime::Created, |making| {
+    with_plan(globals, create, Lifetime::Created, true, |making| {
         container::create(&state_root(globals), making)?;
         Ok(ExitCode::SUCCESS)
     })
@@ -24,25 +26,34 @@ pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Fai
 
 pub(crate) fn run(globals: &Globals, run: &Run) -> Result<ExitCode, Failure> {
     let then = if run.detach { Then::Detach } else { Then::Stay { keep: run.keep } };
-    with_plan(&run.create, Lifetime::Detached, |making| {
-        let end = container::run(&state_root(globals), making, then)?;
+    with_plan(globals, &run.create, Lifetime::Detached, run.detach, |making| {
+        let end =
+            container::run(&state_root(globals), making, then, &|warning| log::warning(globals, warning))?;
         Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
     })
 }
 
 fn with_plan(
+    globals: &Globals,
     create: &Create,
     lifetime: Lifetime,
+    detaches: bool,
     act: impl FnOnce(&Making<'_>) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let bundle = Bundle::read(create.bundle.as_deref())?;
+    let descriptors = Descriptors::of_container(create.preserve_fds)?;
+    let mut bundle = Bundle::read(globals, create.bundle.as_deref())?;
+    if let Some(process) = &mut bundle.spec.process {
+        check_terminal(process.terminal, detaches, create.console_socket.as_deref())?;
+        process.env.extend(descriptors.variables);
+    }
     let with = Lowering {
         id: create.id.as_str(),
         bundle: &bundle.path,
         lifetime,
         no_pivot: create.no_pivot,
         no_new_keyring: create.no_new_keyring,
-        preserved_descriptors: create.preserve_fds,
+        systemd_cgroup: globals.systemd_cgroup,
+        preserved_descriptors: descriptors.count,
     };
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
@@ -50,6 +61,10 @@ fn with_plan(
     let host = Host::probe(&config).map_err(container::Error::from)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
+    for step in plan.steps.iter().filter(|_| globals.debug) {
+        log::debug(globals, &format!("{}: {} [{}]", step.stage.name(), explain::describe(step), step.origin));
+    }
+    plan.notes.iter().for_each(|note| log::warning(globals, &note.what));
     act(&Making {
         id: &create.id,
         bundle: &bundle.path,
@@ -59,6 +74,7 @@ fn with_plan(
         plan: &plan,
         pid_file: create.pid_file.as_deref(),
         console_socket: create.console_socket.as_deref(),
+        pidfd_socket: create.pidfd_socket.as_deref(),
     })
 }
 

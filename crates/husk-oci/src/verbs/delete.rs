@@ -9,8 +9,10 @@ use husk_spec::oci::ContainerId;
 use super::state_root;
 use crate::command_line::Globals;
 use crate::failure::Failure;
+use crate::log;
 
 pub(crate) fn delete(globals: &Globals, id: &ContainerId, force: bool) -> Result<ExitCode, Failure> {
-    container::delete(&state_root(globals), id, force)?;
+    let warnings = container::delete(&state_root(globals), id, force)?;
+    warnings.iter().for_each(|warning| log::warning(globals, warning));
     Ok(ExitCode::SUCCESS)
 }

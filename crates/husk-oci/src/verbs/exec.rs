@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `exec`.
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use husk_plan::in_words;
 use husk_runtime::container::{self, Exec};
 use husk_runtime::own_binary;
 use husk_spec::oci::{Capabilities, Process, Spec};
 
-use super::state_root;
+use super::{check_terminal, state_root};
+use crate::bundle;
 use crate::command_line::{self, Globals};
+use crate::descriptors::Descriptors;
 use crate::failure::Failure;
 
 /// The exit status of an exec that failed itself: by it callers tell it from a command's.
@@ -22,32 +22,30 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 }
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
     let entry = root.open(&exec.id)?;
     if let Some(init) = entry.record()?.and_then(|record| record.init) {
         own_binary::protect(&own_binary::uids_of(Path::new(&format!("/proc/{}/ns/user", init.pid))))?;
     }
     let process = match &exec.process {
-        Some(path) => {
-            let bytes = fs::read(path).map_err(|error| {
-                Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
-            })?;
-            Process::from_json(&bytes)
-                .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?
-        }
+        Some(path) => bundle::read_process(globals, path)?,
         None => {
             let config = entry.config()?;
             let spec = Spec::from_json(&config).map_err(|error| Failure::new(error.to_string()))?;
             changed(spec.process.unwrap_or_default(), exec)
         }
     };
+    check_terminal(process.terminal, exec.detach, exec.console_socket.as_deref())?;
     let request = Exec {
         id: &exec.id,
         process: &process,
         pid_file: exec.pid_file.as_deref(),
         console_socket: exec.console_socket.as_deref(),
-        preserved_descriptors: exec.preserve_fds,
+        pidfd_socket: exec.pidfd_socket.as_deref(),
+        preserved_descriptors: descriptors.count,
         detach: exec.detach,
+        ignore_paused: exec.ignore_paused,
     };
     let end = container::exec(&root, &request)?;
     Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
@@ -58,7 +56,7 @@ fn changed(process: Process, exec: &command_line::Exec) -> Process {
     let mut process = Process {
         args: exec.args.clone(),
         terminal: exec.tty,
-        no_new_privileges: process.no_new_privileges || exec.no_new_privs,
+        no_new_privileges: exec.no_new_privs.unwrap_or(process.no_new_privileges),
         ..process
     };
     process.env.extend(exec.env.iter().cloned());
@@ -80,6 +78,10 @@ fn changed(process: Process, exec: &command_line::Exec) -> Process {
         let sets = process.capabilities.get_or_insert_with(Capabilities::default);
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.extend(exec.caps.iter().cloned());
+        }
+        // What is not inheritable cannot be ambient, and this flag makes nothing inheritable.
+        if !sets.inheritable.is_empty() {
+            sets.ambient.extend(exec.caps.iter().cloned());
         }
     }
     process

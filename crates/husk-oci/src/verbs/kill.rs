@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
-use husk_runtime::container;
+use husk_runtime::container::{self, To};
 use rustix::process::Signal;
 
 use super::state_root;
@@ -27,7 +27,8 @@ pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<ExitCode, Failure> 
             Failure::new(format!("unknown signal {word:?}: a name such as TERM or a number from 1 to 64"))
         })?,
     };
-    container::kill(&state_root(globals), &kill.id, signal)?;
+    let to = if kill.all { To::All } else { To::Init };
+    container::kill(&state_root(globals), &kill.id, signal, to)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,9 +4,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use serde_json::Value;
-
-use super::state::as_json;
+use super::state::State;
 use super::state_root;
 use crate::command_line::{Globals, List, ListFormat};
 use crate::failure::Failure;
@@ -17,27 +15,30 @@ const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
 pub(crate) fn list(globals: &Globals, list: &List) -> Result<ExitCode, Failure> {
     let root = state_root(globals);
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let mut states = Vec::new();
+    let mut found = Vec::new();
     for id in root.ids()? {
         // A container may be deleted while the others are looked at, and one that is damaged hides none of them.
         let Ok(entry) = root.open(&id) else { continue };
         let Ok(Some(record)) = entry.record() else { continue };
-        let mut state = as_json(&record, entry.condition(Some(&record)));
-        state["owner"] = owner(&accounts, record.owner).into();
-        states.push(state);
+        let condition = entry.condition(Some(&record));
+        found.push((record, condition));
     }
+    let states: Vec<_> = found
+        .iter()
+        .map(|(record, condition)| State::new(record, *condition, owner(&accounts, record.owner)))
+        .collect();
     let text = match list.format {
-        _ if list.quiet => states.iter().fold(String::new(), |all, state| all + word(state, "id") + "\n"),
+        _ if list.quiet => states.iter().fold(String::new(), |all, state| all + state.id + "\n"),
         ListFormat::Json if states.is_empty() => "null\n".to_owned(),
-        ListFormat::Json => Value::Array(states).to_string() + "\n",
+        ListFormat::Json => {
+            serde_json::to_string(&states)
+                .map_err(|error| Failure::new(format!("cannot write the list: {error}")))?
+                + "\n"
+        }
         ListFormat::Table => table(&states),
     };
     output::product(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn word<'v>(state: &'v Value, field: &str) -> &'v str {
-    state[field].as_str().unwrap_or_default()
 }
 
 /// The name of a user, its number if it has none.
@@ -51,12 +52,16 @@ fn owner(passwd: &str, uid: u32) -> String {
     name.unwrap_or_else(|| format!("#{number}"))
 }
 
-fn table(states: &[Value]) -> String {
-    let cells = |state: &Value| {
-        ["id", "pid", "status", "bundle", "created", "owner"].map(|field| match &state[field] {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        })
+fn table(states: &[State<'_>]) -> String {
+    let cells = |state: &State<'_>| {
+        [
+            state.id.to_owned(),
+            state.pid.to_string(),
+            state.status.to_owned(),
+            state.bundle.display().to_string(),
+            state.created.to_owned(),
+            state.owner.clone(),
+        ]
     };
     let rows: Vec<[String; 6]> =
         std::iter::once(HEAD.map(str::to_owned)).chain(states.iter().map(cells)).collect();

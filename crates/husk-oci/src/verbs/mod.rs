@@ -3,20 +3,27 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod features;
 pub(crate) mod help;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod pause;
+pub(crate) mod ps;
+pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod update;
 pub(crate) mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use husk_runtime::container::StateRoot;
 use rustix::process::geteuid;
 
 use crate::command_line::Globals;
+use crate::failure::Failure;
 
 /// The directory with the states of containers: as asked for, else `/run/husk`, or the user's own for somebody who is not root.
 pub(crate) fn state_root(globals: &Globals) -> StateRoot {
@@ -29,4 +36,18 @@ pub(crate) fn state_root(globals: &Globals) -> StateRoot {
         }
     };
     StateRoot::new(globals.root.clone().unwrap_or_else(own))
+}
+
+/// Whose terminal it is to be: husk's own caller's as long as husk stays, else that of whoever listens on the console socket.
+fn check_terminal(terminal: bool, detaches: bool, socket: Option<&Path>) -> Result<(), Failure> {
+    match (terminal && detaches, socket) {
+        (true, None) => Err(Failure::new(
+            "cannot allocate a terminal without a console socket for a process that is let go: give --console-socket",
+        )),
+        (false, Some(_)) => Err(Failure::new(
+            "cannot use the console socket: it is for a process with a terminal (process.terminal, exec --tty) that is let go \
+             (create, --detach)",
+        )),
+        _ => Ok(()),
+    }
 }

@@ -9,8 +9,10 @@ use husk_spec::oci::ContainerId;
 use super::state_root;
 use crate::command_line::Globals;
 use crate::failure::Failure;
+use crate::log;
 
 pub(crate) fn start(globals: &Globals, id: &ContainerId) -> Result<ExitCode, Failure> {
-    container::start(&state_root(globals), id)?;
+    let warnings = container::start(&state_root(globals), id)?;
+    warnings.iter().for_each(|warning| log::warning(globals, warning));
     Ok(ExitCode::SUCCESS)
 }

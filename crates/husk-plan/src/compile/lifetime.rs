@@ -14,14 +14,22 @@ const CREATING: usize = 0;
 /// The number of the file with the state when it is made.
 const CREATED: usize = 1;
 
-impl<'a> Compiler<'a, '_> {
+impl<'a, 'c> Compiler<'a, 'c> {
     /// The hooks that come when everything is mounted and the root not yet entered.
     pub(super) fn run_hooks_outside_root(&mut self) -> Result<(), PlanError> {
-        let hooks = &self.config.hooks;
-        let first = hooks.create_container.first().map(|hook| &hook.origin);
-        let Some(origin) = hooks.outside.as_ref().map(|given| &given.origin).or(first) else { return Ok(()) };
+        let Some(origin) = self.meeting() else { return Ok(()) };
         self.child(Stage::Mounts, Step::AwaitHooks, origin);
-        self.hooks(&hooks.create_container, CREATING, Stage::Mounts)
+        self.hooks(&self.config.hooks.create_container, CREATING, Stage::Mounts)
+    }
+
+    /// Why husk and the child meet when everything is mounted: husk's own hooks, or those of the child that want a state. Where
+    /// nothing waits for a start, husk writes the state down for the last of them here too.
+    fn meeting(&self) -> Option<&'c Origin> {
+        let hooks = &self.config.hooks;
+        let outside = hooks.outside.as_ref().map(|given| &given.origin);
+        let first = |hooks: &'c [Given<husk_spec::Hook>]| hooks.first().map(|hook| &hook.origin);
+        let start = first(&hooks.start_container).filter(|_| self.config.lifetime == Lifetime::Attached);
+        outside.or(first(&hooks.create_container)).or(start)
     }
 
     fn hooks(
@@ -51,7 +59,7 @@ impl<'a> Compiler<'a, '_> {
     /// What stands between the process that is ready and its command.
     pub(super) fn await_start(&mut self, exec: Exec<'a>) -> Result<(), PlanError> {
         if self.config.lifetime == Lifetime::Attached {
-            return Ok(());
+            return self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec);
         }
         let origin = Origin::Default("the container outlives whoever makes it");
         self.child(Stage::Exec, Step::FindCommand(exec), &self.config.process.args.origin);
@@ -59,7 +67,8 @@ impl<'a> Compiler<'a, '_> {
         self.child(Stage::Exec, Step::AwaitCommit, &origin);
         if self.config.lifetime == Lifetime::Created {
             let origin = Origin::Argument("create".to_owned());
-            self.child(Stage::Exec, Step::AwaitStart, &origin);
+            let first = 3 + self.config.process.preserved_descriptors;
+            self.child(Stage::Exec, Step::AwaitStart { first }, &origin);
         }
         self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec)
     }
@@ -70,14 +79,15 @@ impl<'a> Compiler<'a, '_> {
         if self.user.is_new() {
             self.after(HostStep::Release, &nothing_left);
         }
-        if self.config.lifetime == Lifetime::Attached {
+        let is_attached = self.config.lifetime == Lifetime::Attached;
+        if is_attached {
             self.after(HostStep::Guard, &nothing_left);
-            return;
         }
-        let hooks = &self.config.hooks;
-        let first = hooks.create_container.first().map(|hook| hook.origin.clone());
-        if let Some(origin) = hooks.outside.as_ref().map(|given| given.origin.clone()).or(first) {
-            self.after(HostStep::Hooks, &origin);
+        if let Some(origin) = self.meeting() {
+            self.after(HostStep::Hooks, origin);
+        }
+        if is_attached {
+            return;
         }
         self.after(HostStep::Commit, &Origin::Default("the container outlives whoever makes it"));
     }

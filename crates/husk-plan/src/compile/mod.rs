@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler.
 
+mod cgroup;
 mod lifetime;
 mod mounts;
 mod namespaces;
 mod process;
 mod root;
+mod seccomp;
+mod treatment;
 
 use husk_init::{Source, Step};
-use husk_spec::{Config, Origin, Propagation};
+use husk_spec::{BindIdmap, Config, Origin, Propagation};
 pub(crate) use process::resource;
 
 use crate::host::Host;
-use crate::plan::{Action, HostStep, Plan, PlannedStep, Stage};
-use crate::user_namespace::{self, UserPlan};
+use crate::plan::{Action, HostStep, Note, Plan, PlannedStep, Stage, TreeMaps};
+use crate::user_namespace::{self, UserKind, UserPlan};
 use crate::{Arena, PlanError};
 
 /// Compiles `config` for `host`. Pure: the same input gives the same plan.
@@ -34,19 +37,22 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
         after: Vec::new(),
         child: Vec::new(),
         trees: 0,
+        notes,
     };
+    let cgroup = compiler.make_cgroup()?;
     compiler.begin()?;
+    compiler.take_first_processors();
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;
     compiler.run_hooks_outside_root()?;
     compiler.enter_root()?;
-    let account = compiler.become_user()?;
-    compiler.execute(&account)?;
+    let (account, late) = compiler.become_user()?;
+    compiler.execute(&account, late)?;
     let clone = compiler.clone_step();
-    let Compiler { before, after, child, .. } = compiler;
+    let Compiler { before, after, child, notes, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
-    Ok(Plan { name: config.name.clone(), steps, notes, read_back: None })
+    Ok(Plan { name: config.name.clone(), steps, cgroup, notes, read_back: None })
 }
 
 /// A propagation in the terms of the system call.
@@ -73,6 +79,8 @@ struct Compiler<'a, 'c> {
     child: Vec<PlannedStep<'a>>,
     /// How many trees have been prepared.
     trees: usize,
+    /// What a person should know before.
+    notes: Vec<Note>,
 }
 
 impl<'a> Compiler<'a, '_> {
@@ -94,36 +102,86 @@ impl<'a> Compiler<'a, '_> {
 
     /// A part of the host's tree. A privileged husk prepares it, since the container's ids may not reach it and only husk
     /// may idmap it; otherwise the child can reach what husk can.
-    fn host_tree(
-        &mut self,
-        path: &std::path::Path,
-        recursive: bool,
-        idmap: bool,
-        propagation: Propagation,
-        origin: &Origin,
-    ) -> Result<Source<'a>, PlanError> {
-        let source = self.arena.cstr(path)?;
-        if !self.host.privileged || self.user.is_host() {
+    fn host_tree(&mut self, tree: &HostTree<'_>, origin: &Origin) -> Result<Source<'a>, PlanError> {
+        let source = self.arena.cstr(tree.path)?;
+        let maps = self.tree_maps(tree, origin)?;
+        let is_for_husk = self.host.privileged && !self.user.is_host();
+        if !is_for_husk && maps.is_none() && !tree.shared {
             return Ok(Source::Host(source));
         }
         let number = self.trees;
         self.trees += 1;
-        // With the host's own mounts it may share nothing: what is mounted in the container would turn up there.
-        let propagation = match propagation {
-            Propagation::Shared | Propagation::Slave => husk_init::Propagation::Slave,
-            Propagation::Private | Propagation::Unbindable => husk_init::Propagation::Private,
-        };
+        let (recursive, propagation) = (tree.recursive, tree.propagation());
         self.before(Stage::Prepare, HostStep::PrepareTree { number, source, recursive, propagation }, origin);
-        if idmap && self.user.shift {
+        if let Some((through, recursive)) = maps {
+            let step = HostStep::MapTree { number, recursive, through };
             let because = Origin::Because("so that files keep their owners".to_owned());
-            match self.user.kind {
-                user_namespace::UserKind::Join(user_namespace) => {
-                    let step = HostStep::MapTree { number, recursive, user_namespace: Some(user_namespace) };
-                    self.before(Stage::Prepare, step, &because);
-                }
-                _ => self.after(HostStep::MapTree { number, recursive, user_namespace: None }, &because),
+            match through {
+                TreeMaps::Container => self.after(step, &because),
+                TreeMaps::Joined(_) => self.before(Stage::Prepare, step, &because),
+                TreeMaps::Own { .. } => self.before(Stage::Prepare, step, origin),
             }
         }
         Ok(Source::Prepared(number))
+    }
+
+    /// Through which maps a tree is shown, and whether the mounts below are meant too.
+    fn tree_maps(
+        &self,
+        tree: &HostTree<'_>,
+        origin: &Origin,
+    ) -> Result<Option<(TreeMaps<'a>, bool)>, PlanError> {
+        let container = || match self.user.kind {
+            UserKind::Host => None,
+            UserKind::Join(path) => Some(TreeMaps::Joined(path)),
+            UserKind::New { .. } => Some(TreeMaps::Container),
+        };
+        let (through, recursive) = match tree.idmap {
+            BindIdmap::Off => return Ok(None),
+            BindIdmap::WherePossible => {
+                let possible = self.host.privileged && self.user.shift && self.can_idmap(tree.path);
+                return Ok(container().filter(|_| possible).map(|maps| (maps, tree.recursive)));
+            }
+            BindIdmap::Container { recursive } => {
+                let none = || PlanError::Contradiction {
+                    origin: origin.clone(),
+                    problem: "idmap has no maps to use: the container has no user namespace of its own"
+                        .to_owned(),
+                    hint: "give uidMappings and gidMappings, or add a user namespace".to_owned(),
+                };
+                (container().ok_or_else(none)?, *recursive)
+            }
+            BindIdmap::Own { uids, gids, recursive } => {
+                let (uids, gids) = (self.arena.slice(uids), self.arena.slice(gids));
+                (TreeMaps::Own { uids, gids }, *recursive)
+            }
+        };
+        if self.host.privileged {
+            Ok(Some((through, recursive)))
+        } else {
+            Err(PlanError::NeedsRoot { origin: origin.clone(), what: "an idmapped mount" })
+        }
+    }
+}
+
+/// A part of the host's tree that is wanted.
+struct HostTree<'t> {
+    path: &'t std::path::Path,
+    recursive: bool,
+    idmap: &'t BindIdmap,
+    /// Whether it is to stay a peer of the host's mount.
+    shared: bool,
+    /// Whether what is mounted on the host later is to show in it.
+    follows_host: bool,
+}
+
+impl HostTree<'_> {
+    /// But for a peer, it may share nothing with the host's own mounts: what is mounted in the container would turn up there.
+    fn propagation(&self) -> husk_init::Propagation {
+        match (self.shared, self.follows_host) {
+            (true, _) => husk_init::Propagation::Shared,
+            (false, true) => husk_init::Propagation::Slave,
+            (false, false) => husk_init::Propagation::Private,
+        }
     }
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is mounted in the root, and what is hidden there.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_init::{Attributes, Filesystem, FsOption, Source, Step};
+use husk_init::{Attributes, Cover, Filesystem, FsOption, Source, Step};
 use husk_spec::{
-    BindMount, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node,
-    Origin, Propagation, Sysctl,
+    BindIdmap, BindMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node, Origin,
+    Propagation, Remount, Sysctl,
 };
 use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
 use rustix::termios::Winsize;
 
-use super::{Compiler, travel};
+use super::{Compiler, HostTree, travel};
 use crate::PlanError;
 use crate::host::Found;
 use crate::plan::Stage;
@@ -22,15 +24,18 @@ impl<'a, 'c> Compiler<'a, 'c> {
         if self.config.root.is_some() {
             let mut mounted: Vec<PathBuf> = Vec::new();
             for mount in &self.config.mounts {
+                self.check_proc(mount)?;
                 match &mount.value {
                     Mount::Filesystem(new) => self.mount_filesystem(new, &mount.origin, &mut mounted)?,
                     Mount::Bind(bind) => self.mount_bind(bind, &mount.origin, &mut mounted)?,
                     Mount::Cgroup(cgroup) => self.mount_cgroup(cgroup, &mount.origin, &mut mounted)?,
+                    Mount::Remount(remount) => self.remount(remount, &mount.origin)?,
                 }
             }
-            self.make_devices()?;
+            self.make_devices(&mut mounted)?;
             self.make_links()?;
             self.make_working_directory()?;
+            self.make_readonly()?;
         }
         self.write_sysctls()?;
         self.open_terminal()?;
@@ -45,7 +50,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let covered = mounted.iter().any(|above| target != above && target.starts_with(above));
+        let covered = self.is_covered(target, mounted).is_some();
         let there = self.host.in_root.get(target).copied().unwrap_or(Found::Nothing);
         mounted.push(target.to_owned());
         if !covered && there != Found::Nothing {
@@ -64,7 +69,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         Ok(())
     }
 
-    fn mount_filesystem(
+    pub(super) fn mount_filesystem(
         &mut self,
         new: &FilesystemMount,
         origin: &Origin,
@@ -75,13 +80,18 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 source: PathBuf::from(source),
                 target: new.target.clone(),
                 recursive: true,
-                idmap: false,
+                idmap: BindIdmap::Off,
                 flags: MountFlags::NONE,
                 recursive_flags: new.flags,
-                propagation: new.propagation.unwrap_or((Propagation::Private, true)),
+                propagation: match new.propagation.as_slice() {
+                    [] => vec![(Propagation::Private, true)],
+                    given => given.to_vec(),
+                },
+                shared_with_host: false,
             };
             return self.bind(&bind, true, &Origin::Because(why.to_owned()), mounted);
         }
+        let cover = self.cover(new, mounted);
         self.make_target(&new.target, true, origin, mounted)?;
         let mut options = Vec::new();
         for (key, value) in &new.options {
@@ -94,35 +104,125 @@ impl<'a, 'c> Compiler<'a, 'c> {
             };
             options.push(FsOption { key: self.arena.cstr(key)?, value });
         }
+        if let Some(label) = self.mount_label(&new.kind) {
+            options.push(FsOption { key: c"context", value: Some(self.arena.cstr(label)?) });
+        }
         let kind = self.arena.cstr(&new.kind)?;
         let source = match &new.source {
             Some(source) => self.arena.cstr(source)?,
             None => kind,
         };
+        let (target, propagation) = (self.arena.cstr(&new.target)?, self.travels(&new.propagation));
+        let mut attributes = new.flags.set;
+        if new.kind == "tmpfs" {
+            // Mount points are made in it first.
+            attributes -= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        }
+        if options.iter().any(|option| option.value.is_some_and(|v| v.count_bytes() > LONGEST_OPTION)) {
+            let options = self.arena.cstr(OsStr::from_bytes(&in_one(&options)))?;
+            let step = Step::MountByText { kind, source, options, attributes, target, propagation };
+            self.child(Stage::Mounts, step, origin);
+            return Ok(());
+        }
+        if new.flags.set.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) && is_on_device(new) {
+            // Of a device that is read-only itself nothing else can be mounted.
+            options.push(FsOption { key: c"ro", value: None });
+        }
         let options = self.arena.slice(&options);
-        let filesystem = Filesystem { kind, source, options, attributes: new.flags.set };
-        let target = self.arena.cstr(&new.target)?;
-        let propagation = new.propagation.map(|(to, recursive)| (travel(to), recursive));
-        self.child(Stage::Mounts, Step::Mount { filesystem, target, propagation }, origin);
+        let filesystem = Filesystem { kind, source, options, attributes };
+        self.child(Stage::Mounts, Step::Mount { filesystem, target, cover, propagation }, origin);
         Ok(())
     }
 
-    fn mount_cgroup(
-        &mut self,
-        cgroup: &CgroupMount,
-        origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
-    ) -> Result<(), PlanError> {
-        let new = FilesystemMount {
-            kind: "tmpfs".to_owned(),
-            source: Some("cgroup".to_owned()),
-            target: cgroup.target.clone(),
-            options: Vec::new(),
-            flags: cgroup.flags,
-            propagation: cgroup.propagation,
-            copy_up: false,
+    fn travels(&self, propagation: &[(Propagation, bool)]) -> &'a [(husk_init::Propagation, bool)] {
+        let travels: Vec<_> = propagation.iter().map(|(to, recursive)| (travel(*to), *recursive)).collect();
+        self.arena.slice(&travels)
+    }
+
+    /// What a new file system has to do with what is at its target now.
+    fn cover(&self, new: &FilesystemMount, mounted: &[PathBuf]) -> Cover {
+        // A directory that is made for the mount has a mode that nobody chose.
+        let is_there = self.is_covered(&new.target, mounted).is_none()
+            && self.host.in_root.get(&new.target).is_some_and(|found| *found != Found::Nothing);
+        let keep_mode = new.keep_mode && is_there;
+        match (new.copy_up, keep_mode) {
+            (true, keep_mode) => Cover::CopyUp { keep_mode },
+            (false, true) => Cover::KeepMode,
+            (false, false) if matches!(new.kind.as_str(), "proc" | "sysfs") => Cover::NoLink,
+            (false, false) => Cover::Any,
+        }
+    }
+
+    /// The mount of the plan that is in front of what the root has at `target`.
+    fn is_covered<'m>(&self, target: &Path, mounted: &'m [PathBuf]) -> Option<&'m PathBuf> {
+        mounted.iter().find(|above| target != above.as_path() && target.starts_with(above))
+    }
+
+    fn remount(&mut self, remount: &Remount, origin: &Origin) -> Result<(), PlanError> {
+        let target = self.arena.cstr(&remount.target)?;
+        if let Some(file_system) = &remount.file_system {
+            let mut options = Vec::new();
+            for (key, value) in file_system {
+                let value = value.as_ref().map(|value| self.arena.cstr(value)).transpose()?;
+                options.push(FsOption { key: self.arena.cstr(key)?, value });
+            }
+            let options = self.arena.slice(&options);
+            self.child(Stage::Mounts, Step::Reconfigure { target, options }, origin);
+        }
+        let Attributes { set, mut clear } = attributes(remount.flags);
+        if self.user.is_host() {
+            // In a user namespace of its own the container may not clear what its host has set (mount_namespaces(7)).
+            clear |= REPLACED;
+        }
+        if !set.is_empty() || !clear.is_empty() {
+            let attributes = Attributes { set, clear };
+            self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, origin);
+        }
+        Ok(())
+    }
+
+    /// A tmpfs that is to be read-only becomes so when everything in it is made.
+    fn make_readonly(&mut self) -> Result<(), PlanError> {
+        for mount in &self.config.mounts {
+            let Mount::Filesystem(new) = &mount.value else { continue };
+            if new.kind == "tmpfs" && new.flags.set.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
+                let target = self.arena.cstr(&new.target)?;
+                let attributes =
+                    Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, clear: MountAttrFlags::empty() };
+                self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, &mount.origin);
+            }
+        }
+        Ok(())
+    }
+
+    /// On /proc only a /proc may be mounted, and in it only what stands for some of its files, as lxcfs makes them: husk itself
+    /// and programs inside trust what they read and write there (CVE-2019-16884).
+    fn check_proc(&self, mount: &Given<Mount>) -> Result<(), PlanError> {
+        let target = mount.value.target();
+        let Ok(below) = target.strip_prefix("/proc") else { return Ok(()) };
+        let is_allowed = match &mount.value {
+            Mount::Remount(_) => true,
+            _ if below != Path::new("") => PROC_FILES.iter().any(|file| below == Path::new(file)),
+            Mount::Filesystem(new) => new.kind == "proc",
+            Mount::Bind(bind) => self.host.file_systems.get(&bind.source) == Some(&PROC_SUPER_MAGIC),
+            Mount::Cgroup(_) => false,
         };
-        self.mount_filesystem(&new, origin, mounted)
+        if is_allowed {
+            return Ok(());
+        }
+        let (problem, hint) = if below == Path::new("") {
+            ("cannot be mounted because it is not of type proc", "mount a proc there, or leave it out")
+        } else {
+            (
+                "cannot be mounted because it is inside /proc",
+                "only files such as /proc/cpuinfo, /proc/meminfo and /proc/uptime may be replaced there",
+            )
+        };
+        Err(PlanError::Contradiction {
+            origin: mount.origin.clone(),
+            problem: format!("{:?} {problem}", target.display().to_string()),
+            hint: hint.to_owned(),
+        })
     }
 
     fn has_gid_text(&self, gid: Option<&str>) -> bool {
@@ -157,7 +257,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             }
             found => found == Found::Directory,
         };
-        let covered = mounted.iter().any(|above| bind.target != *above && bind.target.starts_with(above));
+        let covered = self.is_covered(&bind.target, mounted).is_some();
         match self.host.in_root.get(&bind.target) {
             Some(there)
                 if !covered && *there != Found::Nothing && (*there == Found::Directory) != directory =>
@@ -174,7 +274,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         self.bind(bind, directory, origin, mounted)
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         bind: &BindMount,
         directory: bool,
@@ -182,25 +282,40 @@ impl<'a, 'c> Compiler<'a, 'c> {
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
         self.make_target(&bind.target, directory, origin, mounted)?;
-        let idmap = bind.idmap && self.can_idmap(&bind.source);
-        let (propagation, all) = bind.propagation;
-        let source = self.host_tree(&bind.source, bind.recursive, idmap, propagation, origin)?;
+        let namespace = self.config.propagation.value;
+        let follows = |to: Propagation| matches!(to, Propagation::Shared | Propagation::Slave);
+        let tree = HostTree {
+            path: &bind.source,
+            recursive: bind.recursive,
+            idmap: &bind.idmap,
+            shared: bind.shared_with_host,
+            follows_host: match bind.propagation.as_slice() {
+                [] => follows(namespace),
+                given => given.iter().any(|(to, _)| follows(*to)),
+            },
+        };
+        let source = self.host_tree(&tree, origin)?;
         // What the namespace's mounts, or a tree that is prepared for this, are already.
-        let is_so =
-            self.config.propagation.value == Propagation::Private && propagation == Propagation::Private;
+        let is_so = namespace == Propagation::Private && bind.propagation == [(Propagation::Private, true)];
+        let propagation = if is_so { &[] } else { self.travels(&bind.propagation) };
         let step = Step::Bind {
             source,
             target: self.arena.cstr(&bind.target)?,
             recursive: bind.recursive,
             attributes: attributes(bind.flags),
             recursive_attributes: attributes(bind.recursive_flags),
-            propagation: (!is_so).then_some((travel(propagation), all)),
+            propagation,
         };
         self.child(Stage::Mounts, step, origin);
         Ok(())
     }
 
-    fn make_devices(&mut self) -> Result<(), PlanError> {
+    fn make_devices(&mut self, mounted: &mut Vec<PathBuf>) -> Result<(), PlanError> {
+        let dev = Path::new("/dev");
+        let first = self.config.devices.first().map(|device| &device.origin);
+        if let Some(origin) = first.filter(|_| !mounted.iter().any(|target| target == dev)) {
+            self.make_target(dev, true, origin, mounted)?;
+        }
         for device in &self.config.devices {
             let (source, origin) = (&device.value.source, &device.origin);
             let path = self.arena.cstr(&device.value.target)?;
@@ -246,7 +361,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
                     clear: MountAttrFlags::empty(),
                 },
                 recursive_attributes: Attributes::NONE,
-                propagation: None,
+                propagation: &[],
             };
             self.child(Stage::Mounts, step, origin);
         }
@@ -274,6 +389,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
     fn make_links(&mut self) -> Result<(), PlanError> {
         for link in &self.config.links {
             let (path, to) = &link.value;
+            if to == Path::new("/proc/kcore") && !self.host.has_kcore {
+                continue;
+            }
             let step = Step::Symlink { path: self.arena.cstr(path)?, to: self.arena.cstr(to)? };
             self.child(Stage::Mounts, step, &link.origin);
         }
@@ -335,7 +453,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 recursive: false,
                 attributes: Attributes::NONE,
                 recursive_attributes: Attributes::NONE,
-                propagation: None,
+                propagation: &[],
             };
             self.child(Stage::Mounts, step, &origin);
         }
@@ -356,6 +474,48 @@ impl<'a, 'c> Compiler<'a, 'c> {
         }
         Ok(())
     }
+}
+
+/// The longest value that `fsconfig(2)` takes for one option (`fs/fsopen.c`).
+const LONGEST_OPTION: usize = 255;
+
+/// What `mount(2)` with MS_REMOUNT and MS_BIND clears unless it is asked for: all but the access time mode.
+const REPLACED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC)
+    .union(MountAttrFlags::MOUNT_ATTR_NODIRATIME)
+    .union(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW);
+
+/// The type of a /proc (`linux/magic.h`).
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// The files of /proc that may be replaced, below it.
+const PROC_FILES: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "sys/crypto/fips_enabled",
+    "sys/kernel/ns_last_pid",
+    "uptime",
+];
+
+/// Whether a file system is on a device of its own, and not in memory or in the kernel.
+fn is_on_device(new: &FilesystemMount) -> bool {
+    new.source.as_deref().is_some_and(|source| source.starts_with("/dev/"))
+}
+
+/// Options as one text, with commas between, as `mount(2)` takes them.
+fn in_one(options: &[FsOption<'_>]) -> Vec<u8> {
+    let text = |option: &FsOption<'_>| match option.value {
+        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
+        None => option.key.to_bytes().to_vec(),
+    };
+    options.iter().map(text).collect::<Vec<_>>().join(&b","[..])
 }
 
 fn attributes(flags: MountFlags) -> Attributes {

@@ -44,6 +44,7 @@ impl<'a> Compiler<'a, '_> {
             .into_iter()
             .filter(|(kind, _)| self.is_new(*kind))
             .filter(|(kind, _)| *kind != NamespaceKind::Time || !self.has_time_offsets())
+            .filter(|(kind, _)| *kind != NamespaceKind::Cgroup || !self.has_cgroup())
             .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
         PlannedStep {
             stage: Stage::Namespaces,
@@ -75,6 +76,7 @@ impl<'a> Compiler<'a, '_> {
         }
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
+        self.enter_cgroup();
         if let UserKind::New { maps, claim, origin } = &self.user.kind {
             let (maps, claim, origin) = (*maps, *claim, origin.clone());
             if let Some(claim) = claim {
@@ -125,7 +127,11 @@ impl<'a> Compiler<'a, '_> {
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
         let process = &self.config.process;
-        if self.has_time_offsets() || !self.sysctls()?.is_empty() || process.oom_score_adj.is_some() {
+        if self.has_time_offsets()
+            || !self.sysctls()?.is_empty()
+            || process.oom_score_adj.is_some()
+            || self.has_labels()
+        {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
         }

@@ -47,8 +47,8 @@ pub(crate) fn resource(name: ResourceName) -> Resource {
 }
 
 impl<'a> Compiler<'a, '_> {
-    /// The session and the identity.
-    pub(super) fn become_user(&mut self) -> Result<Account, PlanError> {
+    /// The session and the identity. Privileges come back if they are not to be set before the filter of system calls is.
+    pub(super) fn become_user(&mut self) -> Result<(Account, Option<Privileges>), PlanError> {
         let process = &self.config.process;
         let account = accounts::find(&process.user, &self.host.accounts.passwd, &self.host.accounts.group)?;
         self.check_ids(&account)?;
@@ -68,6 +68,8 @@ impl<'a> Compiler<'a, '_> {
             let text = self.arena.cstr(adjustment.value.to_string())?;
             self.child(Stage::Identity, Step::OomScoreAdj(text), &adjustment.origin);
         }
+        self.schedule();
+        self.label()?;
         if let Some(keyring) = &process.keyring {
             let name = self.arena.cstr(&keyring.value)?;
             self.child(Stage::Identity, Step::Keyring(name), &keyring.origin);
@@ -82,32 +84,63 @@ impl<'a> Compiler<'a, '_> {
         if account.gid != 0 {
             self.child(Stage::Identity, Step::Gid(account.gid), origin);
         }
+        let held = self.held_for_filter(capabilities);
         if account.uid != 0 {
-            if !capabilities.permitted.is_empty() {
+            if !capabilities.permitted.is_empty() || held.is_some() {
                 let origin = &process.capabilities.origin;
                 self.child(Stage::Identity, Step::KeepCapabilities, origin);
             }
             self.child(Stage::Identity, Step::Uid(account.uid), origin);
         }
-        self.confine(&account, bounding, capabilities);
-        Ok(account)
+        let no_new_privileges = process.no_new_privileges.value;
+        let privileges =
+            Privileges { uid: account.uid, gid: account.gid, capabilities, bounding, no_new_privileges };
+        self.confine(privileges, held);
+        Ok((account, held.map(|_| privileges)))
     }
 
-    fn confine(&mut self, account: &Account, bounding: CapabilitySet, capabilities: ProcessCapabilities) {
+    /// Without no_new_privs the kernel lets nobody have a filter who has no CAP_SYS_ADMIN (seccomp(2)). Who is not to have it
+    /// holds it until then, so that the filter comes right before the command, and all that is done before needs no leave of
+    /// its. No program gets it meanwhile: the bounding set is without it.
+    fn held_for_filter(&self, capabilities: ProcessCapabilities) -> Option<ProcessCapabilities> {
         let process = &self.config.process;
-        self.child(Stage::Confine, Step::Capabilities(capabilities), &process.capabilities.origin);
-        let no_new_privileges = process.no_new_privileges.value;
-        if no_new_privileges {
+        let admin = CapabilitySet::SYS_ADMIN;
+        let needs = process.seccomp.is_some() && !process.no_new_privileges.value;
+        (needs && !capabilities.effective.contains(admin)).then(|| ProcessCapabilities {
+            effective: capabilities.effective | admin,
+            permitted: capabilities.permitted | admin,
+            ..capabilities
+        })
+    }
+
+    fn confine(&mut self, privileges: Privileges, held: Option<ProcessCapabilities>) {
+        let process = &self.config.process;
+        match held {
+            Some(held) => {
+                let why =
+                    Origin::Because("the filter needs CAP_SYS_ADMIN without noNewPrivileges".to_owned());
+                self.child(Stage::Confine, Step::Capabilities(held), &why);
+            }
+            None => {
+                let capabilities = Step::Capabilities(privileges.capabilities);
+                self.child(Stage::Confine, capabilities, &process.capabilities.origin);
+            }
+        }
+        if privileges.no_new_privileges {
             self.child(Stage::Confine, Step::NoNewPrivileges, &process.no_new_privileges.origin);
         }
         if self.config.lifetime == Lifetime::Attached {
             let again = Origin::Because("a change of identity clears the parent-death signal".to_owned());
             self.child(Stage::Confine, Step::DieWithParent, &again);
         }
-        let privileges =
-            Privileges { uid: account.uid, gid: account.gid, capabilities, bounding, no_new_privileges };
-        let verify = Origin::Default("nothing runs with more than the plan says");
-        self.child(Stage::Confine, Step::Verify(privileges), &verify);
+        if held.is_none() {
+            self.verify(Stage::Confine, privileges);
+        }
+    }
+
+    fn verify(&mut self, stage: Stage, privileges: Privileges) {
+        let origin = Origin::Default("nothing runs with more than the plan says");
+        self.child(stage, Step::Verify(privileges), &origin);
     }
 
     fn check_ids(&self, account: &Account) -> Result<(), PlanError> {
@@ -179,8 +212,8 @@ impl<'a> Compiler<'a, '_> {
         Ok(())
     }
 
-    /// The last of it.
-    pub(super) fn execute(&mut self, account: &Account) -> Result<(), PlanError> {
+    /// The last of it, with the privileges that wait for the filter.
+    pub(super) fn execute(&mut self, account: &Account, late: Option<Privileges>) -> Result<(), PlanError> {
         let process = &self.config.process;
         let environment = self.environment(account)?;
         let arguments = self.strings(&process.args.value)?;
@@ -198,6 +231,17 @@ impl<'a> Compiler<'a, '_> {
             Step::CloseDescriptors { first: process.preserved_descriptors.saturating_add(3) },
             &Origin::Default("nothing of the host's stays open"),
         );
+        if let Some((filter, origin)) = self.filter()? {
+            self.child(Stage::Exec, Step::Seccomp(filter), &origin);
+        }
+        if let Some(privileges) = late {
+            self.child(
+                Stage::Exec,
+                Step::Capabilities(privileges.capabilities),
+                &process.capabilities.origin,
+            );
+            self.verify(Stage::Exec, privileges);
+        }
         self.child(Stage::Exec, Step::Exec(exec), &process.args.origin);
         self.attend_to_start();
         Ok(())
@@ -223,8 +267,10 @@ impl<'a> Compiler<'a, '_> {
             })
             .collect();
         if !given.iter().any(|variable| variable.value.name == "HOME") {
-            let fallback = if account.uid == 0 { "/root" } else { "/" };
-            strings.push(format!("HOME={}", account.home.as_deref().unwrap_or(fallback)).into());
+            let usual = Path::new(if account.uid == 0 { "/root" } else { "/" });
+            let fallback = self.config.process.default_home.as_deref().unwrap_or(usual);
+            let home = account.home.as_ref().map_or(fallback, Path::new);
+            strings.push(join([OsStr::new("HOME"), OsStr::new("="), home.as_os_str()]));
         }
         self.strings(&strings)
     }

@@ -2,10 +2,10 @@
 //! The root: what it is made of, and how it is entered.
 
 use husk_init::{Filesystem, FsOption, Step};
-use husk_spec::{EnterRoot, NamespaceKind, Origin, Propagation, Writes};
+use husk_spec::{BindIdmap, EnterRoot, NamespaceKind, Origin, Writes};
 use rustix::mount::MountAttrFlags;
 
-use super::{Compiler, travel};
+use super::{Compiler, HostTree, travel};
 use crate::PlanError;
 use crate::plan::Stage;
 use crate::user_namespace::is_idmappable;
@@ -21,9 +21,12 @@ impl Compiler<'_, '_> {
         // An idmapped mount takes either all mounts below along or none, and one /proc among them would spoil it. Without
         // privilege the kernel insists on all.
         let shifted = root.idmap && self.user.shift && self.host.privileged;
-        let source = self.host_tree(path, !shifted, root.idmap, Propagation::Private, origin)?;
+        let idmap = if shifted { BindIdmap::Container { recursive: false } } else { BindIdmap::Off };
+        let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host: false };
+        let source = self.host_tree(&tree, origin)?;
         if root.writes.value != Writes::Ephemeral {
-            self.child(Stage::Root, Step::Root { source, recursive: true }, origin);
+            let at = self.looked_for().then(|| self.arena.cstr(path)).transpose()?;
+            self.child(Stage::Root, Step::Root { source, recursive: true, at }, origin);
             return Ok(());
         }
         let origin = &root.writes.origin;
@@ -55,6 +58,14 @@ impl Compiler<'_, '_> {
         self.child(Stage::Root, Step::DetachScratch, origin);
         self.child(Stage::Root, Step::OverlayRoot, origin);
         Ok(())
+    }
+
+    /// Whether hooks may look for the root in the container's mount namespace, where the bundle says that it is. By chroot it
+    /// cannot be entered from there for good: who joins the namespace would find the host's root.
+    fn looked_for(&self) -> bool {
+        let hooks = &self.config.hooks;
+        let has_hooks = hooks.outside.is_some() || !hooks.create_container.is_empty();
+        has_hooks && self.config.enter_root.value == EnterRoot::Pivot
     }
 
     /// The last of the mounts, and the change of root.

@@ -48,7 +48,7 @@ pub fn read_back<'a>(observed: &Observed, arena: &'a Arena) -> Result<Plan<'a>, 
         is_first: observed.pids.last() == Some(&1) || observed.is_first,
         is_seen: !observed.namespaces.is_empty(),
     });
-    Ok(Plan { name: observed.name.clone(), steps, notes, read_back })
+    Ok(Plan { name: observed.name.clone(), steps, cgroup: None, notes, read_back })
 }
 
 /// A plan in the making.

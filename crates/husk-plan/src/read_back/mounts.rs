@@ -5,14 +5,14 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use husk_init::{Attributes, Filesystem, FsOption, Propagation, Source, Step};
+use husk_init::{Attributes, Cover, Filesystem, FsOption, Propagation, Source, Step};
 use husk_spec::{IdMapping, MountFlags, MountOptions, NamespaceKind, Origin};
 use rustix::mount::MountAttrFlags;
 
 use super::{ObservedMount, ObservedRoot, Reader, Whose};
 use crate::PlanError;
 use crate::explain::visible;
-use crate::plan::{HostStep, Stage};
+use crate::plan::{HostStep, Stage, TreeMaps};
 use crate::seen::Seen;
 
 /// What a mount must have come from.
@@ -76,7 +76,7 @@ impl<'a> Reader<'a, '_> {
         match &root.on_host {
             Some(path) => {
                 let source = self.tree(path, top, &origin)?;
-                self.child(Stage::Root, Step::Root { source, recursive: false }, origin.clone());
+                self.child(Stage::Root, Step::Root { source, recursive: false, at: None }, origin.clone());
                 let hosts =
                     self.host_mount(path).map_or(MountAttrFlags::empty(), |m| self::flags(&m.options));
                 let set = flags - hosts;
@@ -87,7 +87,11 @@ impl<'a> Reader<'a, '_> {
             // A directory of a tmpfs of its own was made in it, so it is as good as that.
             None if (top.root.as_os_str() == "/" || top.kind == "tmpfs") && !has_lost_layers(top) => {
                 let filesystem = self.filesystem(top)?;
-                self.child(Stage::Root, Step::Mount { filesystem, target: c"/", propagation: None }, origin);
+                self.child(
+                    Stage::Root,
+                    Step::Mount { filesystem, target: c"/", cover: Cover::Any, propagation: &[] },
+                    origin,
+                );
             }
             None => {
                 let why = match top.kind.as_str() {
@@ -162,7 +166,11 @@ impl<'a> Reader<'a, '_> {
             Kind::ReadOnly => self.child(Stage::Mounts, Step::ReadOnly { path: target }, origin),
             Kind::New => {
                 let filesystem = self.filesystem(mount)?;
-                self.child(Stage::Mounts, Step::Mount { filesystem, target, propagation: None }, origin);
+                self.child(
+                    Stage::Mounts,
+                    Step::Mount { filesystem, target, cover: Cover::Any, propagation: &[] },
+                    origin,
+                );
             }
             Kind::Console => self.seen(Stage::Mounts, Seen::Console, origin),
             Kind::Inner(path) => {
@@ -173,7 +181,7 @@ impl<'a> Reader<'a, '_> {
                 let hosts = self.host_mount(&path).map_or(MountAttrFlags::empty(), |m| flags(&m.options));
                 let source = self.tree(&path, mount, &origin)?;
                 let attributes = Attributes { set: set - hosts, clear: hosts - set };
-                let (recursive_attributes, propagation) = (Attributes::NONE, None);
+                let (recursive_attributes, propagation) = (Attributes::NONE, [].as_slice());
                 let recursive = false;
                 let step =
                     Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation };
@@ -305,7 +313,7 @@ impl<'a> Reader<'a, '_> {
         let (recursive, propagation) = (false, Propagation::Private);
         let prepare = HostStep::PrepareTree { number, source, recursive, propagation };
         self.before(Stage::Prepare, prepare, origin.clone());
-        let step = HostStep::MapTree { number, user_namespace: None, recursive };
+        let step = HostStep::MapTree { number, through: TreeMaps::Container, recursive };
         self.after(crate::plan::Action::Host(step), Origin::Because(format!("{origin}: idmapped")));
         Ok(Source::Prepared(number))
     }

@@ -5,6 +5,7 @@ mod quote;
 mod script;
 mod seen;
 mod steps;
+mod treatment;
 
 pub use quote::{quote, quote_all};
 pub use script::Script;

@@ -169,7 +169,7 @@ impl<'a> Parts<'a> {
             (Place::Outside, _, _) => &mut self.outside,
             (Place::Maps, _, _) => &mut self.maps,
             (Place::Inside, _, _) => &mut self.inside,
-            (Place::Roots, _, _) => &mut self.roots,
+            (Place::Roots | Place::NewRoot, _, _) => &mut self.roots,
             (Place::Descriptors, _, _) => &mut self.descriptors,
             (Place::Finish, _, _) | (Place::Nowhere, _, Stage::Exec) => &mut self.finish,
             (Place::Nsenter | Place::Unshare, _, _) | (Place::Nowhere, Actor::Husk, _) => &mut self.start,
@@ -181,7 +181,14 @@ impl<'a> Parts<'a> {
     /// The options that steps have given to one program.
     fn options(&self, place: Place) -> String {
         let of = self.pieces.iter().filter(|piece| piece.place == place && !piece.code.is_empty());
-        of.map(|piece| format!(" {}", piece.code)).collect()
+        let codes = of.fold(Vec::new(), |mut codes: Vec<&str>, piece| {
+            // What is set twice on the way is the same to the program that sets it, which takes it once.
+            if !codes.contains(&piece.code.as_str()) {
+                codes.push(&piece.code);
+            }
+            codes
+        });
+        codes.iter().map(|code| format!(" {code}")).collect()
     }
 
     fn head(&self, script: &Script<'_>, functions: &str) -> String {
@@ -347,13 +354,15 @@ impl<'a> Parts<'a> {
     fn change_roots(&self) -> String {
         let is_planned = |code: &str| self.pieces.iter().any(|piece| piece.code == code);
         debug_assert!(is_planned("pivot_root . .") && is_planned("umount -i -c -l ."));
+        let new_root = self.pieces.iter().filter(|piece| piece.place == Place::NewRoot);
+        let new_root: String = new_root.map(|piece| format!(" && {}", piece.code)).collect();
         format!(
             "# ---- beside the container, in its mount namespace and with all rights. pivot_root changes the root of every\n\
              # process that has the host's, also its own; so the host's is unmounted by one whose root is a copy of it.\n\
              change_roots() {{\n    set -eu\n{}    \
              {{ read -r _; cd \"$root\"; pivot_root . .; echo; }} |\n        \
              nsenter --root=\"$work/host\" --wd=\"$root\" \\\n            \
-             sh -c 'echo ready; read -r _ && umount -i -c -l . && echo done'\n}}\n\n",
+             sh -c 'echo ready; read -r _ && umount -i -c -l .{new_root} && echo done'\n}}\n\n",
             self.roots
         )
     }
@@ -413,12 +422,16 @@ impl<'a> Parts<'a> {
     }
 
     /// The call that sets it all off.
-    fn call(&self) -> &'static str {
+    fn call(&self) -> String {
         if self.outside.is_empty() {
-            "start"
-        } else {
-            "setpriv --pdeathsig KILL unshare --mount --propagation private bash -c \"$(declare -f); outside\""
+            return "start".to_owned();
         }
+        // What is to be the host's slave inside must not have been cut off here.
+        let is_slave = self.options(Place::Unshare).contains("--propagation slave");
+        let propagation = if is_slave { "slave" } else { "private" };
+        format!(
+            "setpriv --pdeathsig KILL unshare --mount --propagation {propagation} bash -c \"$(declare -f); outside\""
+        )
     }
 }
 

@@ -2,14 +2,17 @@
 //! What each step is in the shell: util-linux 2.38, coreutils 9.1 and bash 5.2, as Debian 12 has them.
 
 use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
 
-use husk_init::{Attributes, Exec, Filesystem, Hook, ProcessCapabilities, Propagation, Source, Step};
+use husk_init::{
+    Attributes, Cover, Exec, Filesystem, FsOption, Hook, ProcessCapabilities, Propagation, Source, Step,
+};
 use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use super::Grade;
 use super::quote::{quote, quote_all};
+use super::{Grade, treatment};
 use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::seen::Seen;
 
@@ -38,6 +41,8 @@ pub(super) enum Place {
     Setpriv,
     /// Beside the first process, when that has given up its rights.
     Roots,
+    /// There too, when the container's root is the root.
+    NewRoot,
     /// In the first process, as long as it has the host's root.
     Descriptors,
     /// In the first process, at its end.
@@ -225,7 +230,24 @@ pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
         Action::Child(child) => child_piece(&context, step.stage, child),
         Action::Seen(seen) => super::seen::piece(&context, seen),
     };
-    plan.steps.iter().map(|step| piece(step).with_root(&context.root_word())).collect()
+    let finished = |step| with_callers_cgroup(plan, step, piece(step)).with_root(&context.root_word());
+    plan.steps.iter().map(finished).collect()
+}
+
+/// A cgroup of the container's that is shown in it: the script makes none, so it shows those of the caller.
+fn with_callers_cgroup(plan: &Plan<'_>, step: &PlannedStep<'_>, piece: Piece) -> Piece {
+    let source = match step.action {
+        Action::Host(HostStep::PrepareTree { source, .. })
+        | Action::Child(Step::Bind { source: Source::Host(source), .. }) => source.to_bytes(),
+        _ => return piece,
+    };
+    let mut directories = plan.cgroup.iter().flat_map(|cgroup| cgroup.place.directories());
+    let shown = directories.find(|directory| directory.path.as_os_str().as_bytes() == source);
+    let Some(directory) = shown else { return piece };
+    let (own, all) = (quote(source), quote(directory.mount.as_os_str().as_bytes()));
+    let replaced = |code: String| code.replacen(&own, &all, 2);
+    Piece { code: replaced(piece.code.clone()), in_full: piece.in_full.clone().map(replaced), ..piece }
+        .weaker("cgroup", "all cgroups of the machine are shown, since the container has none of its own")
 }
 
 fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
@@ -241,6 +263,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
+        HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
@@ -255,6 +278,12 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         ),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
+        HostStep::MakeCgroup { .. } | HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
+            Piece::impossible(
+                "cgroup",
+                "the script leaves its processes in the caller's cgroups, without limits",
+            )
+        }
         HostStep::Hooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
         HostStep::Commit => Piece::done("a script keeps no state"),
         HostStep::Guard => Piece::impossible(
@@ -322,6 +351,11 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),
         Step::AwaitParent => Piece::done("the inside part waits for a line from the outside part")
             .in_full("read -r _ <&3".to_owned()),
+        Step::EnterCgroup => Piece::impossible(
+            "cgroup",
+            "the script leaves its processes in the caller's cgroups, without limits",
+        ),
+        Step::CgroupNamespace => Piece::new(Place::Unshare, "--cgroup"),
         Step::TimeNamespace { offsets } => time_namespace(&offsets.to_string_lossy()),
         Step::BeOpaque => Piece::impossible(
             "traceable",
@@ -333,7 +367,9 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/sys/kernel/domainname", text(name)))
         }
         Step::Propagation(propagation) => {
-            Piece::new(Place::Inside, format!("mount --make-r{} /", propagation_word(*propagation)))
+            // Said to unshare, which makes them private otherwise, before anything can be slave.
+            Piece::new(Place::Unshare, format!("--propagation {}", propagation_word(*propagation)))
+                .in_full(format!("mount --make-r{} /", propagation_word(*propagation)))
         }
         Step::OpenProc => Piece::done("the host's /proc is in sight until the root changes"),
         Step::Sysctl { path, value } => {
@@ -384,7 +420,7 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         }
         Step::DetachScratch => inside("umount -l \"$work\"/scratch".to_owned()),
         Step::OverlayRoot => Piece::done("it is mounted there already").weaker("hostile-paths", HOSTILE),
-        Step::Root { source, recursive } => {
+        Step::Root { source, recursive, .. } => {
             inside(format!("mount {} {} \"$root\"", bind_option(*recursive), tree(source)))
                 .weaker("hostile-paths", HOSTILE)
         }
@@ -398,8 +434,9 @@ fn tree_piece(step: &Step<'_>) -> Piece {
         Step::Hook(hook) => {
             inside(hook_line(hook)).weaker("hooks", "without the container's state on standard input")
         }
-        Step::Mount { filesystem, target, propagation } => {
-            let piece = inside(mount(filesystem, &below(target)) + &make_propagation(*propagation, target));
+        Step::Mount { filesystem, target, cover, propagation } => {
+            let piece = covering(mount(filesystem, &below(target)), target, *cover);
+            let piece = Piece { code: piece.code + &make_propagation(propagation, target), ..piece };
             if filesystem.attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
                 return piece.weaker(
                     "superblock",
@@ -407,6 +444,18 @@ fn tree_piece(step: &Step<'_>) -> Piece {
                 );
             }
             piece
+        }
+        Step::MountByText { kind, source, options, attributes, target, propagation } => {
+            let mut words: Vec<_> = MountFlags::set(*attributes).options();
+            let options = options.to_string_lossy();
+            words.push(&options);
+            let (kind, words) = (text(kind), quote(words.join(",").as_bytes()));
+            let line = format!("mount -t {kind} -o {words} {} {}", text(source), below(target));
+            inside(line + &make_propagation(propagation, target))
+        }
+        Step::Reconfigure { target, options } => {
+            let words: Vec<_> = options.iter().map(option).collect();
+            inside(format!("mount -o remount,{} {}", quote(&words.join(&b","[..])), below(target)))
         }
         Step::Bind { source: Source::Terminal, .. } | Step::OpenTerminal { .. } => no_terminal(),
         Step::Bind { source, target, recursive, attributes, recursive_attributes, propagation } => {
@@ -416,8 +465,12 @@ fn tree_piece(step: &Step<'_>) -> Piece {
             if !words.is_empty() {
                 piece.code += &format!("\nmount -o remount,bind,{words} {}", below(target));
             }
-            piece.code += &make_propagation(*propagation, target);
+            piece.code += &make_propagation(propagation, target);
             piece
+        }
+        Step::MountAttributes { target, attributes } => {
+            let words = MountFlags { set: attributes.set, clear: attributes.clear }.options().join(",");
+            inside(format!("mount -o remount,bind,{words} {}", below(target)))
         }
         Step::Mask { path } => inside(format!("mask {}", below(path))).in_full(format!(
             "if [ -d {0} ]; then {EMPTY} {0}; mount -o remount,bind,ro {0}\n\
@@ -461,11 +514,39 @@ fn make_node(path: &CStr, mode: u32, device: u64, owner: Option<(u32, u32)>) -> 
     Piece::new(Place::Inside, line)
 }
 
-fn make_propagation(propagation: Option<(Propagation, bool)>, target: &CStr) -> String {
-    propagation.map_or(String::new(), |(to, recursive)| {
-        let all = if recursive { "r" } else { "" };
-        format!("\nmount --make-{all}{} {}", propagation_word(to), below(target))
-    })
+fn make_propagation(propagation: &[(Propagation, bool)], target: &CStr) -> String {
+    let line = |(to, recursive): &(Propagation, bool)| {
+        let all = if *recursive { "r" } else { "" };
+        format!("\nmount --make-{all}{} {}", propagation_word(*to), below(target))
+    };
+    propagation.iter().map(line).collect()
+}
+
+/// The line of a mount, with what it has to do with the directory that it covers.
+fn covering(line: String, target: &CStr, cover: Cover) -> Piece {
+    let target = below(target);
+    let keep = |mode: bool| if mode { format!("\nchmod \"$mode\" {target}") } else { String::new() };
+    match cover {
+        Cover::Any => Piece::new(Place::Inside, line),
+        Cover::NoLink => Piece::new(Place::Inside, format!("[ ! -L {target} ]\n{line}")),
+        Cover::KeepMode => {
+            Piece::new(Place::Inside, format!("mode=$(stat -c %a {target})\n{line}{}", keep(true)))
+        }
+        Cover::CopyUp { keep_mode } => Piece::new(
+            Place::Inside,
+            format!(
+                "mode=$(stat -c %a {target})\nexec 9<{target}\n{line}\ncp -a /proc/self/fd/9/. {target}\nexec 9<&-{}",
+                keep(keep_mode)
+            ),
+        ),
+    }
+}
+
+fn option(option: &FsOption<'_>) -> Vec<u8> {
+    match option.value {
+        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
+        None => option.key.to_bytes().to_vec(),
+    }
 }
 
 fn hook_line(hook: &Hook<'_>) -> String {
@@ -501,19 +582,32 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         }
         Step::RootPropagation { propagation, recursive } => {
             let all = if *recursive { "r" } else { "" };
-            let line = format!("mount --make-{all}{} /", propagation_word(*propagation));
-            Piece::new(Place::Roots, format!("{line} 2>/dev/null || :"))
-                .weaker("root-propagation", "only where the container's root has mount(8)")
+            let make = format!("mount -c --make-{all}{}", propagation_word(*propagation));
+            match context.entry {
+                Entry::Pivot => Piece::new(Place::NewRoot, format!("{make} .")).in_full(format!("{make} /")),
+                _ => Piece::new(Place::Inside, format!("{make} \"$root\"")),
+            }
         }
         Step::OomScoreAdj(value) => {
             Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
         }
+        Step::Processors(processors) => treatment::processors(Place::Inside, processors),
+        Step::Scheduler(attr) => treatment::scheduler(attr),
+        Step::IoPriority { class, level } => treatment::io_priority(*class, *level),
+        Step::MemoryPolicy { mode, .. } => treatment::memory_policy(*mode),
+        Step::Personality(domain) => treatment::personality(*domain),
+        Step::ApparmorProfile { file, word } => {
+            let file = file.to_string_lossy();
+            treatment::attribute(file.strip_prefix("self/attr/").unwrap_or(&file), word)
+        }
+        Step::SelinuxLabel(label) => treatment::attribute("exec", label),
+        Step::KeyLabel(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::Keyring(_) => Piece::impossible("keyring", "the command has the caller's session keyring"),
         Step::OwnTerminal { .. } => no_terminal(),
         Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
         Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
         Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
-        Step::AwaitStart => Piece::impossible("created", "a script does not wait to be started"),
+        Step::AwaitStart { .. } => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),
         Step::Chroot => Piece::done("the last program before the command does it")
@@ -537,6 +631,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::KeepCapabilities => Piece::done("setpriv does"),
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) => identity(context, step),
         Step::Capabilities(sets) => own_capabilities(sets),
+        Step::Seccomp(_) => Piece::impossible("seccomp", "system calls are not filtered"),
         Step::NoNewPrivileges => Piece::new(Place::Setpriv, "--no-new-privs"),
         Step::Verify(_) => {
             Piece::done("").weaker("verify", "setpriv says whether each call worked; nothing is read back")
@@ -693,10 +788,6 @@ fn split(variable: &CStr) -> (&[u8], &[u8]) {
 }
 
 fn mount(filesystem: &Filesystem<'_>, target: &str) -> String {
-    let option = |option: &husk_init::FsOption<'_>| match option.value {
-        Some(value) => [option.key.to_bytes(), b"=", value.to_bytes()].concat(),
-        None => option.key.to_bytes().to_vec(),
-    };
     let attributes = MountFlags::set(filesystem.attributes).options();
     let words: Vec<Vec<u8>> = attributes
         .into_iter()

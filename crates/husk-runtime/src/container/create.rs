@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use husk_cgroup::Place;
 use husk_init::Step;
 use husk_plan::{Action, Plan};
-use husk_spec::oci::{ContainerId, Spec, State, Status};
+use husk_spec::oci::{ContainerId, Seccomp, Spec, State, Status};
 use husk_spec::{Stdio, Terminal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -14,7 +15,9 @@ use rustix::net::{
 };
 use rustix::process::geteuid;
 
-use super::console::Console;
+use super::agent::Agent;
+use super::command::Becoming;
+use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::directory::START_SOCKET;
 use super::pid_file::PidFile;
 use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
@@ -42,6 +45,8 @@ pub struct Making<'a> {
     pub pid_file: Option<&'a Path>,
     /// The socket to which the master of its terminal is sent.
     pub console_socket: Option<&'a Path>,
+    /// The socket to which a pidfd of its first process is sent.
+    pub pidfd_socket: Option<&'a Path>,
 }
 
 /// What happens to a container whose command runs.
@@ -71,17 +76,30 @@ pub fn create(root: &StateRoot, making: &Making<'_>) -> Result<(), Error> {
     }
 }
 
-/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go.
+/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go. `warn` is told of hooks
+/// whose failure changes nothing.
 ///
 /// # Errors
 /// As [`create`].
-pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<End>, Error> {
+pub fn run(
+    root: &StateRoot,
+    making: &Making<'_>,
+    then: Then,
+    warn: &dyn Fn(&str),
+) -> Result<Option<End>, Error> {
     let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
     let signals = Signals::take().map_err(supervise)?;
     let entry = root.make(making.id)?;
-    let started = make(&entry, making).and_then(|(mut container, creation)| {
-        await_exec(making.plan, &mut container)?;
-        hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
+    let started = make(&entry, making).and_then(|(mut container, mut creation)| {
+        let becoming = Becoming {
+            pid: container.pid.as_raw_nonzero().get(),
+            profile: creation.profile(),
+            agent: creation.agent.take(),
+            state: creation.state(Status::Creating),
+        };
+        await_exec(making.plan, &mut container, becoming)?;
+        let warnings = hooks::run_all(poststart(making.spec), "poststart", &creation.state(Status::Running));
+        warnings.iter().for_each(|warning| warn(warning));
         Ok((container, creation.master))
     });
     let (container, master) = match started {
@@ -97,7 +115,7 @@ pub fn run(root: &StateRoot, making: &Making<'_>, then: Then) -> Result<Option<E
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
     let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
     if !keep {
-        delete(root, making.id, true)?;
+        delete(root, making.id, true)?.iter().for_each(|warning| warn(warning));
     }
     Ok(Some(end))
 }
@@ -110,20 +128,25 @@ fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
     error
 }
 
+/// What decides about the system calls of a container's processes.
+pub(crate) fn profile(spec: &Spec) -> Option<&Seccomp> {
+    spec.linux.as_ref()?.seccomp.as_ref()
+}
+
 fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
     spec.hooks.as_ref().map_or(&[], |hooks| hooks.poststart.as_slice())
 }
 
-pub(crate) fn await_exec(plan: &Plan<'_>, container: &mut Container) -> Result<(), Error> {
-    let supervise = |errno| Error::Run(crate::Error::Supervise(errno));
-    let Some(link) = &container.link else { return Err(supervise(Errno::BADF)) };
-    match link.hear().map_err(supervise)? {
-        crate::link::Heard::End => container.link = None,
-        crate::link::Heard::Failure(failure, root) => {
-            return Err(Error::Run(supervise::failed(plan, &failure, root)));
-        }
-        _ => return Err(supervise(Errno::BADMSG)),
-    }
+pub(crate) fn await_exec(
+    plan: &Plan<'_>,
+    container: &mut Container,
+    becoming: Becoming<'_>,
+) -> Result<(), Error> {
+    let Some(link) = &container.link else {
+        return Err(Error::Run(crate::Error::Supervise(Errno::BADF)));
+    };
+    becoming.wait(link, |failure, root| Error::Run(supervise::failed(plan, &failure, root)))?;
+    container.link = None;
     Ok(())
 }
 
@@ -136,7 +159,7 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
     let start = socket.as_ref().map(AsFd::as_fd);
-    let inheritance = Inheritance { states: &states, start, lock: Some(entry.fd()) };
+    let inheritance = Inheritance { states: &states, start, cgroup: None, lock: Some(entry.fd()) };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
@@ -167,6 +190,9 @@ struct Creation<'m> {
     record: Record,
     /// The state while it is being made, and when it is made, for the hooks that its own process runs.
     states: Vec<OwnedFd>,
+    /// Who answers the notifications of its filter; whoever starts it connects, if that is another call.
+    agent: Option<Agent>,
+    pidfd: Option<OwedPidfd>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
     /// Why this side could not go on.
@@ -189,12 +215,19 @@ impl<'m> Creation<'m> {
             created: timestamp(),
             owner: geteuid().as_raw(),
             annotations: making.spec.annotations.clone(),
+            cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
             making: true,
-            start_step: number(|step| matches!(step, Step::AwaitStart)),
+            start_step: number(|step| matches!(step, Step::AwaitStart { .. })),
             init: None,
         };
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
-        Ok(Self { entry, making, record, states, master: None, failure: None })
+        let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
+        let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
+        Ok(Self { entry, making, record, states, agent, pidfd, master: None, failure: None })
+    }
+
+    fn profile(&self) -> Option<&'m Seccomp> {
+        profile(self.making.spec)
     }
 
     fn state(&self, status: Status) -> State {
@@ -222,12 +255,15 @@ impl<'m> Creation<'m> {
         let Some(all) = &self.making.spec.hooks else { return Ok(()) };
         let state = self.state(Status::Creating);
         hooks::run(&all.prestart, "prestart", &state)?;
-        hooks::run(&all.create_runtime, "createRuntime", &state)
+        Ok(hooks::run(&all.create_runtime, "createRuntime", &state)?)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
         self.write_state(1, Status::Created)?;
         self.record.making = false;
+        if let Some(pidfd) = self.pidfd.take() {
+            pidfd.send()?;
+        }
         if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
             PidFile::at(path)?.write(init.pid)?;
         }
@@ -236,21 +272,30 @@ impl<'m> Creation<'m> {
 }
 
 impl Maker for Creation<'_> {
+    fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
+        self.record.cgroup = Some(place.clone());
+        Ok(())
+    }
+
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
         let init = InitProcess::of(container.pid).map_err(|errno| Error::Process {
             doing: "look at the container's first process in /proc".to_owned(),
             errno,
         });
         let kept = init.map(|init| self.record.init = Some(init));
+        let kept = kept.and_then(|()| match &mut self.pidfd {
+            Some(owed) => owed.keep(&container.pidfd),
+            None => Ok(()),
+        });
         self.keep(kept)
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<(), crate::Error> {
+        // Not before: whatever is open when the first process is made, that has open as well.
         match self.making.console_socket {
-            // Not before the first process is made: that would hold a copy of the connection until it is started, and whoever
-            // waits at the other end for its end would wait as long.
             Some(path) => {
-                let sent = Console::connect(path).and_then(|console| console.send(&master));
+                let socket = DescriptorSocket::connect(path, Purpose::Terminal);
+                let sent = socket.and_then(|socket| socket.send(&master));
                 self.keep(sent)
             }
             None => {

@@ -12,16 +12,17 @@ use super::{Condition, Entry, Error, Record, StateRoot, hooks, start};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Deletes a container that has stopped or was never started; with `force` also one that runs, and one that is not there.
+/// Returns what is to be said of poststop hooks that failed, which changes nothing.
 ///
 /// # Errors
 /// A container that runs, and one that cannot be taken away.
-pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Error> {
+pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<String>, Error> {
     let entry = match root.open(id) {
-        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         entry => entry?,
     };
     match entry.lock() {
-        Err(Error::NoSuchContainer { .. }) if force => return Ok(()),
+        Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         locked => locked?,
     }
     let record = match entry.record() {
@@ -38,7 +39,15 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<(), Err
 }
 
 /// Takes away all that is left of a container.
-pub(crate) fn take_away(entry: Entry, record: Option<Record>, spec: Option<&Spec>) -> Result<(), Error> {
+pub(crate) fn take_away(
+    entry: Entry,
+    record: Option<Record>,
+    spec: Option<&Spec>,
+) -> Result<Vec<String>, Error> {
+    let place = record.as_ref().and_then(|record| record.cgroup.clone());
+    if let Some(place) = place.as_ref().filter(|place| place.exists()) {
+        place.kill()?;
+    }
     if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
         let doing = || format!("kill process {}", init.pid);
         init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
@@ -47,10 +56,13 @@ pub(crate) fn take_away(entry: Entry, record: Option<Record>, spec: Option<&Spec
             return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
         }
     }
+    if let Some(place) = place {
+        place.remove()?;
+    }
     let state = record.map(|record| record.for_hooks(Condition { status: Status::Stopped, pid: None }));
     entry.remove()?;
     match (state, spec.and_then(|spec| spec.hooks.as_ref())) {
-        (Some(state), Some(hooks)) => hooks::run(&hooks.poststop, "poststop", &state),
-        _ => Ok(()),
+        (Some(state), Some(hooks)) => Ok(hooks::run_all(&hooks.poststop, "poststop", &state)),
+        _ => Ok(Vec::new()),
     }
 }

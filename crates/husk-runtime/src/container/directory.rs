@@ -287,7 +287,13 @@ impl Entry {
             let pid = init.map(|init| init.pid);
             return if is_made { stopped } else { Condition { status: Status::Creating, pid } };
         };
-        let status = if self.awaits_start() { Status::Created } else { Status::Running };
+        let place = record.and_then(|record| record.cgroup.as_ref());
+        let is_frozen = || place.is_some_and(|place| place.is_frozen().unwrap_or(false));
+        let status = match self.awaits_start() {
+            _ if is_frozen() => Status::Paused,
+            true => Status::Created,
+            false => Status::Running,
+        };
         Condition { status, pid: Some(init.pid) }
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use husk_cgroup::CgroupError;
 use husk_plan::{PlanError, in_words};
 use husk_spec::InvalidConfig;
 use husk_spec::oci::Status;
@@ -51,6 +52,11 @@ pub enum Error {
         /// How long this call waited.
         seconds: u64,
     },
+    /// It is paused, and nothing runs in it.
+    #[error(
+        "cannot exec in a paused container (use --ignore-paused to override): what is run would wait too"
+    )]
+    Paused,
     /// Its first process has ended.
     #[error("container not running: {id:?} is {}", .status.name())]
     NotRunning {
@@ -83,20 +89,41 @@ pub enum Error {
     /// The configuration cannot be carried out here.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// It has no cgroup of its own, and what was to be done needs one.
+    #[error("cannot {doing} {id:?}: it has no cgroup of its own")]
+    NoCgroup {
+        /// What was to be done.
+        doing: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// A limit that its cgroups cannot set.
+    #[error("{problem}")]
+    Limit {
+        /// Which field, and what is wrong with it.
+        problem: String,
+    },
+    /// Its cgroups could not be read, written, or taken away.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// A step failed.
     #[error(transparent)]
     Run(#[from] crate::Error),
-    /// A hook failed.
-    #[error("{origin} ({}) failed: {problem}{}", .path.display(), last(.words))]
-    Hook {
-        /// Where it stands in the configuration.
-        origin: String,
-        /// The program.
-        path: PathBuf,
-        /// How it failed.
-        problem: String,
-        /// The last that it wrote.
-        words: String,
+    /// A filter of system calls that does not let the command be executed.
+    #[error("permission denied: cannot execute the command: {call} failed ({}): {by}", in_words(.errno))]
+    RefusedByFilter {
+        /// The call that it refuses.
+        call: &'static str,
+        /// The rule.
+        by: String,
+        /// What the call said.
+        errno: Errno,
+    },
+    /// A filter of system calls under which the process ended before it was the command.
+    #[error("the process ended under its seccomp filter before the command ran{}", listed(.in_the_way))]
+    EndedByFilter {
+        /// What the filter says of the calls that were to come, where it does not let them pass.
+        in_the_way: Vec<String>,
     },
     /// A signal could not be sent, or a process not be waited for.
     #[error("cannot {doing}: {}", in_words(.errno))]
@@ -118,8 +145,8 @@ pub enum Error {
     },
 }
 
-fn last(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(": {words}") }
+fn listed(reasons: &[String]) -> String {
+    if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
 }
 
 impl Error {
@@ -128,6 +155,12 @@ impl Error {
         match self {
             Self::Run(error) => error.hint(),
             Self::Plan(error) => error.hint(),
+            Self::RefusedByFilter { call, .. } => Some(format!("allow {call} in linux.seccomp")),
+            Self::EndedByFilter { .. } => Some(
+                "linux.seccomp has to allow execve; and sendmsg and exit_group, to say what fails; without noNewPrivileges \
+                 capset, capget and prctl as well"
+                    .to_owned(),
+            ),
             Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,

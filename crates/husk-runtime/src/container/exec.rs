@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use husk_cgroup::Place;
 use husk_plan::{Arena, Host};
 use husk_spec::oci::{ContainerId, Lowering, Process, Status};
 use husk_spec::{Lifetime, Stdio, Terminal};
@@ -10,8 +11,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
-use super::console::Console;
-use super::create::await_exec;
+use super::agent::Agent;
+use super::command::Becoming;
+use super::create::{await_exec, profile};
+use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::pid_file::PidFile;
 use super::{Error, StateRoot, start};
 use crate::End;
@@ -30,10 +33,14 @@ pub struct Exec<'a> {
     pub pid_file: Option<&'a Path>,
     /// The socket to which the master of its terminal is sent.
     pub console_socket: Option<&'a Path>,
+    /// The socket to which a pidfd of it is sent.
+    pub pidfd_socket: Option<&'a Path>,
     /// The number of descriptors after the three standard ones that are passed on.
     pub preserved_descriptors: u32,
     /// Whether it lives on by itself.
     pub detach: bool,
+    /// Whether a container whose processes are frozen will do: the new one is then frozen with them.
+    pub ignore_paused: bool,
 }
 
 /// Runs a process in a container. Returns how it ended, `None` if it was let go.
@@ -46,7 +53,9 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let record = entry.record()?;
     let condition = entry.condition(record.as_ref());
     let not_running = |status| Error::NotRunning { id: exec.id.to_string(), status };
-    let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) else {
+    let Some((record, init)) =
+        record.as_ref().and_then(|record| record.init.as_ref().map(|init| (record, init)))
+    else {
         return Err(not_running(condition.status));
     };
     // As long as this is open and alive, its paths in /proc are the container's.
@@ -54,6 +63,9 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let Some(pidfd) = pidfd.filter(|_| condition.status != Status::Creating) else {
         return Err(not_running(condition.status));
     };
+    if condition.status == Status::Paused && !exec.ignore_paused {
+        return Err(Error::Paused);
+    }
     let spec = start::spec(&entry)?;
     let with = Lowering {
         id: exec.id.as_str(),
@@ -61,6 +73,7 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         lifetime: Lifetime::Detached,
         no_pivot: false,
         no_new_keyring: true,
+        systemd_cgroup: false,
         preserved_descriptors: exec.preserved_descriptors,
     };
     let config = spec.lower_exec(exec.process, init.pid, &with)?;
@@ -68,12 +81,15 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
     let host = Host::probe(&config)?.with_accounts_of(container_root.as_fd());
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena)?;
+    let agent = Agent::of(profile(&spec))?;
     let signals = Signals::take().map_err(supervise)?;
+    let connect = |path| DescriptorSocket::connect(path, Purpose::Terminal);
     let mut joining = Joining {
         container: pidfd,
         pid: None,
         pid_file: exec.pid_file.map(PidFile::at).transpose()?,
-        console: exec.console_socket.map(Console::connect).transpose()?,
+        console: exec.console_socket.map(connect).transpose()?,
+        pidfd: exec.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Exec)).transpose()?,
         master: None,
         failure: None,
     };
@@ -83,13 +99,18 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         Vec::new()
     };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let made = crate::start::make(&plan, Inheritance::default(), &mut joining);
+    let cgroup = record.cgroup.as_ref().filter(|place| place.exists());
+    let cgroup = cgroup.map(|place| place.open_beside(init.pid)).transpose()?;
+    let inheritance = Inheritance { cgroup: cgroup.as_ref(), ..Inheritance::default() };
+    let made = crate::start::make(&plan, inheritance, &mut joining);
     let mut container = match (made, joining.failure.take()) {
         (Ok(container), _) => container,
         (Err(_), Some(error)) => return Err(error),
         (Err(error), None) => return Err(Error::Run(error)),
     };
-    await_exec(&plan, &mut container)?;
+    let pid = container.pid.as_raw_nonzero().get();
+    let becoming = Becoming { pid, profile: profile(&spec), agent, state: record.for_hooks(condition) };
+    await_exec(&plan, &mut container, becoming)?;
     if exec.detach {
         container.let_go();
         return Ok(None);
@@ -109,7 +130,8 @@ struct Joining {
     container: OwnedFd,
     pid: Option<i32>,
     pid_file: Option<PidFile>,
-    console: Option<Console>,
+    console: Option<DescriptorSocket>,
+    pidfd: Option<OwedPidfd>,
     master: Option<OwnedFd>,
     failure: Option<Error>,
 }
@@ -137,9 +159,16 @@ impl Joining {
 }
 
 impl Maker for Joining {
+    fn placed(&mut self, _: &Place) -> Result<(), crate::Error> {
+        Ok(())
+    }
+
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {
         self.pid = Some(container.pid.as_raw_nonzero().get());
-        let checked = self.check_container();
+        let checked = self.check_container().and_then(|()| match &mut self.pidfd {
+            Some(owed) => owed.keep(&container.pidfd),
+            None => Ok(()),
+        });
         self.keep(checked)
     }
 
@@ -161,10 +190,11 @@ impl Maker for Joining {
     }
 
     fn ready(&mut self) -> Result<(), crate::Error> {
-        let written = match (&self.pid_file, self.pid) {
+        let sent = self.pidfd.take().map_or(Ok(()), OwedPidfd::send);
+        let written = sent.and_then(|()| match (&self.pid_file, self.pid) {
             (Some(file), Some(pid)) => file.write(pid),
             _ => Ok(()),
-        };
+        });
         self.keep(written)
     }
 }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::Error;
+use crate::error::Error;
 
 /// How much of the end of what a hook writes is kept.
 const WORDS: usize = 2048;
@@ -46,14 +46,28 @@ pub(crate) fn write_state(file: &OwnedFd, state: &State) -> Result<(), Errno> {
 pub(crate) fn run(hooks: &[Hook], kind: &str, state: &State) -> Result<(), Error> {
     for (index, hook) in hooks.iter().enumerate() {
         let mut words = Vec::new();
-        run_one(hook, state, &mut words).map_err(|problem| Error::Hook {
-            origin: format!("hooks.{kind}[{index}]"),
-            path: PathBuf::from(&hook.path),
-            problem,
-            words: String::from_utf8_lossy(&words).trim().to_owned(),
-        })?;
+        run_one(hook, state, &mut words).map_err(|problem| failed(index, hook, kind, problem, &words))?;
     }
     Ok(())
+}
+
+/// Runs all hooks of one kind, whatever becomes of them, and returns what is to be said of those that failed.
+pub(crate) fn run_all(hooks: &[Hook], kind: &str, state: &State) -> Vec<String> {
+    let failure = |(index, hook): (usize, &Hook)| {
+        let mut words = Vec::new();
+        let problem = run_one(hook, state, &mut words).err()?;
+        Some(failed(index, hook, kind, problem, &words).to_string())
+    };
+    hooks.iter().enumerate().filter_map(failure).collect()
+}
+
+fn failed(index: usize, hook: &Hook, kind: &str, problem: String, words: &[u8]) -> Error {
+    Error::Hook {
+        origin: format!("hooks.{kind}[{index}]"),
+        path: PathBuf::from(&hook.path),
+        problem,
+        words: String::from_utf8_lossy(words).trim().to_owned(),
+    }
 }
 
 fn run_one(hook: &Hook, state: &State, words: &mut Vec<u8>) -> Result<(), String> {

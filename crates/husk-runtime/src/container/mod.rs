@@ -5,13 +5,16 @@
 //! What a container has on the host is written down before it is made. So whatever ends a call in the middle, `kill -9` included,
 //! [`delete`] finds all there is and takes it away, and there is no second way of cleaning up.
 
-mod console;
+mod agent;
+mod cgroup;
+mod command;
 mod create;
 mod delete;
+mod descriptor_socket;
 mod directory;
 mod error;
 mod exec;
-mod hooks;
+pub(crate) mod hooks;
 mod pid_file;
 mod process;
 mod record;
@@ -19,6 +22,7 @@ mod signal;
 mod start;
 mod timestamp;
 
+pub use cgroup::{Event, pause, processes, resume, statistics, update, watch};
 pub use create::{Making, Then, create, run};
 pub use delete::delete;
 pub use directory::{Entry, StateRoot};
@@ -26,6 +30,6 @@ pub use error::Error;
 pub use exec::{Exec, exec};
 pub use process::InitProcess;
 pub use record::{Condition, Record};
-pub use signal::kill;
+pub use signal::{To, kill};
 pub use start::start;
 pub use timestamp::now as timestamp;

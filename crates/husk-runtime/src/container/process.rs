@@ -93,6 +93,16 @@ impl InitProcess {
 struct Stat {
     start_time: u64,
     is_over: bool,
+    flags: u64,
+}
+
+/// The flag of a process that has not executed anything since it was made (`PF_FORKNOEXEC`, linux/sched.h).
+const FORKED_NO_EXEC: u64 = 0x40;
+
+/// Whether process `pid` has executed a program. `None` if it is gone, which it is not while its parent has not asked for its
+/// end.
+pub(crate) fn has_executed(pid: i32) -> Option<bool> {
+    Stat::read(pid).ok()?.map(|stat| stat.flags & FORKED_NO_EXEC == 0)
 }
 
 impl Stat {
@@ -112,7 +122,8 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let is_over = matches!(fields.next()?, "Z" | "X" | "x");
-        Some(Self { is_over, start_time: fields.nth(18)?.parse().ok()? })
+        let flags = fields.nth(5)?.parse().ok()?;
+        Some(Self { is_over, flags, start_time: fields.nth(12)?.parse().ok()? })
     }
 }
 
@@ -132,7 +143,7 @@ mod tests {
         let text = format!("7 (a) Z 1 2 (b) Z {rest} 23 24");
         let stat = Stat::parse(&text).expect("a line");
         assert!(stat.is_over);
-        assert_eq!(stat.start_time, 21);
+        assert_eq!((stat.flags, stat.start_time), (8, 21));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use husk_cgroup::Place;
 use husk_spec::oci::{self, Status};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct Record {
     /// Words of whoever made the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Its cgroups, if it has some of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Place>,
     /// Whether it is still being made, or never was.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub making: bool,

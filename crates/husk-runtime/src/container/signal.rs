@@ -6,20 +6,36 @@ use rustix::process::Signal;
 
 use super::{Error, StateRoot};
 
-/// Sends `signal` to a container's first process.
+/// To which of a container's processes a signal goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The first one.
+    Init,
+    /// All of them, also when the first has ended.
+    All,
+}
+
+/// Sends `signal` to a container.
 ///
 /// # Errors
 /// A container whose first process has ended.
-pub fn kill(root: &StateRoot, id: &ContainerId, signal: Signal) -> Result<(), Error> {
+pub fn kill(root: &StateRoot, id: &ContainerId, signal: Signal, to: To) -> Result<(), Error> {
     let entry = root.open(id)?;
     let record = entry.record()?;
     let not_running = |status| Error::NotRunning { id: id.to_string(), status };
-    let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) else {
-        return Err(not_running(entry.condition(record.as_ref()).status));
-    };
+    let Some(record) = record else { return Err(not_running(entry.condition(None).status)) };
+    let place = record.cgroup.as_ref().filter(|place| place.exists());
+    if let (To::All, Some(place)) = (to, place) {
+        return Ok(place.signal_all(signal)?);
+    }
+    let Some(init) = &record.init else { return Err(not_running(entry.condition(Some(&record)).status)) };
     let doing = || format!("send signal {} to process {}", signal.as_raw(), init.pid);
-    match init.signal(signal).map_err(|errno| Error::Process { doing: doing(), errno })? {
-        true => Ok(()),
-        false => Err(not_running(Status::Stopped)),
+    if !init.signal(signal).map_err(|errno| Error::Process { doing: doing(), errno })? {
+        return Err(not_running(Status::Stopped));
+    }
+    // A process that the freezer of version 1 holds dies when it is thawed, and not before.
+    match place.filter(|place| signal == Signal::KILL && place.is_frozen().unwrap_or(false)) {
+        Some(place) => Ok(place.thaw()?),
+        None => Ok(()),
     }
 }

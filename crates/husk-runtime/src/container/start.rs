@@ -7,21 +7,23 @@ use husk_init::Failure;
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, unlinkat};
-use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::Signal;
 
-use super::create::{send_go, start_address};
+use super::agent::Agent;
+use super::command::Becoming;
+use super::create::{profile, send_go, start_address};
 use super::directory::START_SOCKET;
 use super::{Condition, Entry, Error, Record, StateRoot, hooks};
-use crate::error::hook_problem;
-use crate::link::{Heard, Link};
+use crate::link::Link;
 use crate::why_exec;
 
-/// Lets the command of a container run that was created.
+/// Lets the command of a container run that was created. Returns what is to be said of poststart hooks that failed, which changes
+/// nothing (specification, `runtime.md`, lifecycle).
 ///
 /// # Errors
-/// A container that does not wait for it, a command that cannot be executed, a hook that failed.
-pub fn start(root: &StateRoot, id: &ContainerId) -> Result<(), Error> {
+/// A container that does not wait for it, a command that cannot be executed, a startContainer hook that failed.
+pub fn start(root: &StateRoot, id: &ContainerId) -> Result<Vec<String>, Error> {
     let entry = root.open(id)?;
     entry.lock()?;
     let record = entry.record()?;
@@ -30,31 +32,36 @@ pub fn start(root: &StateRoot, id: &ContainerId) -> Result<(), Error> {
         return Err(Error::Condition { doing: "start", status: condition.status });
     };
     let spec = spec(&entry)?;
-    release(&entry, &record, &spec)?;
+    release(&entry, &record, &spec, condition.pid.unwrap_or_default())?;
     let running = Condition { status: Status::Running, pid: condition.pid };
     let poststart = spec.hooks.as_ref().map_or(&[][..], |hooks| &hooks.poststart);
-    hooks::run(poststart, "poststart", &record.for_hooks(running))
+    Ok(hooks::run_all(poststart, "poststart", &record.for_hooks(running)))
 }
 
 /// The configuration that a container was made from.
 pub(crate) fn spec(entry: &Entry) -> Result<Spec, Error> {
-    serde_json::from_slice(&entry.config()?)
+    Spec::from_json(&entry.config()?)
         .map_err(|error| Error::Damaged { id: entry.id().to_string(), problem: error.to_string() })
 }
 
 /// Once the socket is gone the container counts as running: it can be started once.
-fn release(entry: &Entry, record: &Record, spec: &Spec) -> Result<(), Error> {
+fn release(entry: &Entry, record: &Record, spec: &Spec, pid: i32) -> Result<(), Error> {
     let failed = |errno| entry.failed("start by", START_SOCKET, errno);
+    // An agent that is not there leaves the container as it is.
+    let agent = Agent::of(profile(spec))?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(failed)?;
     connect(&socket, &start_address(entry).map_err(failed)?).map_err(failed)?;
     unlinkat(entry.fd(), START_SOCKET, AtFlags::empty()).map_err(failed)?;
     send_go(&socket).map_err(failed)?;
-    match Link::of(socket).hear().map_err(failed)? {
-        Heard::End => Ok(()),
-        Heard::Failure(failure, root) => Err(why(&failure, root, record, spec)),
-        Heard::Terminal(_) | Heard::Paused => Err(failed(Errno::BADMSG)),
+    let state = Condition { status: Status::Created, pid: Some(pid) };
+    let becoming = Becoming { pid, profile: profile(spec), agent, state: record.for_hooks(state) };
+    let ran = becoming.wait(&Link::of(socket), |failure, root| why(&failure, root, record, spec));
+    if let (Err(_), Some(init)) = (&ran, &record.init) {
+        // It may be on its way to the command without the agent that is to decide about it.
+        let _ = init.signal(Signal::KILL);
     }
+    ran
 }
 
 /// The error that a failure after the start is. The plan is gone; what comes after the wait is hooks and the command.
@@ -66,16 +73,12 @@ fn why(failure: &Failure, root: Option<OwnedFd>, record: &Record, spec: &Spec) -
             why_exec::diagnose(root.as_fd(), process.cwd.as_bytes(), command.as_bytes(), failure.errno);
         return Error::Run(crate::Error::Exec { problem, errno: failure.errno });
     }
-    let Some(problem) = hook_problem(failure.call.name(), failure.errno) else {
-        let doing = format!("start the command: {}", failure.call.name());
-        return Error::Process { doing, errno: failure.errno };
-    };
     let index = usize::from(failure.step.saturating_sub(record.start_step.unwrap_or(0) + 1));
     let hook = spec.hooks.as_ref().and_then(|hooks| hooks.start_container.get(index));
-    Error::Hook {
-        origin: format!("hooks.startContainer[{index}]"),
-        path: hook.map_or_else(PathBuf::new, |hook| PathBuf::from(&hook.path)),
-        problem,
-        words: String::from_utf8_lossy(failure.kernel_log()).trim().to_owned(),
-    }
+    let path = hook.map_or_else(PathBuf::new, |hook| PathBuf::from(&hook.path));
+    let hook = crate::Error::hook(format!("hooks.startContainer[{index}]"), path, failure);
+    hook.map(Error::Run).unwrap_or_else(|| {
+        let doing = format!("start the command: {}", failure.call.name());
+        Error::Process { doing, errno: failure.errno }
+    })
 }

@@ -263,7 +263,7 @@ fn what_matters_for_a_step() {
         relevant(&findings, &action, call).into_iter().map(|f| f.id.as_str()).collect()
     };
     assert_eq!(ids(Action::Host(HostStep::Clone { namespaces }), "clone3"), ["seccomp"]);
-    let map = HostStep::MapTree { number: 0, user_namespace: None, recursive: false };
+    let map = HostStep::MapTree { number: 0, through: husk_plan::TreeMaps::Container, recursive: false };
     assert_eq!(ids(Action::Host(map), "mount_setattr"), ["idmap"]);
     assert!(ids(Action::Child(Step::Hostname(c"x")), "sethostname").is_empty());
 }

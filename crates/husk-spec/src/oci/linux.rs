@@ -226,6 +226,16 @@ pub enum PersonalityDomain {
     Linux32,
 }
 
+impl PersonalityDomain {
+    /// Its number (`linux/personality.h`).
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Linux => 0,
+            Self::Linux32 => 8,
+        }
+    }
+}
+
 /// A NUMA memory policy (`set_mempolicy(2)`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPolicy {
@@ -253,6 +263,32 @@ pub enum MemoryPolicyMode {
     MpolLocal,
 }
 
+impl MemoryPolicyMode {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::MpolDefault,
+        Self::MpolBind,
+        Self::MpolInterleave,
+        Self::MpolWeightedInterleave,
+        Self::MpolPreferred,
+        Self::MpolPreferredMany,
+        Self::MpolLocal,
+    ];
+
+    /// Its number (`linux/mempolicy.h`).
+    pub fn number(self) -> u32 {
+        match self {
+            Self::MpolDefault => 0,
+            Self::MpolPreferred => 1,
+            Self::MpolBind => 2,
+            Self::MpolInterleave => 3,
+            Self::MpolLocal => 4,
+            Self::MpolPreferredMany => 5,
+            Self::MpolWeightedInterleave => 6,
+        }
+    }
+}
+
 /// A flag of a memory policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -261,6 +297,20 @@ pub enum MemoryPolicyFlag {
     MpolFNumaBalancing,
     MpolFRelativeNodes,
     MpolFStaticNodes,
+}
+
+impl MemoryPolicyFlag {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::MpolFNumaBalancing, Self::MpolFRelativeNodes, Self::MpolFStaticNodes];
+
+    /// Its bit (`linux/mempolicy.h`), which goes along with the mode.
+    pub fn bit(self) -> u32 {
+        match self {
+            Self::MpolFNumaBalancing => 1 << 13,
+            Self::MpolFRelativeNodes => 1 << 14,
+            Self::MpolFStaticNodes => 1 << 15,
+        }
+    }
 }
 
 /// Intel's resource director (`resctrl`).

@@ -38,7 +38,7 @@ pub use resources::{
     Resources, ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Action, Arch, Argument, Operator, Seccomp, SeccompFlag, Syscall};
-pub use state::{State, Status};
+pub use state::{ContainerProcessState, State, Status};
 pub use user_ids::UserIds;
 pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
@@ -146,6 +146,25 @@ pub struct Hooks {
     /// Outside, after the container has been deleted.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub poststop: Vec<Hook>,
+}
+
+impl Hooks {
+    /// The kinds, in the order of a container's life.
+    pub const KINDS: [&str; 6] =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+    /// The hooks of each kind, in the order of [`Hooks::KINDS`].
+    pub fn all(&self) -> [(&'static str, &[Hook]); 6] {
+        let lists: [&[Hook]; 6] = [
+            &self.prestart,
+            &self.create_runtime,
+            &self.create_container,
+            &self.start_container,
+            &self.poststart,
+            &self.poststop,
+        ];
+        std::array::from_fn(|index| (Self::KINDS[index], lists[index]))
+    }
 }
 
 /// A program that is run at a point of a container's life, with the container's state on its standard input.

@@ -55,6 +55,26 @@ pub struct Process {
     pub exec_cpu_affinity: Option<ExecCpuAffinity>,
 }
 
+impl Process {
+    /// This process of an exec, with what it leaves open as the container has it. That is what runc takes over from the
+    /// container; a terminal, a user or an environment are each process's own.
+    #[must_use]
+    pub fn completed_by(mut self, container: &Self) -> Self {
+        let take = container.clone();
+        self.capabilities = self.capabilities.or(take.capabilities);
+        if self.rlimits.is_empty() {
+            self.rlimits = take.rlimits;
+        }
+        self.user.umask = self.user.umask.or(take.user.umask);
+        self.apparmor_profile = self.apparmor_profile.or(take.apparmor_profile);
+        self.selinux_label = self.selinux_label.or(take.selinux_label);
+        self.scheduler = self.scheduler.or(take.scheduler);
+        self.io_priority = self.io_priority.or(take.io_priority);
+        self.exec_cpu_affinity = self.exec_cpu_affinity.or(take.exec_cpu_affinity);
+        self
+    }
+}
+
 /// The size of a terminal in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -156,6 +176,17 @@ pub enum IoClass {
     Idle,
 }
 
+impl IoClass {
+    /// Its number (`linux/ioprio.h`).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::RealTime => 1,
+            Self::BestEffort => 2,
+            Self::Idle => 3,
+        }
+    }
+}
+
 /// How a process is scheduled (`sched_setattr(2)`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {
@@ -195,6 +226,50 @@ pub enum SchedulerPolicy {
     SchedDeadline,
 }
 
+impl SchedulerPolicy {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::SchedOther,
+        Self::SchedFifo,
+        Self::SchedRr,
+        Self::SchedBatch,
+        Self::SchedIso,
+        Self::SchedIdle,
+        Self::SchedDeadline,
+    ];
+
+    /// Its number (`linux/sched.h`).
+    pub fn number(self) -> u32 {
+        match self {
+            Self::SchedOther => 0,
+            Self::SchedFifo => 1,
+            Self::SchedRr => 2,
+            Self::SchedBatch => 3,
+            Self::SchedIso => 4,
+            Self::SchedIdle => 5,
+            Self::SchedDeadline => 6,
+        }
+    }
+
+    /// The policy with that number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.number() == number)
+    }
+
+    /// Its name, as everybody writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SchedOther => "SCHED_OTHER",
+            Self::SchedFifo => "SCHED_FIFO",
+            Self::SchedRr => "SCHED_RR",
+            Self::SchedBatch => "SCHED_BATCH",
+            Self::SchedIso => "SCHED_ISO",
+            Self::SchedIdle => "SCHED_IDLE",
+            Self::SchedDeadline => "SCHED_DEADLINE",
+        }
+    }
+}
+
 /// A flag of `sched_setattr(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -207,6 +282,21 @@ pub enum SchedulerFlag {
     SchedFlagKeepParams,
     SchedFlagUtilClampMin,
     SchedFlagUtilClampMax,
+}
+
+impl SchedulerFlag {
+    /// Its bit (`linux/sched.h`).
+    pub fn bit(self) -> u64 {
+        match self {
+            Self::SchedFlagResetOnFork => 0x01,
+            Self::SchedFlagReclaim => 0x02,
+            Self::SchedFlagDlOverrun => 0x04,
+            Self::SchedFlagKeepPolicy => 0x08,
+            Self::SchedFlagKeepParams => 0x10,
+            Self::SchedFlagUtilClampMin => 0x20,
+            Self::SchedFlagUtilClampMax => 0x40,
+        }
+    }
 }
 
 /// The processors of an `exec`: lists such as `0-3,7`.

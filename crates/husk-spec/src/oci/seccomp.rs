@@ -17,9 +17,9 @@ pub struct Seccomp {
     /// For which architectures beside the native one.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<Arch>,
-    /// Flags of `seccomp(2)`.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<SeccompFlag>,
+    /// Flags of `seccomp(2)`; if absent, SECCOMP_FILTER_FLAG_SPEC_ALLOW alone, as runc has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<SeccompFlag>>,
     /// The socket to which the descriptor of SCMP_ACT_NOTIFY is sent.
     #[serde(default, deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub listener_path: Option<String>,

@@ -25,6 +25,23 @@ pub struct State {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What the owner of a listener is told of the process whose descriptor comes along (specification, `config-linux.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerProcessState {
+    /// The version of the specification.
+    pub oci_version: String,
+    /// What the descriptors are, in the order in which they come along.
+    pub fds: Vec<String>,
+    /// The process on the host.
+    pub pid: i32,
+    /// The words of `listenerMetadata`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
+    /// The state of its container.
+    pub state: State,
+}
+
 /// Where a container is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

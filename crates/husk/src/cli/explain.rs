@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
-use super::run::{AFTER, Run, RunLine};
+use super::run::{AFTER, Run, RunLine, RunOptions};
 use super::{Explained, Request};
 use crate::failure::{COMMAND_FAILED, Failure};
 
@@ -21,6 +21,7 @@ pub(crate) struct ExplainRun {
 }
 
 const USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
+       husk explain [--format FORMAT] --bundle DIR
        husk explain [--format FORMAT] CONTAINER
        husk explain [--format FORMAT] --pid N";
 
@@ -28,7 +29,8 @@ const RUNNING_AFTER: &str = "\
 CONTAINER is a running one, by a name or an id of `husk see`, whoever made it;
 its first process is explained. What the kernel shows is read back: each step
 that must have led there says which file in /proc shows it. husk enters nothing,
-and what it may not look at is named.";
+and what it may not look at is named. `--bundle DIR` is short for `run --bundle
+DIR`, what `husk run` would do with an OCI bundle.";
 
 /// `husk explain` of a running process, as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,11 +51,14 @@ pub(super) struct Explain {
     #[command(subcommand)]
     command: Option<Explained>,
     /// What is explained
-    #[arg(value_name = "CONTAINER", hide = true, required_unless_present = "pid")]
+    #[arg(value_name = "CONTAINER", hide = true, required_unless_present_any = ["pid", "bundle"])]
     container: Option<String>,
     /// Explain this process
     #[arg(long, value_name = "N", value_parser = process_id, conflicts_with = "container")]
     pid: Option<u32>,
+    /// Explain what running this OCI bundle would do
+    #[arg(long, short = 'b', value_name = "DIR", conflicts_with_all = ["container", "pid"])]
+    bundle: Option<OsString>,
     /// text; json: for programs; sh: a script; md: a table in Markdown
     #[arg(long, value_name = "text|json|sh|md", hide_possible_values = true)]
     format: Option<Format>,
@@ -66,12 +71,16 @@ fn process_id(word: &str) -> Result<u32, &'static str> {
 impl Explain {
     /// What was meant by `line`.
     pub(super) fn meant(self, line: &[OsString]) -> Result<Request, Failure> {
-        let Self { command, container, pid, format } = self;
+        let Self { command, container, pid, bundle, format } = self;
+        let format = format.unwrap_or_default();
         Ok(match command {
             Some(Explained::Run(run)) => Request::ExplainRun(run.split(line)?),
-            None => {
-                Request::ExplainRunning(ExplainRunning { pid, container, format: format.unwrap_or_default() })
+            None if bundle.is_some() => {
+                let options = RunOptions { bundle, ..RunOptions::default() };
+                let run = Run { options, ..Run::default() };
+                Request::ExplainRun(ExplainRun { run, format, timing: false })
             }
+            None => Request::ExplainRunning(ExplainRunning { pid, container, format }),
         })
     }
 }

@@ -6,16 +6,20 @@ use std::ffi::OsString;
 use clap::{ArgAction, Args};
 
 pub(super) const USAGE: &str = "husk run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
-       husk run [OPTIONS] -- [COMMAND [ARG...]]";
+       husk run [OPTIONS] -- [COMMAND [ARG...]]
+       husk run [OPTIONS] --bundle DIR";
 
 pub(super) const EXPLAIN_USAGE: &str = "husk explain run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
-       husk explain run [OPTIONS] -- [COMMAND [ARG...]]";
+       husk explain run [OPTIONS] -- [COMMAND [ARG...]]
+       husk explain run [OPTIONS] --bundle DIR";
 
 pub(super) const WHY_USAGE: &str = "husk why run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
-       husk why run [OPTIONS] -- [COMMAND [ARG...]]";
+       husk why run [OPTIONS] -- [COMMAND [ARG...]]
+       husk why run [OPTIONS] --bundle DIR";
 
 pub(super) const STEP_USAGE: &str = "husk step run [--until STAGE] [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
-       husk step run [--until STAGE] [OPTIONS] -- [COMMAND [ARG...]]";
+       husk step run [--until STAGE] [OPTIONS] -- [COMMAND [ARG...]]
+       husk step run [--until STAGE] [OPTIONS] --bundle DIR";
 
 pub(super) const AFTER: &str = "\
 The first word after the options is always ROOTFS, a directory; all that follow
@@ -75,6 +79,9 @@ pub(crate) struct RunOptions {
     /// Name of the container; one is made up otherwise
     #[arg(long, value_name = "NAME", help_heading = "Container")]
     pub(crate) name: Option<String>,
+    /// Take all of it from the config.json of an OCI bundle
+    #[arg(long, short = 'b', value_name = "DIR", help_heading = "Container")]
+    pub(crate) bundle: Option<OsString>,
     /// Host name inside; the container's name otherwise
     #[arg(long, short = 'h', value_name = "NAME", help_heading = "Container")]
     pub(crate) hostname: Option<String>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use husk_plan::{Arena, Host, Plan};
+use husk_runtime::BundleHooks;
 use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_spec::Config;
 
@@ -20,9 +21,9 @@ use crate::output;
 /// # Errors
 /// Whatever keeps the command from running.
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
-    let config = configure(run)?;
-    let teller = Teller::new(&config.name, false);
-    with_plan(run, &config, Root::Built, &teller, |plan, host| {
+    let lowered = configure(run)?;
+    let teller = Teller::new(&lowered.config.name, false);
+    with_plan(run, &lowered.config, Root::Built, &teller, |plan, host| {
         if run.options.as_shell {
             return Ok(output::explanation(plan, Format::Sh, host.uid, None));
         }
@@ -31,7 +32,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         } else if !run.options.quiet {
             note(plan);
         }
-        start(plan, &config, &teller)
+        start(plan, &lowered, &teller)
     })
 }
 
@@ -40,13 +41,13 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
 /// # Errors
 /// What keeps the container from being planned at all; all else is told.
 pub(crate) fn why(run: &Run) -> Result<ExitCode, Failure> {
-    let config = configure(run)?;
-    let teller = Teller::new(&config.name, true);
-    with_plan(run, &config, Root::Built, &teller, |plan, _| {
+    let lowered = configure(run)?;
+    let teller = Teller::new(&lowered.config.name, true);
+    with_plan(run, &lowered.config, Root::Built, &teller, |plan, _| {
         if !run.options.quiet {
             note(plan);
         }
-        start(plan, &config, &teller)
+        start(plan, &lowered, &teller)
     })
 }
 
@@ -54,11 +55,24 @@ fn note(plan: &Plan<'_>) {
     plan.notes.iter().for_each(|note| output::note(&note.what));
 }
 
-fn start(plan: &Plan<'_>, config: &Config, teller: &Teller<'_>) -> Result<ExitCode, Failure> {
-    match husk_runtime::run(plan, &config.process.terminal) {
+fn start(plan: &Plan<'_>, lowered: &Lowered, teller: &Teller<'_>) -> Result<ExitCode, Failure> {
+    let terminal = &lowered.config.process.terminal;
+    match with_hooks(lowered, |hooks| husk_runtime::run(plan, terminal, hooks)) {
         Ok(end) => Ok(teller.ended(end)),
         Err(error) => teller.cannot_start(plan, &error),
     }
+}
+
+/// Does `act` with the hooks of the bundle, if there is one, and says what the last of them had to complain about.
+pub(super) fn with_hooks<T>(
+    lowered: &Lowered,
+    act: impl FnOnce(Option<&mut BundleHooks>) -> Result<T, husk_runtime::Error>,
+) -> Result<T, husk_runtime::Error> {
+    let Some(bundle) = &lowered.bundle else { return act(None) };
+    let mut hooks = BundleHooks::of(&bundle.spec, &lowered.config.name, &bundle.directory)?;
+    let done = act(hooks.as_mut())?;
+    hooks.iter().flat_map(BundleHooks::problems).for_each(|problem| output::note(&problem));
+    Ok(done)
 }
 
 /// Prints the plan of a container; runs it only if it is to be timed.
@@ -69,13 +83,17 @@ pub(crate) fn explain(explain: &ExplainRun) -> Result<ExitCode, Failure> {
     let run = &explain.run;
     let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
     let root = if explain.timing { Root::Built } else { Root::AsItIs };
-    let explained = configure(run).and_then(|config| {
+    let explained = configure(run).and_then(|lowered| {
+        let config = &lowered.config;
         let teller = Teller::new(&config.name, false);
-        with_plan(run, &config, root, &teller, |plan, host| {
+        with_plan(run, config, root, &teller, |plan, host| {
             if !explain.timing {
                 return Ok(output::explanation(plan, explain.format, host.uid, None));
             }
-            match husk_runtime::run_timed(plan, &config.process.terminal) {
+            let timed = |hooks: Option<&mut BundleHooks>| {
+                husk_runtime::run_timed(plan, &config.process.terminal, hooks)
+            };
+            match with_hooks(&lowered, timed) {
                 Ok((_, costs)) => Ok(output::explanation(plan, explain.format, host.uid, Some(&costs))),
                 Err(error) => teller.cannot_start(plan, &error),
             }
@@ -97,18 +115,19 @@ pub(super) enum Root {
 ///
 /// # Errors
 /// Words that make no sense.
-pub(super) fn configure(run: &Run) -> Result<Config, Failure> {
+pub(super) fn configure(run: &Run) -> Result<Lowered, Failure> {
     // Only where it is needed: who names a root needs no home.
     let default_root = match &run.rootfs {
         Some(_) => PathBuf::new(),
+        None if run.options.bundle.is_some() => PathBuf::new(),
         None => default_root_path().map_err(default_root_failure)?,
     };
     let caller = Caller::of_this_process(run, default_root)?;
-    let Lowered { config, notes } = lower(run, &caller)?;
+    let lowered = lower(run, &caller)?;
     if !run.options.quiet {
-        notes.iter().for_each(|note| output::note(note));
+        lowered.notes.iter().for_each(|note| output::note(note));
     }
-    Ok(config)
+    Ok(lowered)
 }
 
 /// Plans `config` and hands the plan on.
@@ -119,7 +138,7 @@ pub(super) fn with_plan(
     teller: &Teller<'_>,
     then: impl FnOnce(&Plan<'_>, &Host) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let uses_default_root = run.rootfs.is_none() && config.root.is_some();
+    let uses_default_root = run.rootfs.is_none() && run.options.bundle.is_none() && config.root.is_some();
     if uses_default_root && root == Root::Built {
         build_default_root(run.options.quiet)?;
     }

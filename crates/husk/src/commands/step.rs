@@ -5,9 +5,9 @@ use std::io::{self, BufRead, IsTerminal};
 use std::process::{Command, ExitCode};
 
 use husk_plan::{Plan, Stage, explain};
-use husk_runtime::{Next, Pause};
+use husk_runtime::{BundleHooks, Next, Pause};
 
-use super::run::{Root, configure, with_plan};
+use super::run::{Root, configure, with_hooks, with_plan};
 use super::why::Teller;
 use crate::cli::StepRun;
 use crate::failure::{Failure, RUN_FAILED};
@@ -29,9 +29,9 @@ pub(crate) fn run(step: &StepRun) -> Result<ExitCode, Failure> {
             status: RUN_FAILED,
         });
     }
-    let config = configure(&step.run)?;
-    let teller = Teller::new(&config.name, false);
-    with_plan(&step.run, &config, Root::Built, &teller, |plan, _| {
+    let lowered = configure(&step.run)?;
+    let teller = Teller::new(&lowered.config.name, false);
+    with_plan(&step.run, &lowered.config, Root::Built, &teller, |plan, _| {
         let plan = plan.clone().with_pauses();
         if step.run.options.explain {
             output::plan(&plan);
@@ -44,7 +44,10 @@ pub(crate) fn run(step: &StepRun) -> Result<ExitCode, Failure> {
             until = None;
             at_stop(&plan, pause, asks)
         };
-        match husk_runtime::run_stepwise(&plan, &config.process.terminal, &mut ask) {
+        let terminal = &lowered.config.process.terminal;
+        let stepwise =
+            |hooks: Option<&mut BundleHooks>| husk_runtime::run_stepwise(&plan, terminal, hooks, &mut ask);
+        match with_hooks(&lowered, stepwise) {
             Ok(end) => Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status()))),
             Err(error) => teller.cannot_start(&plan, &error),
         }

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use husk_spec::{
-    BindMount, Capabilities, Capability, Device, FilesystemMount, Given, Mount, MountFlags, Namespace,
-    Namespaces, Origin, Propagation, Resource, Rlimit, UserNamespace,
+    BindIdmap, BindMount, Capabilities, Capability, Device, FilesystemMount, Given, Mount, MountFlags,
+    Namespace, Namespaces, Origin, Propagation, Resource, Rlimit, UserNamespace,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -133,8 +133,9 @@ fn new(target: &'static str, kind: &str, set: Attr, options: &[(&str, &str)]) ->
         target: PathBuf::from(target),
         options: options.iter().map(option).collect(),
         flags: MountFlags::set(set),
-        propagation: None,
+        propagation: Vec::new(),
         copy_up: false,
+        keep_mode: false,
     };
     Given::default(Mount::Filesystem(mount), target)
 }
@@ -145,10 +146,11 @@ fn hosts(path: &str, set: Attr, origin: Origin) -> Given<Mount> {
         source: PathBuf::from(path),
         target: PathBuf::from(path),
         recursive: true,
-        idmap: false,
+        idmap: BindIdmap::Off,
         flags: MountFlags::NONE,
         recursive_flags: MountFlags::set(set),
-        propagation: (Propagation::Private, true),
+        propagation: vec![(Propagation::Private, true)],
+        shared_with_host: false,
     };
     Given { value: Mount::Bind(mount), origin }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the words of `husk run` mean: from [`Run`] and [`Caller`] to a [`Config`]. Pure: it looks at nothing else.
 
+pub(crate) mod bundle;
 mod clock;
 mod defaults;
 mod device;
@@ -23,6 +24,7 @@ use husk_spec::{Config, EnterRoot, Given, Grant, Hooks, Lifetime, Namespace, Pro
 
 use crate::caller::Caller;
 use crate::cli::{Run, RunOptions};
+use bundle::Bundle;
 use mounts::Files;
 use problem::{Problem, Refused};
 
@@ -33,6 +35,8 @@ pub(crate) struct Lowered {
     pub(crate) config: Config,
     /// What the person should know besides; nothing is wrong.
     pub(crate) notes: Vec<String>,
+    /// The bundle that it comes from, if it comes from one.
+    pub(crate) bundle: Option<Bundle>,
 }
 
 /// Lowers the words of `husk run`.
@@ -43,6 +47,10 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
     let options = &run.options;
     let mut notes = Vec::new();
     let name = name(options, caller)?;
+    if let Some(file) = &caller.bundle {
+        bundle::refuse_others(run)?;
+        return bundle::lower(file, name, caller);
+    }
     let namespaces = namespaces::lower(options, caller)?;
     let hostname = hostname(options, &name, &namespaces.uts)?;
     let sysctls = sysctl::lower(options, &namespaces)?;
@@ -84,10 +92,12 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         sysctls,
         masked_paths: Given::default(masked_paths, "masked paths"),
         readonly_paths: Given::default(readonly_paths, "read-only paths"),
+        cgroup: None,
+        mount_label: None,
         hooks: Hooks::default(),
         process,
     };
-    Ok(Lowered { config, notes })
+    Ok(Lowered { config, notes, bundle: None })
 }
 
 fn name(options: &RunOptions, caller: &Caller) -> Result<String, Refused> {

@@ -2,7 +2,7 @@
 //! All that is mounted and made in the container's file tree: the defaults, and what was asked for in their place.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use husk_spec::{Device, Given, Mount, Namespace, Namespaces};
 
@@ -81,38 +81,30 @@ fn asked_for(options: &RunOptions, caller: &Caller, idmap: bool) -> Result<Vec<G
     ] {
         for word in words {
             let asked = parse(word).map_err(|problem| problem.of(option, word))?;
-            if let Some(earlier) = mounts.iter().find(|earlier| target(&earlier.value) == target(&asked)) {
-                let why = format!("{} is mounted already, by {}", target(&asked).display(), earlier.origin);
+            if let Some(earlier) = mounts.iter().find(|earlier| earlier.value.target() == asked.target()) {
+                let why = format!("{} is mounted already, by {}", asked.target().display(), earlier.origin);
                 return Err(Problem::new(why).hint("leave one of the two out").of(option, word));
             }
             mounts.push(Given::argument(asked, option));
         }
     }
-    mounts.sort_by_key(|mount| target(&mount.value).components().count());
+    mounts.sort_by_key(|mount| mount.value.target().components().count());
     Ok(mounts)
 }
 
 /// Puts `asked` in the place of a default on the same target, or behind all. A directory of the host's brings what it has
 /// in it, so the defaults below it go too.
 fn put(mounts: &mut Vec<Given<Mount>>, asked: Given<Mount>) {
-    let place = target(&asked.value).to_owned();
+    let place = asked.value.target().to_owned();
     let is_default_below = |mount: &Given<Mount>| {
-        let below = target(&mount.value) != place && target(&mount.value).starts_with(&place);
+        let below = *mount.value.target() != place && mount.value.target().starts_with(&place);
         below && !matches!(mount.origin, husk_spec::Origin::Argument(_))
     };
     if matches!(asked.value, Mount::Bind(_)) {
         mounts.retain(|mount| !is_default_below(mount));
     }
-    match mounts.iter_mut().find(|mount| target(&mount.value) == place) {
+    match mounts.iter_mut().find(|mount| *mount.value.target() == place) {
         Some(default) => *default = asked,
         None => mounts.push(asked),
-    }
-}
-
-fn target(mount: &Mount) -> &Path {
-    match mount {
-        Mount::Filesystem(new) => &new.target,
-        Mount::Bind(bind) => &bind.target,
-        Mount::Cgroup(cgroup) => &cgroup.target,
     }
 }

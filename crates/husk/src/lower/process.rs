@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use husk_spec::{Capabilities, Given, Grant, Namespaces, Process, Stdio, Terminal, User};
+use husk_spec::{Capabilities, Given, Grant, Labels, Namespaces, Process, Scheduling, Stdio, Terminal, User};
 
 use super::{Problem, Refused, defaults, environment, privileges, user};
 use crate::caller::Caller;
@@ -29,13 +29,18 @@ pub(super) fn lower(
             }
             None => Given::default(User::Numeric { uid: 0, gid: 0, groups: Vec::new() }, "user: root"),
         },
+        default_home: None,
         umask: options.umask.as_deref().map(umask).transpose()?,
         capabilities: bounded(privileges::capabilities(options, namespaces)?),
         no_new_privileges: match options.allow_setuid {
             true => Given::argument(false, "--allow-setuid"),
             false => Given::default(true, "no_new_privs"),
         },
+        seccomp: None,
         rlimits: privileges::rlimits(options)?,
+        scheduling: Scheduling::default(),
+        personality: None,
+        labels: Labels::default(),
         oom_score_adj: None,
         keyring: None,
         preserved_descriptors: 0,

@@ -16,6 +16,7 @@ pub(super) fn caller() -> Caller {
         directory: PathBuf::from("/home/ann"),
         environment: [("EDITOR", "vi"), ("TERM", "screen"), ("SECRET", "x")].iter().map(variable).collect(),
         env_files: Vec::new(),
+        bundle: None,
         terminals: Vec::new(),
         terminal_size: None,
         default_root: PathBuf::from("/home/ann/.local/share/husk/root"),
@@ -64,6 +65,7 @@ fn targets(config: &Config) -> Vec<String> {
         Mount::Filesystem(new) => format!("{} {}", new.kind, new.target.display()),
         Mount::Bind(bind) => format!("{} {}", bind.source.display(), bind.target.display()),
         Mount::Cgroup(cgroup) => format!("cgroup {}", cgroup.target.display()),
+        Mount::Remount(remount) => format!("remount {}", remount.target.display()),
     };
     config.mounts.iter().map(target).collect()
 }

@@ -86,8 +86,9 @@ impl Tmpfs {
             target,
             options: self.own,
             flags: self.options.flags,
-            propagation: None,
+            propagation: Vec::new(),
             copy_up: false,
+            keep_mode: false,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use husk_spec::{BindMount, Idmap, Mount, MountFlags, MountOptions, Propagation};
+use husk_spec::{BindIdmap, BindMount, Idmap, Mount, MountFlags, MountOptions, Propagation};
 use rustix::mount::MountAttrFlags as Attr;
 
 use super::tmpfs::Tmpfs;
@@ -56,10 +56,14 @@ fn bind(source: PathBuf, target: PathBuf, options: &MountOptions, idmap: bool) -
         source,
         target,
         recursive: options.recursive.unwrap_or(true),
-        idmap: options.idmap.map_or(idmap, |how| how != Idmap::Off),
+        idmap: match options.idmap.map_or(idmap, |how| how != Idmap::Off) {
+            true => BindIdmap::WherePossible,
+            false => BindIdmap::Off,
+        },
         flags: MountFlags::NONE,
         recursive_flags: options.flags,
-        propagation: (Propagation::Private, true),
+        propagation: vec![(Propagation::Private, true)],
+        shared_with_host: false,
     })
 }
 
@@ -229,7 +233,7 @@ mod tests {
             Mount::Bind(BindMount { source, target, recursive, idmap, recursive_flags, .. }) => {
                 let words = recursive_flags.words().join(" ");
                 let depth = if *recursive { "rbind" } else { "bind" };
-                let idmap = if *idmap { " idmap" } else { "" };
+                let idmap = if *idmap == BindIdmap::WherePossible { " idmap" } else { "" };
                 format!("{} on {}: {depth}{idmap} {words}", source.display(), target.display())
             }
             Mount::Filesystem(mount) => {
@@ -242,6 +246,7 @@ mod tests {
                 )
             }
             Mount::Cgroup(mount) => format!("cgroup on {}", mount.target.display()),
+            Mount::Remount(mount) => format!("remount of {}", mount.target.display()),
         }
     }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
-    Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin, Propagation,
-    Recursive, Root, Sysctl, UserNamespace, Writes,
+    Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin,
+    Propagation, Recursive, Root, Sysctl, UserNamespace, Writes,
 };
 
 /// What a bundle's container is asked to be beside its `config.json`.
@@ -26,6 +26,8 @@ pub struct Lowering<'a> {
     pub no_pivot: bool,
     /// Whether the caller's session keyring stays.
     pub no_new_keyring: bool,
+    /// Whether systemd is asked for the cgroups.
+    pub systemd_cgroup: bool,
     /// The number of descriptors after the three standard ones that are passed on.
     pub preserved_descriptors: u32,
 }
@@ -42,7 +44,9 @@ impl Spec {
         let files = mounts::lower(self, linux, with)?;
         let process = self.process.as_ref().ok_or_else(|| invalid("process", "there is nothing to run"))?;
         let mut process = process::lower(process, "process")?;
+        process::lower_linux(linux, &mut process)?;
         process.preserved_descriptors = with.preserved_descriptors;
+        process.seccomp = seccomp(linux);
         if !with.no_new_keyring {
             process.keyring =
                 Some(Given::default(format!("_ses.{}", with.id), "a session keyring of its own"));
@@ -73,6 +77,8 @@ impl Spec {
             sysctls: sysctls(linux),
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
+            cgroup: Some(cgroup(linux, with)),
+            mount_label: text(&linux.mount_label, "linux.mountLabel"),
             hooks: hooks(self)?,
             process,
         })
@@ -93,8 +99,16 @@ impl Spec {
     ) -> Result<Config, InvalidConfig> {
         let absent = Linux::default();
         let linux = self.linux.as_ref().unwrap_or(&absent);
-        let mut process = process::lower(process, "process")?;
+        let process = match &self.process {
+            Some(container) => &process.clone().completed_by(container),
+            None => process,
+        };
+        let mut lowered = process::lower(process, "process")?;
+        process::lower_linux(linux, &mut lowered)?;
+        process::lower_affinity(process, &mut lowered)?;
+        let mut process = lowered;
         process.make_working_directory = false;
+        process.seccomp = seccomp(linux);
         process.preserved_descriptors = with.preserved_descriptors;
         Ok(Config {
             name: with.id.to_owned(),
@@ -112,15 +126,32 @@ impl Spec {
             sysctls: Vec::new(),
             masked_paths: Given::default(Vec::new(), "hidden already"),
             readonly_paths: Given::default(Vec::new(), "read-only already"),
+            cgroup: Some(Given::default(Cgroup::Existing, "the container's cgroups")),
+            mount_label: None,
             hooks: Hooks::default(),
             process,
         })
     }
 }
 
+fn seccomp(linux: &Linux) -> Option<Given<super::Seccomp>> {
+    linux.seccomp.clone().map(|profile| Given::config(profile, "linux.seccomp"))
+}
+
 /// An error that names the field.
 fn invalid(path: impl Into<String>, problem: impl Into<String>) -> InvalidConfig {
     InvalidConfig { origin: Origin::Config(path.into()), problem: problem.into() }
+}
+
+fn cgroup(linux: &Linux, with: &Lowering<'_>) -> Given<Cgroup> {
+    let path = linux.cgroups_path.clone().filter(|path| !path.is_empty());
+    let resources = Box::new(linux.resources.clone().unwrap_or_default());
+    let origin = match (&path, &linux.resources) {
+        (Some(_), _) => Origin::Config("linux.cgroupsPath".to_owned()),
+        (None, Some(_)) => Origin::Config("linux.resources".to_owned()),
+        (None, None) => Origin::Default("cgroups of its own"),
+    };
+    Given { value: Cgroup::New { path, resources, systemd: with.systemd_cgroup }, origin }
 }
 
 fn root(spec: &Spec, with: &Lowering<'_>) -> Result<Root, InvalidConfig> {

@@ -3,7 +3,11 @@
 
 use super::*;
 use crate::oci::{self, DeviceKind};
-use crate::{BindMount, CgroupMount, Device, FilesystemMount, Idmap, Mount, MountOptions, Node};
+use rustix::mount::MountAttrFlags as Attr;
+
+use crate::{
+    BindIdmap, BindMount, CgroupMount, Device, FilesystemMount, Idmap, Mount, MountOptions, Node, Remount,
+};
 
 /// The devices that every container has (specification, `config-linux.md`, default devices): path, major, minor.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -37,10 +41,13 @@ pub(super) fn lower(spec: &Spec, linux: &Linux, with: &Lowering<'_>) -> Result<F
         let path = format!("mounts[{index}]");
         Ok(Given::config(lower_mount(mount, &path, with)?, path))
     });
-    let mounts = mounts.collect::<Result<Vec<_>, _>>()?;
+    let mut mounts = mounts.collect::<Result<Vec<_>, _>>()?;
+    if is_shared(linux) {
+        mounts.iter_mut().for_each(|mount| share(&mut mount.value));
+    }
     let is_hosts = |mount: &Given<Mount>| match &mount.value {
         Mount::Bind(bind) => bind.target == Path::new("/dev"),
-        Mount::Filesystem(_) | Mount::Cgroup(_) => false,
+        _ => false,
     };
     // Somebody else's /dev has its own devices.
     if mounts.iter().any(is_hosts) {
@@ -50,6 +57,21 @@ pub(super) fn lower(spec: &Spec, linux: &Linux, with: &Lowering<'_>) -> Result<F
         Given::default((PathBuf::from(path), PathBuf::from(to)), "links that every container has")
     };
     Ok(Files { mounts, devices: devices(linux)?, links: LINKS.map(link).into() })
+}
+
+/// Whether the container's mounts are the host's peers: it says so, and a user namespace of its own does not forbid it
+/// (`mount_namespaces(7)`, "Restrictions on mount namespaces").
+fn is_shared(linux: &Linux) -> bool {
+    let shared = [Some(RootfsPropagation::Shared), Some(RootfsPropagation::Rshared)];
+    shared.contains(&linux.rootfs_propagation)
+        && !linux.namespaces.iter().any(|namespace| namespace.kind == oci::NamespaceKind::User)
+}
+
+/// Of the mounts, those that say so themselves.
+fn share(mount: &mut Mount) {
+    if let Mount::Bind(bind) = mount {
+        bind.shared_with_host = bind.propagation.iter().any(|(to, _)| *to == Propagation::Shared);
+    }
 }
 
 fn lower_mount(mount: &oci::Mount, path: &str, with: &Lowering<'_>) -> Result<Mount, InvalidConfig> {
@@ -64,36 +86,79 @@ fn lower_mount(mount: &oci::Mount, path: &str, with: &Lowering<'_>) -> Result<Mo
         }
     }
     own.extend(options.superblock_parameters().map(|name| (name.to_owned(), None)));
-    let kind = mount.kind.as_deref().unwrap_or_default();
     let target = inside(&mount.destination);
-    let propagation = options.propagation.last().copied();
-    if options.recursive.is_some() || matches!(kind, "bind" | "rbind") {
-        let source = mount.source.as_deref().filter(|source| !source.is_empty());
-        let source =
-            source.ok_or_else(|| invalid(format!("{path}.source"), "a bind mount needs a source"))?;
-        return Ok(Mount::Bind(BindMount {
-            source: with.bundle.join(source),
-            target,
-            recursive: options.recursive.unwrap_or(kind == "rbind"),
-            idmap: options.idmap.is_some_and(|idmap| idmap != Idmap::Off),
-            flags: options.flags,
-            recursive_flags: options.recursive_flags,
-            propagation: propagation.unwrap_or((Propagation::Slave, true)),
-        }));
+    if options.remount {
+        return Ok(remount(mount, target, &options, own));
     }
-    match kind {
+    if mount.is_bind() {
+        return bind(mount, path, target, &options, with);
+    }
+    let propagation = options.propagation;
+    match mount.kind.as_deref().unwrap_or_default() {
         "" => Err(invalid(format!("{path}.type"), "a mount needs a type, or the option bind")),
-        "cgroup" => Ok(Mount::Cgroup(CgroupMount { target, flags: options.flags, propagation })),
+        "cgroup" => {
+            let propagation = propagation.last().copied();
+            Ok(Mount::Cgroup(CgroupMount { target, flags: options.flags, propagation }))
+        }
         kind => Ok(Mount::Filesystem(FilesystemMount {
             kind: kind.to_owned(),
             source: mount.source.clone().filter(|source| !source.is_empty()),
             target,
+            keep_mode: kind == "tmpfs" && !own.iter().any(|(name, _)| name == "mode"),
             options: own,
             flags: options.flags,
             propagation,
-            copy_up: options.tmpcopyup,
+            copy_up: options.tmpcopyup && kind == "tmpfs",
         })),
     }
+}
+
+/// As `mount(2)` takes it: with `bind`, the mount that is there gets these attributes and no others; without, its file system
+/// gets these options as well.
+fn remount(
+    mount: &oci::Mount,
+    target: PathBuf,
+    options: &MountOptions,
+    mut own: Vec<(String, Option<String>)>,
+) -> Mount {
+    let readonly = if options.flags.set.contains(Attr::MOUNT_ATTR_RDONLY) { "ro" } else { "rw" };
+    own.push((readonly.to_owned(), None));
+    let file_system = (!mount.is_bind()).then_some(own);
+    Mount::Remount(Remount { target, flags: options.flags, file_system })
+}
+
+fn bind(
+    mount: &oci::Mount,
+    path: &str,
+    target: PathBuf,
+    options: &MountOptions,
+    with: &Lowering<'_>,
+) -> Result<Mount, InvalidConfig> {
+    let source = mount.source.as_deref().filter(|source| !source.is_empty());
+    let source = source.ok_or_else(|| invalid(format!("{path}.source"), "a bind mount needs a source"))?;
+    Ok(Mount::Bind(BindMount {
+        source: with.bundle.join(source),
+        target,
+        recursive: options.recursive.unwrap_or(mount.kind.as_deref() == Some("rbind")),
+        idmap: idmap(mount, options),
+        flags: options.flags,
+        recursive_flags: options.recursive_flags,
+        shared_with_host: false,
+        propagation: options.propagation.clone(),
+    }))
+}
+
+/// The mount's own maps, or the container's; own maps need no word for it.
+fn idmap(mount: &oci::Mount, options: &MountOptions) -> BindIdmap {
+    let recursive = options.idmap == Some(Idmap::Recursive);
+    if mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty() {
+        return match options.idmap {
+            None | Some(Idmap::Off) => BindIdmap::Off,
+            Some(_) => BindIdmap::Container { recursive },
+        };
+    }
+    let map = |mappings: &[oci::IdMapping]| mappings.iter().map(namespaces::mapping).collect();
+    BindIdmap::Own { uids: map(&mount.uid_mappings), gids: map(&mount.gid_mappings), recursive }
 }
 
 /// A place inside: absolute, and `..` taken out as the root's own parent is itself.
@@ -119,7 +184,9 @@ fn devices(linux: &Linux) -> Result<Vec<Given<Device>>, InvalidConfig> {
     let is_default =
         |(path, ..): &&(&str, u32, u32)| !linux.devices.iter().any(|device| device.path == *path);
     let mut devices: Vec<_> = DEVICES.iter().filter(is_default).map(default).collect();
-    for (index, device) in linux.devices.iter().enumerate() {
+    // The place of a link that every container has, whatever an engine lists that passes on all of the host's.
+    let is_link = |device: &oci::Device| device.path == "/dev/ptmx";
+    for (index, device) in linux.devices.iter().enumerate().filter(|(_, device)| !is_link(device)) {
         let path = format!("linux.devices[{index}]");
         devices.push(Given::config(lower_device(device, &path)?, path));
     }

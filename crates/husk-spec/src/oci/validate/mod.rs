@@ -12,6 +12,7 @@ mod process;
 mod seccomp;
 
 use super::{Hook, Hooks, Process, Spec};
+use crate::NumberSet;
 
 /// Something odd that is carried out all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,15 +128,7 @@ fn names(spec: &Spec) -> Outcome {
 }
 
 fn hooks(hooks: &Hooks) -> Outcome {
-    let kinds = [
-        ("prestart", &hooks.prestart),
-        ("createRuntime", &hooks.create_runtime),
-        ("createContainer", &hooks.create_container),
-        ("startContainer", &hooks.start_container),
-        ("poststart", &hooks.poststart),
-        ("poststop", &hooks.poststop),
-    ];
-    for (kind, hooks) in kinds {
+    for (kind, hooks) in hooks.all() {
         for (i, hook) in hooks.iter().enumerate() {
             check_hook(&format!("hooks.{kind}[{i}]"), hook)?;
         }
@@ -199,19 +192,7 @@ fn id(path: &str, id: u32) -> Outcome {
 
 /// A list such as `0-3,7`.
 fn number_list(path: &str, list: &str) -> Outcome {
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|_| digits)
-    };
-    let is_part = |part: &str| match part.split_once('-') {
-        Some((first, last)) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
-        None => number(part).is_some(),
-    };
-    if list.split(',').all(|part| is_part(part.trim())) {
-        Ok(())
-    } else {
-        refuse(path, format!("{list:?} is no list of numbers: such as 0-3,7"))
-    }
+    list.parse::<NumberSet>().map(drop).or_else(|error| refuse(path, error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Cgroups: where the container's are, what they limit, how its first process gets in, and how they look inside.
+
+use std::path::{Path, PathBuf};
+
+use husk_cgroup::limits::{self, Hierarchy};
+use husk_cgroup::{Place, device};
+use husk_init::{Attributes, Step};
+use husk_spec::{
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
+    Propagation, oci::Resources,
+};
+
+use super::Compiler;
+use crate::PlanError;
+use crate::plan::{CgroupPlan, HostStep, IdMaps, Stage};
+use crate::user_namespace::UserKind;
+
+impl Compiler<'_, '_> {
+    /// Whether the container's processes are in cgroups that are not the caller's, so that a cgroup namespace is to be made only
+    /// when the process is in them.
+    pub(super) fn has_cgroup(&self) -> bool {
+        self.config.cgroup.is_some()
+    }
+
+    /// What husk does before the clone.
+    pub(super) fn make_cgroup(&mut self) -> Result<Option<CgroupPlan>, PlanError> {
+        let Some(given) = &self.config.cgroup else { return Ok(None) };
+        let Cgroup::New { path, resources, .. } = &given.value else { return Ok(None) };
+        let Some(found) = &self.host.cgroups else { return self.without_cgroups(resources) };
+        let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
+        let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;
+        let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
+        let may_limit_devices = self.host.privileged && self.host.has_all_ids();
+        let devices = may_limit_devices.then(|| device::rules(&resources.devices)).transpose();
+        let devices = devices.map_err(|error| problem(&error))?;
+        let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
+        let asks = !limits.writes.is_empty();
+
+        let origin = given.origin.clone();
+        let directory = match found.version {
+            Hierarchy::V2 => place.v2(),
+            Hierarchy::V1 => place.directories().first(),
+        };
+        let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
+        let hierarchies = place.directories().len();
+        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies }, &origin);
+        if asks {
+            let words: Vec<_> =
+                limits.writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect();
+            let limits = self.arena.cstr(words.join(", "))?;
+            let origin = Origin::Config("linux.resources".to_owned());
+            self.before(Stage::Prepare, HostStep::LimitCgroup { limits }, &origin);
+        }
+        if let Some(rules) = &devices {
+            let origin = Origin::Config("linux.resources.devices".to_owned());
+            self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
+        }
+        let optional = !asks && !self.host.privileged;
+        Ok(Some(CgroupPlan { place, limits, devices, optional, owner: self.cgroup_owner() }))
+    }
+
+    fn without_cgroups(&self, resources: &Resources) -> Result<Option<CgroupPlan>, PlanError> {
+        let asked = Resources { devices: Vec::new(), ..resources.clone() };
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        Err(PlanError::Cgroup {
+            problem:
+                "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited"
+                    .to_owned(),
+        })
+    }
+
+    /// Who on the host is root inside, if that is somebody else.
+    fn cgroup_owner(&self) -> Option<u32> {
+        let UserKind::New { maps: IdMaps::Written { uids, .. }, .. } = &self.user.kind else { return None };
+        let root = uids.iter().find(|map| map.inside == 0)?;
+        (root.outside != self.host.uid).then_some(root.outside)
+    }
+
+    /// What the child does first of all: what it allocates from here on counts.
+    pub(super) fn enter_cgroup(&mut self) {
+        let Some(given) = &self.config.cgroup else { return };
+        let origin = given.origin.clone();
+        self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        if self.is_new(NamespaceKind::Cgroup) {
+            let origin = self.config.namespaces.cgroup.origin.clone();
+            self.child(Stage::Namespaces, Step::CgroupNamespace, &origin);
+        }
+    }
+
+    /// The container's cgroups as files. Version 2 has a file system of its own for each cgroup namespace; of version 1 there are
+    /// several, each of which is shown from the container's directory on.
+    pub(super) fn mount_cgroup(
+        &mut self,
+        mount: &CgroupMount,
+        origin: &Origin,
+        mounted: &mut Vec<PathBuf>,
+    ) -> Result<(), PlanError> {
+        let hierarchies = self.host.cgroups.clone();
+        let place = hierarchies.as_ref().zip(self.config.cgroup.as_ref()).and_then(|(found, given)| {
+            let Cgroup::New { path, .. } = &given.value else { return None };
+            Place::new(found, path.as_deref(), &self.config.name).ok()
+        });
+        match place {
+            Some(place) if place.version() == Hierarchy::V1 => {
+                self.mount_cgroup_v1(mount, &place, origin, mounted)
+            }
+            _ => {
+                let new = FilesystemMount {
+                    kind: "cgroup2".to_owned(),
+                    source: Some("cgroup".to_owned()),
+                    ..filesystem(mount, mount.flags)
+                };
+                self.mount_filesystem(&new, origin, mounted)
+            }
+        }
+    }
+
+    fn mount_cgroup_v1(
+        &mut self,
+        mount: &CgroupMount,
+        place: &Place,
+        origin: &Origin,
+        mounted: &mut Vec<PathBuf>,
+    ) -> Result<(), PlanError> {
+        let readonly = rustix::mount::MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let writable = MountFlags { set: mount.flags.set - readonly, clear: mount.flags.clear };
+        let tmpfs = FilesystemMount {
+            kind: "tmpfs".to_owned(),
+            source: Some("cgroup".to_owned()),
+            options: vec![("mode".to_owned(), Some("755".to_owned()))],
+            ..filesystem(mount, writable)
+        };
+        self.mount_filesystem(&tmpfs, origin, mounted)?;
+        for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
+            let Some(name) = directory.mount.file_name() else { continue };
+            let bind = BindMount {
+                source: directory.path.clone(),
+                target: mount.target.join(name),
+                recursive: false,
+                idmap: BindIdmap::Off,
+                flags: mount.flags,
+                recursive_flags: MountFlags::NONE,
+                propagation: vec![(Propagation::Private, false)],
+                shared_with_host: false,
+            };
+            self.bind(&bind, true, origin, mounted)?;
+            let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
+            for controller in alone.filter(|controller| name != controller.as_str()) {
+                let path = self.arena.cstr(mount.target.join(controller))?;
+                let to = self.arena.cstr(name)?;
+                self.child(Stage::Mounts, Step::Symlink { path, to }, origin);
+            }
+        }
+        if mount.flags.set.contains(readonly) {
+            let target = self.arena.cstr(&mount.target)?;
+            let attributes = Attributes { set: readonly, clear: rustix::mount::MountAttrFlags::empty() };
+            self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, origin);
+        }
+        Ok(())
+    }
+}
+
+fn filesystem(mount: &CgroupMount, flags: MountFlags) -> FilesystemMount {
+    FilesystemMount {
+        kind: String::new(),
+        source: None,
+        target: mount.target.clone(),
+        options: Vec::new(),
+        flags,
+        propagation: mount.propagation.into_iter().collect(),
+        copy_up: false,
+        keep_mode: false,
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! OCI bundles in the people's program: run, explained, stepped through, and told of when they fail.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use husk_tests::{Caller, Place, is_root, skip};
+use serde_json::{Value, json};
+
+/// A bundle's configuration, of as little as there can be.
+fn config(caller: &Caller<'_>, root: &Path, script: &str) -> Value {
+    let own = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+    let namespaces = ["mount", "pid", "network", "ipc", "uts", "user"].map(|kind| json!({ "type": kind }));
+    json!({
+        "ociVersion": "1.2.0",
+        "root": { "path": root.display().to_string() },
+        "hostname": "bundled",
+        "process": {
+            "args": ["/bin/sh", "-c", script],
+            "cwd": "/",
+            "env": ["PATH=/bin:/usr/bin"],
+            "user": { "uid": 0, "gid": 0 },
+        },
+        "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+        "linux": {
+            "namespaces": namespaces,
+            "uidMappings": own(caller.uid()),
+            "gidMappings": own(caller.gid()),
+        },
+    })
+}
+
+#[test]
+fn a_bundle_runs_like_any_container() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let script = "echo $$ $(busybox hostname); exit 7";
+        let bundle = caller.bundle("bundle", &config(&caller, &root, script));
+        let output = caller.husk(["run", "--bundle"]).arg(&bundle).run();
+        output.exits(7).prints("1 bundled\n");
+        let why = caller.husk(["why", "run", "-b"]).arg(&bundle).run();
+        assert!(why.exits(7).stderr.contains("chose to end with exit status 7"), "{why}");
+        let step = caller.husk(["step", "run", "--until", "pivot", "--bundle"]).arg(&bundle).run();
+        assert!(step.exits(0).stderr.contains("pivot: the container's root is the root"), "{step}");
+    }
+}
+
+#[test]
+fn each_step_has_its_place_in_config_json() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let bundle = caller.bundle("bundle", &config(&caller, &root, "exit"));
+        let origins = |words: &[&str]| -> Vec<String> {
+            let output = caller.husk(words).arg(&bundle).run();
+            let json: Value = serde_json::from_str(&output.succeeds().stdout).expect("JSON");
+            let steps = json["steps"].as_array().expect("steps").iter();
+            steps.map(|step| step["origin"].as_str().expect("an origin").to_owned()).collect()
+        };
+        let short = origins(&["explain", "--format", "json", "--bundle"]);
+        for origin in ["mounts[0]", "linux.namespaces[5]", "hostname", "process.capabilities", "process.args"]
+        {
+            assert!(short.iter().any(|other| other == origin), "{caller}: {origin} in {short:?}");
+        }
+        let long = origins(&["explain", "run", "--name", "x", "--format", "json", "--bundle"]);
+        assert_eq!(long, short, "{caller}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_bundle_is_said_by_field() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let none = caller.home().join("none");
+        caller
+            .husk(["run", "--bundle"])
+            .arg(&none)
+            .run()
+            .exits(125)
+            .says("none: No such file")
+            .says("config.json");
+        let good = config(&caller, &root, "exit");
+        let bad = |change: &dyn Fn(&mut Value)| {
+            let mut config = good.clone();
+            change(&mut config);
+            caller.husk(["run", "--bundle"]).arg(caller.bundle("bad", &config)).run()
+        };
+        let output = bad(&|config| config["process"]["rlimits"] = json!([{ "type": "RLIMIT_X" }]));
+        output.exits(125).says("config.json: process.rlimits[0].type: unknown resource");
+        let output = bad(&|config| config["process"]["cwd"] = "here".into());
+        output.exits(125).says("config.json: process.cwd: ");
+        let bundle = caller.bundle("bundle", &good);
+        let with = |words: &[&str]| caller.husk(["run", "--bundle"]).arg(&bundle).args(words).run();
+        with(&["--hostname", "x"]).exits(125).says("--bundle and --hostname").says("config.json: hostname");
+        with(&["root"]).exits(125).says("--bundle and ROOTFS").says("root.path");
+        with(&["--", "sh"]).exits(125).says("--bundle and COMMAND").says("process.args");
+        let mut denied = good.clone();
+        denied["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": "uts" }]);
+        denied["linux"].as_object_mut().expect("an object").retain(|key, _| !key.ends_with("Mappings"));
+        let output = caller.husk(["run", "--bundle"]).arg(caller.bundle("denied", &denied)).run();
+        let _ = match caller.is_root() {
+            true => output.exits(0),
+            false => output.exits(125).says("linux.namespaces").says("needs root").says("spec --rootless"),
+        };
+    }
+}
+
+/// The hooks of a bundle, each of which writes its kind and the state that it reads.
+fn hooks(directory: &Path) -> Value {
+    let log = directory.join("hooks");
+    let hook = |kind: &str| {
+        let script = format!("echo {kind} $(cat) >>{}", log.display());
+        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] }])
+    };
+    json!({
+        "prestart": hook("prestart"),
+        "createRuntime": hook("createRuntime"),
+        "createContainer": hook("createContainer"),
+        "poststart": hook("poststart"),
+        "poststop": hook("poststop"),
+        "startContainer": [{ "path": "/bin/hook", "env": ["PATH=/bin:/usr/bin"] }],
+    })
+}
+
+#[test]
+fn all_hooks_of_a_bundle_run_in_their_order() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let hook = root.join("bin/hook");
+        fs::write(&hook, "#!/bin/sh\nbusybox cat >/state\n").expect("a hook");
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("chmod");
+        let mut config = config(&caller, &root, "echo command");
+        config["hooks"] = hooks(caller.home());
+        let bundle = caller.bundle("bundle", &config);
+        let output = caller.husk(["run", "--name", "hooked", "--bundle"]).arg(&bundle).run();
+        output.succeeds().prints("command\n");
+        let state = fs::read(root.join("state")).expect("the state that the hook read");
+        let state: Value = serde_json::from_slice(&state).expect("a state");
+        assert_eq!((&state["status"], &state["id"]), (&"created".into(), &"hooked".into()), "{caller}");
+        assert_eq!(state["bundle"], bundle.display().to_string(), "{caller}");
+        let log = fs::read_to_string(caller.home().join("hooks")).expect("a log");
+        let kinds: Vec<_> = log
+            .lines()
+            .map(|line| {
+                let (kind, state) = line.split_once(' ').expect(line);
+                let state: Value = serde_json::from_str(state).expect("a state");
+                (
+                    kind.to_owned(),
+                    state["status"].as_str().expect("a status").to_owned(),
+                    state["pid"].is_u64(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("prestart", "creating", true),
+            ("createRuntime", "creating", true),
+            ("createContainer", "creating", true),
+            ("poststart", "running", true),
+            ("poststop", "stopped", false),
+        ];
+        let expected = expected.map(|(kind, status, pid)| (kind.to_owned(), status.to_owned(), pid));
+        assert_eq!(kinds, expected, "{caller}");
+    }
+}
+
+#[test]
+fn a_hook_that_fails_ends_it_and_is_named() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        for kind in ["prestart", "createRuntime", "poststart"] {
+            let mut config = config(&caller, &root, "read end");
+            let script = "echo no such network >&2; exit 3";
+            config["hooks"][kind] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }]);
+            let output = caller.husk(["run", "--bundle"]).arg(caller.bundle("bundle", &config)).run();
+            let output = output.exits(125);
+            output.says(&format!("hooks.{kind}[0] (/bin/sh) failed: exit status 3: no such network"));
+        }
+        // What comes too late to end anything is said.
+        let mut config = config(&caller, &root, "exit 4");
+        config["hooks"]["poststop"] = json!([{ "path": "/bin/false" }]);
+        let output = caller.husk(["run", "--bundle"]).arg(caller.bundle("bundle", &config)).run();
+        output.exits(4).says("note: hooks.poststop[0] (/bin/false) failed: exit status 1");
+    }
+}
+
+#[test]
+fn stopping_on_the_way_runs_no_hook_that_belongs_later() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let mut config = config(&caller, &root, "echo command");
+        config["hooks"] = hooks(caller.home());
+        config["hooks"].as_object_mut().expect("an object").remove("startContainer");
+        let bundle = caller.bundle("bundle", &config);
+        let output = caller.husk(["step", "run", "--until", "confine", "--bundle"]).arg(&bundle).run();
+        output.exits(0).prints("");
+        let log = fs::read_to_string(caller.home().join("hooks")).expect("a log");
+        let kinds: Vec<_> = log.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(kinds, ["prestart", "createRuntime", "createContainer", "poststop"], "{caller}");
+    }
+}
+
+#[test]
+fn process_terminal_makes_one() {
+    let place = Place::new();
+    if !is_root() {
+        skip!("process_terminal_makes_one", "the terminal's group is not mapped for an ordinary user");
+    }
+    let caller = place.root();
+    let root = caller.root("root");
+    let mut config = config(&caller, &root, "busybox tty; [ -t 0 ] && [ -t 1 ] && [ -t 2 ]");
+    config["process"]["terminal"] = true.into();
+    config["linux"]["namespaces"].as_array_mut().expect("namespaces").pop();
+    config["linux"].as_object_mut().expect("an object").retain(|key, _| !key.ends_with("Mappings"));
+    config["mounts"].as_array_mut().expect("mounts").extend([
+        json!({ "destination": "/dev", "type": "tmpfs", "source": "tmpfs" }),
+        json!({ "destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"] }),
+    ]);
+    let output = caller.husk(["run", "--bundle"]).arg(caller.bundle("bundle", &config)).run();
+    output.succeeds().prints("/dev/pts/0\r\n");
+}
