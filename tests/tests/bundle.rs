@@ -49,6 +49,35 @@ fn a_bundle_runs_like_any_container() {
 }
 
 #[test]
+fn why_names_what_a_seccomp_profile_refuses_by_call_and_rule() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let script = "busybox mkdir /made && exit 1; exit 7";
+        let mut config = config(&caller, &root, script);
+        let rules = json!([
+            {"names": ["uname"], "action": "SCMP_ACT_LOG"},
+            {"names": ["mkdirat", "mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}
+        ]);
+        config["process"]["noNewPrivileges"] = json!(true);
+        config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules});
+        let bundle = caller.bundle("bundle", &config);
+        let plain = caller.husk(["run", "--bundle"]).arg(&bundle).run();
+        let why = caller.husk(["why", "run", "--bundle"]).arg(&bundle).run();
+        for output in [plain.exits(7), why.exits(7)] {
+            assert!(output.stderr.contains("No space left on device"), "{output}");
+        }
+        let told = why.stderr.lines().find(|line| line.contains("refused"));
+        let told = told.unwrap_or_else(|| panic!("{why}"));
+        assert!(told.contains("mkdir") && told.contains("once, first to busybox"), "{told}");
+        assert!(
+            told.contains("linux.seccomp.syscalls[1].names[") && told.contains("SCMP_ACT_ERRNO(28)"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn each_step_has_its_place_in_config_json() {
     let place = Place::new();
     for caller in place.callers() {

@@ -204,7 +204,7 @@ fn listener(socket: &ConsoleSocket) -> (OwnedFd, Value) {
     let mut received = socket.receive();
     let state = serde_json::from_slice(&received.bytes).expect("the state of the container's process");
     assert_eq!(received.descriptors.len(), 1, "{state:#}");
-    (received.descriptors.remove(0).into(), state)
+    (received.descriptors.remove(0), state)
 }
 
 /// Answers the next notifications, one by each answer.
@@ -330,14 +330,15 @@ fn names_of_no_call_are_passed_over_and_logged_for_who_wants_to_know() {
         return;
     }
     let log = site.path().join("log");
-    for (flags, lines) in [(vec!["--debug"], 1), (vec![], 0)] {
+    for flags in [vec!["--debug"], vec![]] {
+        let is_asked = !flags.is_empty();
         let bundle = with_profile(&site, "true", rules(rule(&["mkdir", "nonsense"], "SCMP_ACT_ERRNO")), true);
         bundle.write();
         let words = flags.into_iter().chain(["--log", log.to_str().expect("UTF-8"), "run", "--bundle"]);
         site.oci(words).arg(bundle.path()).arg(bundle.id()).run().succeeds();
         let text = fs::read_to_string(&log).unwrap_or_default();
-        assert_eq!(text.lines().count(), lines, "{text}");
-        assert_eq!(text.contains(r#"linux.seccomp.syscalls[0].names[1]"#), lines == 1, "{text}");
+        assert_eq!(text.contains("linux.seccomp.syscalls[0].names[1]"), is_asked, "{text}");
+        assert_eq!(text.is_empty(), !is_asked, "{text}");
         let _ = fs::remove_file(&log);
     }
 }

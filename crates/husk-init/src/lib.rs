@@ -31,8 +31,8 @@ pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};
 pub use step::{
-    Attributes, Cover, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source, Step,
-    SyscallFilter,
+    Attach, Attributes, Cover, Exec, Filesystem, FsOption, Hook, Privileges, ProcessCapabilities, Source,
+    Step, SyscallFilter,
 };
 
 /// The exit status of husk's own failures.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The container's root: making it, and entering it.
 
-use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, fchmod, mkdirat, open, openat};
 use rustix::mount::{UnmountFlags, unmount};
@@ -10,7 +9,7 @@ use rustix::process::{chdir, chroot, fchdir, pivot_root};
 use crate::call::{At, Call, Fault};
 use crate::mounts;
 use crate::run::World;
-use crate::step::{Filesystem, Source};
+use crate::step::{Attach, Filesystem, Source};
 
 /// The mount that becomes the container's root.
 pub(crate) enum Root<'a> {
@@ -40,12 +39,13 @@ pub(crate) fn take(
     world: &mut World<'_>,
     source: Source<'_>,
     recursive: bool,
-    at: Option<&CStr>,
+    attach: Attach<'_>,
 ) -> Result<(), Fault> {
     let root = tree(world, source, recursive)?;
-    match at {
-        Some(path) => mounts::attach_at(root.as_fd(), path)?,
-        None => mounts::attach_over_root(root.as_fd())?,
+    match attach {
+        Attach::OverRoot => mounts::attach_over_root(root.as_fd())?,
+        Attach::At(path) => mounts::attach_at(root.as_fd(), path)?,
+        Attach::Nowhere => {}
     }
     world.set_root(root);
     Ok(())

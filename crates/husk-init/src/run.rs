@@ -238,7 +238,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Overlay(ref filesystem) => root::overlay(world, filesystem),
         Step::DetachScratch => root::detach_scratch(),
         Step::OverlayRoot => root::attach_overlay(world),
-        Step::Root { source, recursive, at } => root::take(world, source, recursive, at),
+        Step::Root { source, recursive, attach } => root::take(world, source, recursive, attach),
         Step::CurrentRoot => root::take_current(world),
         Step::RootAttributes(set) => {
             let attributes = Attributes { set, clear: MountAttrFlags::empty() };

@@ -57,8 +57,8 @@ pub enum Step<'a> {
         source: Source<'a>,
         /// Whether the mounts in it come along.
         recursive: bool,
-        /// Where it is attached until it is entered, for hooks that look for it there; out of everybody's sight if `None`.
-        at: Option<&'a CStr>,
+        /// Where it is attached until it is entered.
+        attach: Attach<'a>,
     },
     /// Take the root that the process has already, in a joined mount namespace.
     CurrentRoot,
@@ -344,6 +344,17 @@ pub struct FsOption<'a> {
     pub key: &'a CStr,
     /// Its value, `None` for a flag.
     pub value: Option<&'a CStr>,
+}
+
+/// Where a root is attached until it is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach<'a> {
+    /// On top of the namespace's root, where no path leads.
+    OverRoot,
+    /// At a path of the host's, for hooks that look for it there.
+    At(&'a CStr),
+    /// Nowhere: the mount namespace is somebody else's, who is to see nothing of it.
+    Nowhere,
 }
 
 /// Where the files of a bind mount come from.

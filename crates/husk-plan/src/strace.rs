@@ -5,7 +5,7 @@
 use std::ffi::CStr;
 use std::fmt::Write;
 
-use husk_init::{Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
+use husk_init::{Attach, Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
 use husk_seccomp::FilterFlags;
 use husk_spec::{IdMapping, NamespaceKind, Resource};
 use rustix::thread::UnshareFlags;
@@ -228,13 +228,15 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::DetachScratch => vec!["umount2(\"/\", MNT_DETACH)".to_owned()],
         Step::OverlayRoot => vec![over_root("<overlay>")],
-        Step::Root { source, recursive, at } => {
+        Step::Root { source, recursive, attach } => {
             let mut calls = copied(source, *recursive);
-            calls.push(match at {
-                Some(path) => {
-                    format!("move_mount(<root>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH)", quoted(path))
-                }
-                None => over_root("<root>"),
+            calls.extend(match attach {
+                Attach::OverRoot => Some(over_root("<root>")),
+                Attach::At(path) => Some(format!(
+                    "move_mount(<root>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH)",
+                    quoted(path)
+                )),
+                Attach::Nowhere => None,
             });
             calls
         }

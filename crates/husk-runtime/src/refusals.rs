@@ -20,7 +20,7 @@ use husk_plan::Plan;
 use husk_spec::Terminal;
 
 use crate::stopwatch::Stopwatch;
-use crate::{End, Error};
+use crate::{BundleHooks, End, Error};
 
 /// A call that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub struct Refusal {
 pub fn run_told(
     plan: &Plan<'_>,
     terminal: &Terminal,
+    hooks: Option<&mut BundleHooks>,
     profile: &Seccomp,
 ) -> Result<(End, Vec<Refusal>), Error> {
     let (stop, stopped) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::Supervise)?;
@@ -52,7 +53,7 @@ pub fn run_told(
             let witness = &witness;
             listen_in(scope, witness, listener)
         };
-        let end = crate::attend(plan, terminal, None, &Stopwatch::default(), None, Some(&listen));
+        let end = crate::attend(plan, terminal, hooks, &Stopwatch::default(), None, Some(&listen));
         drop(stopped);
         end
     })?;

@@ -78,7 +78,7 @@ fn told(bundle: &TempDir, script: &str, rules: &Value) -> Result<(End, Vec<Refus
     let arena = Arena::new();
     let plan = plan(&config, &host, &arena)?.with_refusals_told(&profile, &arena)?;
     let _alone = again::alone();
-    Ok(run_told(&plan, &config.process.terminal, &profile).unwrap_or_else(|error| panic!("{error}")))
+    Ok(run_told(&plan, &config.process.terminal, None, &profile).unwrap_or_else(|error| panic!("{error}")))
 }
 
 #[test]

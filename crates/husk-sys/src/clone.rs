@@ -78,7 +78,7 @@ pub fn clone3(args: &Clone<'_>, child: impl FnOnce() -> Infallible) -> io::Resul
 /// not let it end so, it ends by a signal.
 pub fn exit(status: i32) -> ! {
     loop {
-        // SAFETY: the call takes no pointer, and does not return unless it is refused.
+        // SAFETY: exit_group takes no pointers, and returns only where it is refused.
         let _ = unsafe { syscall!(Sysno::exit_group, status) };
         // SAFETY: as above.
         let _ = unsafe { syscall!(Sysno::exit, status) };

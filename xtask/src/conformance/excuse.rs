@@ -56,7 +56,11 @@ const AT_CREATE: &str =
     "the specification calls prestart hooks at create since 1.0.2, with the status `creating`";
 const NOT_STOPPED: &str = "runc deletes a container that was created and never started";
 
+const ENDED: &str =
+    "it kills a `true` that may have ended by itself, and killing a container that has stopped is an error";
+
 static EXCUSES: &[Excuse] = &[
+    suite("pidfile", "create with", ENDED),
     machine("linux_cgroups_blkio", "", NO_WEIGHT),
     machine("linux_cgroups_relative_blkio", "", NO_WEIGHT),
     machine("linux_cgroups_hugetlb", "", NO_HUGETLB),

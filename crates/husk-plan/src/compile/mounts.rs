@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use husk_init::{Attributes, Cover, Filesystem, FsOption, Source, Step};
 use husk_spec::{
-    BindIdmap, BindMount, FilesystemMount, Given, Mount, MountFlags, Namespace, NamespaceKind, Node, Origin,
+    BindIdmap, BindMount, FilesystemMount, Given, Mount, MountFlags, NamespaceKind, Node, Origin,
     Propagation, Remount, Sysctl,
 };
 use rustix::fs::FileType;
@@ -461,7 +461,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
     }
 
     fn hide_paths(&mut self) -> Result<(), PlanError> {
-        if self.config.root.is_none() || matches!(self.config.namespaces.mount.value, Namespace::Join(_)) {
+        if self.config.root.is_none() {
             return Ok(());
         }
         for path in &self.config.masked_paths.value {

@@ -2,7 +2,7 @@
 //! Namespaces: which are made, which are entered, and what is set in them.
 
 use husk_init::Step;
-use husk_spec::{Given, Namespace, NamespaceKind, Origin, TimeOffset};
+use husk_spec::{Given, Lifetime, Namespace, NamespaceKind, Origin, TimeOffset};
 use rustix::thread::UnshareFlags;
 
 use super::{Compiler, travel};
@@ -55,23 +55,14 @@ impl<'a> Compiler<'a, '_> {
 
     /// What both actors do before and right after the clone.
     pub(super) fn begin(&mut self) -> Result<(), PlanError> {
-        if let Namespace::Host = self.config.namespaces.mount.value {
+        // What is mounted on a mount that is attached nowhere, Linux 6.15 takes for the first time.
+        let can_do_without = self.config.lifetime != Lifetime::Attached && self.host.kernel >= (6, 15);
+        if self.config.root.is_some() && !self.is_new(NamespaceKind::Mount) && !can_do_without {
             return Err(PlanError::Contradiction {
                 origin: self.config.namespaces.mount.origin.clone(),
                 problem: "a container without a mount namespace of its own would mount on the host"
                     .to_owned(),
                 hint: "leave it out, or enter another container's with --join mnt=PID".to_owned(),
-            });
-        }
-        if let (Namespace::Join(_), Some(root)) = (&self.config.namespaces.mount.value, &self.config.root) {
-            return Err(PlanError::Contradiction {
-                origin: self.config.namespaces.mount.origin.clone(),
-                problem: format!(
-                    "the root {} would be mounted, and entered by every process, in a mount namespace that others are in",
-                    root.path.value.display()
-                ),
-                hint: "leave the namespace's path out: the container then has a mount namespace of its own"
-                    .to_owned(),
             });
         }
         let guard = Origin::Default("nothing is left behind");

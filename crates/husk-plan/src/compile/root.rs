@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The root: what it is made of, and how it is entered.
 
-use husk_init::{Filesystem, FsOption, Step};
+use husk_init::{Attach, Filesystem, FsOption, Step};
 use husk_spec::{BindIdmap, EnterRoot, NamespaceKind, Origin, Writes};
 use rustix::mount::MountAttrFlags;
 
@@ -25,8 +25,12 @@ impl Compiler<'_, '_> {
         let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host: false };
         let source = self.host_tree(&tree, origin)?;
         if root.writes.value != Writes::Ephemeral {
-            let at = self.looked_for().then(|| self.arena.cstr(path)).transpose()?;
-            self.child(Stage::Root, Step::Root { source, recursive: true, at }, origin);
+            let attach = match self.is_new(NamespaceKind::Mount) {
+                false => Attach::Nowhere,
+                true if self.looked_for() => Attach::At(self.arena.cstr(path)?),
+                true => Attach::OverRoot,
+            };
+            self.child(Stage::Root, Step::Root { source, recursive: true, attach }, origin);
             return Ok(());
         }
         let origin = &root.writes.origin;
@@ -78,6 +82,10 @@ impl Compiler<'_, '_> {
         }
         let origin = &self.config.enter_root.origin;
         match self.config.enter_root.value {
+            EnterRoot::Pivot if !self.is_new(NamespaceKind::Mount) => {
+                let why = "the root of a mount namespace that others are in stays theirs".to_owned();
+                self.child(Stage::Pivot, Step::Chroot, &Origin::Because(why));
+            }
             EnterRoot::Pivot => {
                 self.child(Stage::Pivot, Step::PivotRoot, origin);
                 let gone = Origin::Default("the host's files are gone, not hidden");
@@ -89,7 +97,6 @@ impl Compiler<'_, '_> {
             let (propagation, recursive) = (travel(given.value.0), given.value.1);
             self.child(Stage::Pivot, Step::RootPropagation { propagation, recursive }, &given.origin);
         }
-        debug_assert!(self.is_new(NamespaceKind::Mount));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use husk_init::{Attributes, Cover, Filesystem, FsOption, Propagation, Source, Step};
+use husk_init::{Attach, Attributes, Cover, Filesystem, FsOption, Propagation, Source, Step};
 use husk_spec::{IdMapping, MountFlags, MountOptions, NamespaceKind, Origin};
 use rustix::mount::MountAttrFlags;
 
@@ -76,7 +76,11 @@ impl<'a> Reader<'a, '_> {
         match &root.on_host {
             Some(path) => {
                 let source = self.tree(path, top, &origin)?;
-                self.child(Stage::Root, Step::Root { source, recursive: false, at: None }, origin.clone());
+                self.child(
+                    Stage::Root,
+                    Step::Root { source, recursive: false, attach: Attach::OverRoot },
+                    origin.clone(),
+                );
                 let hosts =
                     self.host_mount(path).map_or(MountAttrFlags::empty(), |m| self::flags(&m.options));
                 let set = flags - hosts;

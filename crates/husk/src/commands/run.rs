@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use husk_plan::{Arena, Host, Plan};
 use husk_runtime::BundleHooks;
 use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
+use husk_runtime::why::Story;
 use husk_spec::Config;
 
 use crate::caller::Caller;
@@ -47,7 +48,7 @@ pub(crate) fn why(run: &Run) -> Result<ExitCode, Failure> {
         if !run.options.quiet {
             note(plan);
         }
-        start(plan, &lowered, &teller)
+        start_told(plan, &lowered, &teller)
     })
 }
 
@@ -63,6 +64,30 @@ fn start(plan: &Plan<'_>, lowered: &Lowered, teller: &Teller<'_>) -> Result<Exit
     }
 }
 
+/// As [`start`], and tells what the seccomp profile has refused, if there is one that can be told about.
+fn start_told(plan: &Plan<'_>, lowered: &Lowered, teller: &Teller<'_>) -> Result<ExitCode, Failure> {
+    let Some(profile) = lowered.config.process.seccomp.as_ref().map(|given| &given.value) else {
+        return start(plan, lowered, teller);
+    };
+    let arena = Arena::new();
+    let told = match plan.clone().with_refusals_told(profile, &arena) {
+        Ok(told) => told,
+        Err(error) => {
+            output::note(&error.to_string());
+            return start(plan, lowered, teller);
+        }
+    };
+    let terminal = &lowered.config.process.terminal;
+    match with_hooks(lowered, |hooks| husk_runtime::run_told(&told, terminal, hooks, profile)) {
+        Ok((end, refusals)) => {
+            let status = teller.ended(end);
+            output::story(&Story::of_refusals(&refusals));
+            Ok(status)
+        }
+        Err(error) => teller.cannot_start(&told, &error),
+    }
+}
+
 /// Does `act` with the hooks of the bundle, if there is one, and says what the last of them had to complain about.
 pub(super) fn with_hooks<T>(
     lowered: &Lowered,
@@ -71,7 +96,7 @@ pub(super) fn with_hooks<T>(
     let Some(bundle) = &lowered.bundle else { return act(None) };
     let mut hooks = BundleHooks::of(&bundle.spec, &lowered.config.name, &bundle.directory)?;
     let done = act(hooks.as_mut())?;
-    hooks.iter().flat_map(BundleHooks::problems).for_each(|problem| output::note(&problem));
+    hooks.iter().flat_map(BundleHooks::problems).for_each(output::note);
     Ok(done)
 }
 

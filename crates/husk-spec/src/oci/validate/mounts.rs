@@ -27,12 +27,10 @@ fn one(at: &str, mount: &Mount, has_user: bool, warnings: &mut Warnings) -> Outc
         if mount.source.is_none() {
             return refuse(format!("{at}.source"), "missing: what the bind mount is to show");
         }
-        if let Some(i) = own.first() {
-            let problem = format!(
-                "{:?} is no option of a bind mount, and the kernel would ignore it",
-                mount.options[*i]
-            );
-            return refuse(format!("{at}.options[{i}]"), problem);
+        // Engines pass on what people type, and expect no error.
+        for i in own {
+            let problem = format!("{:?} is no option of a bind mount, and has no effect", mount.options[i]);
+            warnings.push(format!("{at}.options[{i}]"), problem);
         }
     } else if mount.kind.is_none() && !options.remount {
         return refuse(format!("{at}.type"), "missing: a file system such as tmpfs, or the option bind");
