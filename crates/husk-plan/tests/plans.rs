@@ -89,7 +89,6 @@ fn config() -> Config {
             oom_score_adj: None,
             seccomp: None,
             keyring: None,
-            seccomp: None,
             preserved_descriptors: 0,
             init: None,
             terminal: Terminal { stdio: Vec::new(), size: None, inherit_settings: true },
