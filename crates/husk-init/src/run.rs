@@ -312,6 +312,9 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::Verify(ref privileges) => identity::verify(privileges),
         Step::ResetSignals => reset_signals(),
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
+            if matches!(step, Step::AwaitCommit) && world.program.start.is_some() {
+                start::hold_signals()?;
+            }
             terminal::send(world.link(), Message::Paused, None).at(Call::Sendmsg)?;
             await_parent(world)
         }

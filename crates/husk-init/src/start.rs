@@ -16,11 +16,20 @@ use crate::run::{World, await_parent};
 const ENDING: [Signal; 6] =
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
 
+/// Keeps the signals that would end a process for [`await_start`]: once the creator has returned, anybody may send one.
+pub(crate) fn hold_signals() -> Result<(), Fault> {
+    set_signal_mask(ending()).map(drop).at(Call::RtSigprocmask)
+}
+
+fn ending() -> SignalSet {
+    ENDING.into_iter().fold(SignalSet::EMPTY, SignalSet::with)
+}
+
 /// Carries out [`crate::Step::AwaitStart`].
 pub(crate) fn await_start(world: &mut World<'_>, first: u32) -> Result<(), Fault> {
     let socket = world.start_socket()?;
     world.close_all_but_for_start(first)?;
-    let ending = ENDING.into_iter().fold(SignalSet::EMPTY, SignalSet::with);
+    let ending = ending();
     let before = set_signal_mask(ending).at(Call::RtSigprocmask)?;
     let signals = signalfd(ending).at(Call::RtSigprocmask)?;
     wait(socket, signals.as_fd())?;

@@ -16,6 +16,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use command_line::{Call, Globals};
+use descriptors::Descriptors;
 use failure::Failure;
 use husk_plan::in_words;
 
@@ -36,7 +37,9 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(failure) => return fail(&Globals::default(), &failure),
     };
-    let ready = log::open(&globals).and_then(|()| close_descriptors(&call));
+    // Before anything is opened: what is open now is the caller's.
+    let closed = close_descriptors(&call);
+    let ready = log::open(&globals).and(closed);
     match ready.and_then(|()| carry_out(&globals, call)) {
         Ok(code) => code,
         Err(failure) => fail(&globals, &failure),
@@ -46,13 +49,15 @@ fn main() -> ExitCode {
 /// Lets nothing that this program executes have descriptors that it happens to have been started with: neither a hook nor the
 /// command (CVE-2016-9962, CVE-2024-21626).
 fn close_descriptors(call: &Call) -> Result<(), Failure> {
-    let preserved = match call {
-        Call::Create(create) => create.preserve_fds,
-        Call::Run(run) => run.create.preserve_fds,
-        Call::Exec(exec) => exec.preserve_fds,
-        _ => 0,
+    let passed = match call {
+        Call::Create(create) => Descriptors::of_container(create.preserve_fds)?,
+        Call::Run(run) => Descriptors::of_container(run.create.preserve_fds)?,
+        Call::Exec(exec) => {
+            Descriptors::of_exec(exec.preserve_fds).map_err(|failure| failure.with_status(255))?
+        }
+        _ => Descriptors::default(),
     };
-    husk_sys::close_range(preserved.saturating_add(3))
+    husk_sys::close_range(passed.count.saturating_add(3))
         .map_err(|errno| Failure::new(format!("cannot close inherited descriptors: {}", in_words(errno))))
 }
 

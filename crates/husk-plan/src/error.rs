@@ -4,8 +4,10 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use husk_spec::Origin;
+use husk_spec::{NamespaceKind, Origin};
 use rustix::io::Errno;
+
+use crate::explain::namespace;
 
 /// Why no plan can be made. Nothing has been touched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +49,18 @@ pub enum PlanError {
         target: PathBuf,
         /// Whether the source is the directory of the two.
         directory: bool,
+    },
+    /// A file that is to stand for a namespace stands for another kind of them, or for none.
+    #[error("{origin}: {} is {}, not a {} namespace", .path.display(), named(.found), namespace(*.wanted))]
+    NotThatNamespace {
+        /// The option.
+        origin: Origin,
+        /// The file.
+        path: PathBuf,
+        /// What it is to be.
+        wanted: NamespaceKind,
+        /// What it is.
+        found: Option<NamespaceKind>,
     },
     /// A user is not in the container's passwd.
     #[error("{origin}: there is no user {name:?} in the container's /etc/passwd")]
@@ -126,6 +140,14 @@ pub enum PlanError {
     },
 }
 
+fn named(found: &Option<NamespaceKind>) -> String {
+    match found {
+        Some(NamespaceKind::Ipc) => "an IPC namespace".to_owned(),
+        Some(kind) => format!("a {} namespace", namespace(*kind)),
+        None => "no namespace".to_owned(),
+    }
+}
+
 fn kind(directory: bool) -> &'static str {
     if directory { "directory" } else { "file" }
 }
@@ -142,6 +164,7 @@ impl PlanError {
         match self {
             Self::NoSuchSource { origin, .. }
             | Self::TargetOfOtherKind { origin, .. }
+            | Self::NotThatNamespace { origin, .. }
             | Self::NoSuchUser { origin, .. }
             | Self::NoSuchGroup { origin, .. }
             | Self::UnmappedId { origin, .. }
@@ -175,6 +198,9 @@ impl PlanError {
             }
             Self::NoSuchSource { source_path, .. } => {
                 format!("make it first: mkdir -p {}", source_path.display())
+            }
+            Self::NotThatNamespace { .. } => {
+                "`lsns` shows which namespaces there are; their files are /proc/PID/ns/*".to_owned()
             }
             Self::TargetOfOtherKind { .. } => "name a target of the same kind".to_owned(),
             Self::NoSuchUser { .. } | Self::NoSuchGroup { .. } => {

@@ -368,6 +368,23 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::MapTree { number, .. } => {
             format!("show the files of tree {number} through the container's id maps")
         }
+        HostStep::MoveDevice { device, name, .. } if device == name => {
+            format!("move the network device {} into the container, with its addresses", text(device))
+        }
+        HostStep::MoveDevice { device, name, .. } => {
+            let (device, name) = (text(device), text(name));
+            format!("move the network device {device} into the container as {name}, with its addresses")
+        }
+        HostStep::PrepareResourceGroup(group) => {
+            let (name, root) = (text(group.name), text(group.root));
+            let make = if group.make { "make" } else { "open" };
+            let limits = group.schemata.map_or(String::new(), |lines| {
+                format!(" with {}", visible(&lines.to_string_lossy().trim().replace('\n', ", ")))
+            });
+            let monitor = if group.monitor.is_some() { ", and one for monitoring in it" } else { "" };
+            format!("{make} the resource group {name} in {root}{limits}{monitor}")
+        }
+        HostStep::JoinResourceGroup => "put the container's process into that resource group".to_owned(),
         HostStep::Release => "let the container's process go on".to_owned(),
         HostStep::Hooks => {
             "wait until everything is mounted, run the hooks that belong on the host, and let it go on"
@@ -419,7 +436,7 @@ fn id_maps(maps: &IdMaps<'_>) -> String {
     }
 }
 
-fn ranges(map: &[IdMapping]) -> String {
+pub(crate) fn ranges(map: &[IdMapping]) -> String {
     let range = |first: u32, count: u32| match count {
         1 => first.to_string(),
         _ => format!("{first}-{}", first + (count - 1)),
@@ -434,14 +451,15 @@ fn ranges(map: &[IdMapping]) -> String {
 fn child_sentence(step: &Step<'_>) -> String {
     match step {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
-        Step::AwaitParent => "wait until the id maps are written".to_owned(),
+        Step::AwaitParent => "wait until husk has done its part".to_owned(),
         Step::EnterCgroup => "enter the container's cgroups".to_owned(),
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
-        Step::MountAttributes { target, attributes } => format!(
-            "make {} {}",
-            text(target),
-            words(MountFlags { set: attributes.set, clear: attributes.clear })
-        ),
+        Step::MountAttributes { target, attributes } => {
+            match words(MountFlags { set: attributes.set, clear: attributes.clear }) {
+                none if none.is_empty() => format!("take all restrictions off {}", text(target)),
+                some => format!("make {} {some}", text(target)),
+            }
+        }
         Step::TimeNamespace { offsets } => {
             format!(
                 "enter a new time namespace with the clocks {}",

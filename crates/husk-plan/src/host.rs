@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::Hierarchies;
-use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, UserNamespace};
+use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -55,6 +55,13 @@ pub struct Host {
     pub sources: BTreeMap<PathBuf, Found>,
     /// The types (`f_type` of `statfs(2)`) of the file systems that the root and the sources of bind mounts are on.
     pub file_systems: BTreeMap<PathBuf, u64>,
+    /// What the files are that stand for namespaces to be entered, as far as somebody has asked: `None` for what is no
+    /// namespace.
+    pub namespaces: BTreeMap<PathBuf, Option<NamespaceKind>>,
+    /// Of the namespaces to be entered, the kinds of those that husk is in already.
+    pub own_namespaces: Vec<NamespaceKind>,
+    /// Where the resource control file system is mounted, if the container asks for it and it is.
+    pub resctrl: Option<PathBuf>,
     /// The user namespace that is to be entered, if it can be told whose it is.
     pub joined: Option<JoinedUser>,
     /// Whether the kernel shows its memory (`/proc/kcore`).
@@ -152,8 +159,9 @@ impl Host {
             ..Self::default()
         };
         host.privileged = host.privileged && (host.has_all_ids() || may_mount());
-        if let UserNamespace::Join(path) = &config.namespaces.user.value {
-            host.joined = JoinedUser::at(path);
+        host.probe_namespaces(config);
+        if config.resource_group.is_some() {
+            host.resctrl = resctrl();
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
@@ -197,6 +205,29 @@ impl Host {
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
         all(&self.uid_map) && all(&self.gid_map)
+    }
+
+    fn probe_namespaces(&mut self, config: &Config) {
+        if let UserNamespace::Join(path) = &config.namespaces.user.value {
+            self.joined = JoinedUser::at(path);
+            self.probe_namespace(NamespaceKind::User, path);
+        }
+        for (kind, given) in config.namespaces.but_user() {
+            if let Namespace::Join(path) = &given.value {
+                self.probe_namespace(kind, path);
+            }
+        }
+    }
+
+    fn probe_namespace(&mut self, kind: NamespaceKind, path: &Path) {
+        let Ok(file) = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
+        let own = stat(format!("/proc/self/ns/{}", kind.file_name()));
+        let same = |own: rustix::fs::Stat, its: rustix::fs::Stat| {
+            (own.st_dev, own.st_ino) == (its.st_dev, its.st_ino)
+        };
+        if own.ok().zip(fstat(&file).ok()).is_some_and(|(own, its)| same(own, its)) {
+            self.own_namespaces.push(kind);
+        }
     }
 
     fn probe_subordinate_ids(&mut self) {
@@ -368,6 +399,16 @@ fn file_system(path: &Path) -> Option<u64> {
     Some(if stat.stx_dev_major == 0 && is_9p() { V9FS_MAGIC } else { claimed })
 }
 
+/// Where the resource control file system is mounted.
+pub fn resctrl() -> Option<PathBuf> {
+    resctrl_in(&read_text("/proc/self/mountinfo"))
+}
+
+fn resctrl_in(mountinfo: &str) -> Option<PathBuf> {
+    let is_resctrl = |line: &&str| line.split(" - ").nth(1).is_some_and(|rest| rest.starts_with("resctrl "));
+    mountinfo.lines().find(is_resctrl)?.split(' ').nth(4).map(PathBuf::from)
+}
+
 /// The name of the file system of mount `id` (proc_pid_mountinfo(5): the first field, and the one after the lone hyphen).
 fn mount_type(mountinfo: &str, id: u64) -> Option<String> {
     let id = id.to_string();
@@ -438,6 +479,13 @@ mod tests {
             "anna:100000:65536\nbert:165536:65536\n1000:300000:10\nanna:x:1\nanna:4294967295:2\nanna:5:0\n";
         assert_eq!(subordinate_ids(text, |o| o == "anna" || o == "1000"), [(100_000, 65536), (300_000, 10)]);
         assert_eq!(subordinate_ids(text, |_| true).len(), 3);
+    }
+
+    #[test]
+    fn resctrl_is_found_by_its_type() {
+        let text = "22 27 0:21 / /sys rw - sysfs sysfs rw\n35 22 0:31 / /sys/fs/resctrl rw,relatime - resctrl resctrl rw\n";
+        assert_eq!(resctrl_in(text), Some(PathBuf::from("/sys/fs/resctrl")));
+        assert_eq!(resctrl_in("22 27 0:21 / /resctrl rw - tmpfs resctrl rw\n"), None);
     }
 
     #[test]

@@ -23,11 +23,11 @@ mod user_namespace;
 pub use arena::Arena;
 pub use compile::plan;
 pub use error::{PlanError, in_words};
-pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers};
+pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers, resctrl};
 /// What a seccomp profile may ask for.
 pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
     Action, Actor, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep, ReadBack,
-    Stage, TreeMaps,
+    ResourceGroup, Stage, TreeMaps,
 };
 pub use seen::Seen;

@@ -282,6 +282,19 @@ pub enum HostStep<'a> {
         /// Whether the mounts below change as well.
         recursive: bool,
     },
+    /// Move a network device of husk's into the container's network namespace, where it keeps its addresses and is up.
+    MoveDevice {
+        /// Its name outside.
+        device: &'a CStr,
+        /// Its name inside.
+        name: &'a CStr,
+        /// A file that stands for the namespace; the child's own if `None`.
+        namespace: Option<&'a CStr>,
+    },
+    /// Make a group of the resource control file system, as far as it is to be made, and open the files by which it is joined.
+    PrepareResourceGroup(ResourceGroup<'a>),
+    /// Put the child into the group that was prepared.
+    JoinResourceGroup,
     /// Let the child go on.
     Release,
     /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.
@@ -290,6 +303,23 @@ pub enum HostStep<'a> {
     Commit,
     /// Put a guard beside husk, which ends the container and restores the terminal should husk be killed.
     Guard,
+}
+
+/// A group of the resource control file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceGroup<'a> {
+    /// Where the file system is mounted.
+    pub root: &'a CStr,
+    /// The name of the group.
+    pub name: &'a CStr,
+    /// Whether it is made if it is not there.
+    pub make: bool,
+    /// What is written to its `schemata`.
+    pub schemata: Option<&'a CStr>,
+    /// The name of the group for monitoring in it.
+    pub monitor: Option<&'a CStr>,
+    /// Whether that is made.
+    pub make_monitor: bool,
 }
 
 /// Through which id maps the files of a tree are shown.

@@ -82,6 +82,33 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
         HostStep::MapIds(maps) => map_ids(maps),
         HostStep::OwnPipes { .. } => vec!["fchown(<pipe>, <user outside>, <group outside>)".to_owned()],
         HostStep::MapTree { number, through, recursive } => map_tree(*number, through, *recursive),
+        HostStep::MoveDevice { name, .. } => {
+            let name = quoted(name);
+            [
+                "socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_ROUTE)".to_owned(),
+                "netlink(RTM_GETLINK, …)".to_owned(),
+                "netlink(RTM_GETADDR, …)".to_owned(),
+                format!("netlink(RTM_NEWLINK, {{IFLA_NET_NS_FD=<the container's>, IFLA_IFNAME={name}}})"),
+                "setns(<the container's network namespace>, CLONE_NEWNET)".to_owned(),
+                "netlink(RTM_NEWADDR, <each address>)".to_owned(),
+                "netlink(RTM_NEWLINK, {ifi_flags=IFF_UP})".to_owned(),
+            ]
+            .to_vec()
+        }
+        HostStep::PrepareResourceGroup(group) => {
+            let mut calls = Vec::new();
+            if group.make || group.make_monitor && group.monitor.is_some() {
+                calls.push("mkdirat(AT_FDCWD, <the group>, 0755)".to_owned());
+            }
+            if let Some(schemata) = group.schemata {
+                let length = schemata.to_bytes().len();
+                calls.push("openat(AT_FDCWD, <its schemata>, O_WRONLY|O_CLOEXEC)".to_owned());
+                calls.push(format!("write(<its schemata>, {}, {length})", quoted(schemata)));
+            }
+            calls.push("open(<its tasks>, O_WRONLY|O_CLOEXEC)".to_owned());
+            calls
+        }
+        HostStep::JoinResourceGroup => vec!["write(<its tasks>, \"PID\\n\", …)".to_owned()],
         HostStep::Release => vec![GO.to_owned()],
         HostStep::Hooks | HostStep::Commit => {
             vec!["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)".to_owned(), GO.to_owned()]
@@ -198,9 +225,12 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             vec![format!("ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE({class}, {level}))")]
         }
         Step::MemoryPolicy { mode, nodes } => {
-            let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
-            let (name, nodes) = (treatment::memory_mode(*mode), treatment::numbers(nodes));
-            vec![format!("set_mempolicy({name}, [{nodes}], {bits})")]
+            let (name, bits) = (treatment::memory_mode(*mode), nodes.len() * 64 + 1);
+            let nodes = match nodes {
+                [] => "NULL".to_owned(),
+                nodes => format!("[{}]", treatment::numbers(nodes)),
+            };
+            vec![format!("set_mempolicy({name}, {nodes}, {bits})")]
         }
         Step::Personality(domain) => vec![format!("personality({})", treatment::domain(*domain))],
         Step::Keyring(name) => vec![format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name))],

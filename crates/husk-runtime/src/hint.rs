@@ -78,6 +78,21 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
             "its file system, or one mounted below it, cannot be idmapped: give `noidmap` or `bind` with the volume, or \
              use --userns=host"
         }
+        (Action::Host(HostStep::PrepareResourceGroup(_)), "open", Errno::NOENT) => {
+            "a closID without a schema names a group that is there already: make it first, or give limits"
+        }
+        (Action::Host(HostStep::PrepareResourceGroup(_)), "mkdirat", Errno::NOSPC) => {
+            "the processor has no class of service left: take a resource group away, or share one by closID"
+        }
+        (Action::Host(HostStep::MoveDevice { .. }), "netlink(RTM_GETLINK)", Errno::NODEV) => {
+            "there is no such device in the network namespace that husk-oci is in: `ip link` shows those that are"
+        }
+        (Action::Host(HostStep::MoveDevice { .. }), "netlink(RTM_NEWLINK)", Errno::EXIST) => {
+            "the container's network namespace has a device of that name already: give it another, with `name`"
+        }
+        (Action::Host(HostStep::MoveDevice { .. }), "netlink(RTM_NEWLINK)", Errno::INVAL) => {
+            "the driver of this device does not let it leave its network namespace"
+        }
         (Action::Host(HostStep::Join { .. }), "setns", Errno::PERM) => {
             "only who has CAP_SYS_ADMIN in the user namespace that owns it may enter: join that too, --join user=PID, \
              or run as root"

@@ -4,9 +4,11 @@
 use std::ffi::{CStr, OsStr};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use husk_init::Call;
+use husk_plan::JoinedUser;
 use husk_spec::IdMapping;
 use husk_sys::{Clone, clone3, close_in_child, exit};
 use rustix::fd::{AsFd, OwnedFd};
@@ -14,7 +16,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{self, Errno};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 fn text(map: &[IdMapping]) -> String {
     map.iter().fold(String::new(), |mut text, line| {
@@ -104,6 +106,32 @@ pub(crate) fn make_user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Res
     drop(held);
     let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
     namespace
+}
+
+/// The maps of the user namespace that a file stands for, wherever that file is. Only beside a process can they be read, so one
+/// enters it for a moment. `None` if it cannot be entered.
+pub(crate) fn maps_of(namespace: &Path) -> Option<JoinedUser> {
+    let file = open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let (said, says) = pipe_with(PipeFlags::CLOEXEC).ok()?;
+    let (alive, held) = pipe_with(PipeFlags::CLOEXEC).ok()?;
+    let exit_signal = Signal::CHILD.as_raw() as u32;
+    let args = Clone { namespaces: UnshareFlags::empty(), cgroup: None, exit_signal };
+    let child = clone3(&args, || {
+        let _ = close_in_child(held.as_fd());
+        if move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::User)).is_ok() {
+            let _ = io::write(&says, b"E");
+            let _ = io::read(&alive, &mut [0]);
+        }
+        exit(0)
+    })
+    .ok()?;
+    drop(says);
+    let entered = io::read(&said, &mut [0]) == Ok(1);
+    let path = format!("/proc/{}/ns/user", child.pid.as_raw_nonzero());
+    let maps = entered.then(|| JoinedUser::at(Path::new(&path))).flatten();
+    drop(held);
+    let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    maps
 }
 
 /// Opens the user namespace of process `pid`.

@@ -22,6 +22,8 @@ use crate::claim::{self, Claimed};
 use crate::error::Error;
 use crate::id_map;
 use crate::link::{Heard, Link};
+use crate::net_device;
+use crate::resctrl;
 use crate::stopwatch::Stopwatch;
 use crate::supervise;
 use crate::terminal::HostTerminal;
@@ -105,6 +107,8 @@ struct Acquired {
     proc: Option<OwnedFd>,
     place: Option<Place>,
     cgroup: Option<Entry>,
+    /// By which a group of the resource control file system is joined.
+    tasks: Vec<OwnedFd>,
     passing: Option<PassingCgroup>,
 }
 
@@ -288,6 +292,16 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))?;
         }
+        HostStep::PrepareResourceGroup(group) => {
+            acquired.tasks = resctrl::prepare(group)
+                .map_err(|found| Error::step(plan, index, found.call.name(), found.errno, &found.words))?;
+        }
+        HostStep::MoveDevice { device, name, namespace: Some(path) } => {
+            let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            net_device::move_device(device, name, &namespace)
+                .map_err(|(call, errno)| Error::step(plan, index, call, errno, b""))?;
+        }
         HostStep::Join { kind, path } => {
             // From here on, processes in that namespace could otherwise trace husk.
             set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -405,6 +419,16 @@ fn attend(
                 id_map::open_user_namespace(container.pid).map_err(|errno| failed(Call::Open, errno))?;
             map_tree(&acquired.trees, *number, *recursive, &namespace)
                 .map_err(|errno| failed(Call::MountSetattr, errno))
+        }
+        HostStep::JoinResourceGroup => {
+            resctrl::join(&acquired.tasks, container.pid).map_err(|errno| failed(Call::Write, errno))
+        }
+        HostStep::MoveDevice { device, name, namespace: None } => {
+            let path = format!("/proc/{}/ns/net", container.pid.as_raw_nonzero());
+            let namespace = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            net_device::move_device(device, name, &namespace)
+                .map_err(|(call, errno)| Error::step(plan, index, call, errno, b""))
         }
         HostStep::Release => match &container.link {
             Some(link) => match link.release() {

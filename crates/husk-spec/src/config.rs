@@ -34,6 +34,10 @@ pub struct Config {
     pub devices: Vec<Given<Device>>,
     /// Symbolic links to make below `/dev`: (path, what it points at).
     pub links: Vec<Given<(PathBuf, PathBuf)>>,
+    /// Its group of the resource control file system (resctrl).
+    pub resource_group: Option<Given<ResourceGroup>>,
+    /// Network devices of husk's network namespace that move into the container's.
+    pub net_devices: Vec<Given<NetDevice>>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: Vec<Given<Sysctl>>,
     /// Paths that are hidden; those that do not exist are passed over.
@@ -217,6 +221,37 @@ pub struct Namespaces {
     pub time: Given<Namespace>,
     /// The clocks of a new time namespace.
     pub time_offsets: TimeOffsets,
+    /// The id maps that a joined user namespace must have, if that is known.
+    pub joined_maps: Option<Given<JoinedMaps>>,
+}
+
+impl Namespaces {
+    /// All but the user namespace.
+    pub fn but_user(&self) -> [(NamespaceKind, &Given<Namespace>); 7] {
+        [
+            (NamespaceKind::Mount, &self.mount),
+            (NamespaceKind::Pid, &self.pid),
+            (NamespaceKind::Network, &self.network),
+            (NamespaceKind::Ipc, &self.ipc),
+            (NamespaceKind::Uts, &self.uts),
+            (NamespaceKind::Cgroup, &self.cgroup),
+            (NamespaceKind::Time, &self.time),
+        ]
+    }
+
+    /// The one of this kind; `None` for the user namespace.
+    pub fn get_mut(&mut self, kind: NamespaceKind) -> Option<&mut Given<Namespace>> {
+        Some(match kind {
+            NamespaceKind::User => return None,
+            NamespaceKind::Mount => &mut self.mount,
+            NamespaceKind::Pid => &mut self.pid,
+            NamespaceKind::Network => &mut self.network,
+            NamespaceKind::Ipc => &mut self.ipc,
+            NamespaceKind::Uts => &mut self.uts,
+            NamespaceKind::Cgroup => &mut self.cgroup,
+            NamespaceKind::Time => &mut self.time,
+        })
+    }
 }
 
 /// A container's user namespace.
@@ -248,6 +283,15 @@ pub struct IdMapping {
     pub outside: u32,
     /// How many.
     pub count: u32,
+}
+
+/// The id maps that a joined user namespace must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedMaps {
+    /// User ids; whatever it has if empty.
+    pub uids: Vec<IdMapping>,
+    /// Group ids; whatever it has if empty.
+    pub gids: Vec<IdMapping>,
 }
 
 /// How far the clocks of a time namespace are from the host's (`time_namespaces(7)`).
@@ -405,16 +449,48 @@ pub struct Node {
     pub gid: u32,
 }
 
+/// A group of the resource control file system: a class of service for caches and the memory bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceGroup {
+    /// Its name; the container's if `None`, and then it is the container's own.
+    pub name: Option<String>,
+    /// Lines of its `schemata`.
+    pub schemata: Vec<String>,
+    /// Whether the container has a group for monitoring in it.
+    pub monitoring: bool,
+    /// Whether the container is in it already, so that nothing is made.
+    pub exists: bool,
+}
+
+/// A network device that moves into the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name outside.
+    pub device: String,
+    /// Its name inside.
+    pub name: String,
+}
+
 /// A kernel parameter: `net.ipv4.ping_group_range`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sysctl {
-    /// Its name with dots.
+    /// Its name with dots; a slash in it stands for a dot in a part of the name (`sysctl.d(5)`).
     pub name: String,
     /// Its value.
     pub value: String,
 }
 
 impl Sysctl {
+    /// The file below `/proc/sys`.
+    pub fn path(&self) -> String {
+        let swapped = |c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        self.name.chars().map(swapped).collect()
+    }
+
     /// The kind of namespace that this parameter belongs to; `None` for one of the whole machine.
     pub fn namespace(&self) -> Option<NamespaceKind> {
         match self.name.as_str() {
@@ -608,5 +684,12 @@ mod tests {
         assert_eq!(namespace("kernel.core_pattern"), None);
         assert_eq!(namespace("vm.swappiness"), None);
         assert_eq!(namespace("network"), None);
+    }
+
+    #[test]
+    fn a_slash_in_a_name_with_dots_is_a_dot_of_the_file() {
+        let path = |name: &str| Sysctl { name: name.to_owned(), value: String::new() }.path();
+        assert_eq!(path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(path("net.ipv4.conf.eth0/100.forwarding"), "net/ipv4/conf/eth0.100/forwarding");
     }
 }

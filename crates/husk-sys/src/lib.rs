@@ -33,7 +33,9 @@ pub use exec::{
 };
 pub use keyring::join_session_keyring;
 pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
-pub use namespace::{mount_namespace_id, owner_of_user_namespace, owning_user_namespace, parent_namespace};
+pub use namespace::{
+    mount_namespace_id, namespace_type, owner_of_user_namespace, owning_user_namespace, parent_namespace,
+};
 pub use net::interface_up;
 pub use scheduling::{SchedAttr, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use seccomp::{

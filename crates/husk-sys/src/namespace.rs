@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Questions to a namespace's descriptor, as `/proc/PID/ns/*` opens it (`ioctl_nsfs(2)`). None of them enters it.
 
-use linux_raw_sys::ioctl::{NS_GET_OWNER_UID, NS_GET_PARENT, NS_GET_USERNS};
+use linux_raw_sys::ioctl::{NS_GET_NSTYPE, NS_GET_OWNER_UID, NS_GET_PARENT, NS_GET_USERNS};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io;
+use rustix::thread::UnshareFlags;
 use syscalls::{Sysno, syscall};
 
 use crate::errno;
@@ -22,6 +23,16 @@ pub fn owning_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// `EPERM` if it is not the caller's or one below; `EINVAL` for a kind that does not nest.
 pub fn parent_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     related(namespace, NS_GET_PARENT)
+}
+
+/// The kind of the namespace `namespace`, as the flag that makes a new one (`NS_GET_NSTYPE`, Linux 4.11).
+///
+/// # Errors
+/// `ENOTTY` for what is no namespace.
+pub fn namespace_type(namespace: BorrowedFd<'_>) -> io::Result<UnshareFlags> {
+    // SAFETY: this request takes no argument and returns a number.
+    let kind = unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), NS_GET_NSTYPE) }.map_err(errno)?;
+    Ok(UnshareFlags::from_bits_retain(kind as u32))
 }
 
 fn related(namespace: BorrowedFd<'_>, request: u32) -> io::Result<OwnedFd> {
@@ -82,6 +93,14 @@ mod tests {
         }
         assert_eq!(owner_of_user_namespace(own("uts").as_fd()), Err(Errno::INVAL));
         assert_eq!(parent_namespace(own("uts").as_fd()).unwrap_err(), Errno::INVAL);
+    }
+
+    #[test]
+    fn a_namespace_has_a_kind() {
+        assert_eq!(namespace_type(own("uts").as_fd()), Ok(UnshareFlags::NEWUTS));
+        assert_eq!(namespace_type(own("net").as_fd()), Ok(UnshareFlags::NEWNET));
+        let file = open("/proc/self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        assert_eq!(namespace_type(file.as_fd()), Err(Errno::NOTTY));
     }
 
     #[test]

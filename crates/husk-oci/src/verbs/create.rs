@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use husk_plan::{Arena, Host, explain};
+use husk_plan::{Arena, explain};
 use husk_runtime::container::{self, Making, Then};
 use husk_spec::Lifetime;
 use husk_spec::oci::Lowering;
@@ -58,7 +58,7 @@ fn with_plan(
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
     refuse_link(&rootfs)?;
-    let host = Host::probe(&config).map_err(container::Error::from)?;
+    let host = container::probe(&config)?;
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
     for step in plan.steps.iter().filter(|_| globals.debug) {

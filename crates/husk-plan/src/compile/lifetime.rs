@@ -76,7 +76,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
     /// The other side of it all.
     pub(super) fn attend_to_start(&mut self) {
         let nothing_left = Origin::Default("nothing is left behind");
-        if self.user.is_new() {
+        if self.waits_for_husk() {
             self.after(HostStep::Release, &nothing_left);
         }
         let is_attached = self.config.lifetime == Lifetime::Attached;

@@ -24,6 +24,8 @@ use crate::{Arena, PlanError};
 /// # Errors
 /// Whatever can be known in advance to fail.
 pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'a>, PlanError> {
+    let normal = namespaces::checked(config, host)?;
+    let config = normal.as_ref().unwrap_or(config);
     let mut notes = Vec::new();
     let root_file_system =
         config.root.as_ref().and_then(|root| host.file_systems.get(&root.path.value).copied());

@@ -104,7 +104,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             };
             options.push(FsOption { key: self.arena.cstr(key)?, value });
         }
-        if let Some(label) = self.mount_label(&new.kind) {
+        if let Some(label) = self.mount_label(&new.kind)? {
             options.push(FsOption { key: c"context", value: Some(self.arena.cstr(label)?) });
         }
         let kind = self.arena.cstr(&new.kind)?;
@@ -400,7 +400,15 @@ impl<'a, 'c> Compiler<'a, 'c> {
 
     fn write_sysctls(&mut self) -> Result<(), PlanError> {
         for sysctl in self.sysctls()? {
-            let path = self.arena.cstr(sysctl.value.name.replace('.', "/"))?;
+            if let Some(kind) = sysctl.value.namespace().filter(|kind| self.is_hosts(*kind)) {
+                let kind = crate::explain::namespace(kind);
+                return Err(PlanError::Contradiction {
+                    origin: sysctl.origin.clone(),
+                    problem: format!("it would change the host: the {kind} namespace is the host's"),
+                    hint: format!("give the container a {kind} namespace of its own, or leave it out"),
+                });
+            }
+            let path = self.arena.cstr(sysctl.value.path())?;
             let value = match sysctl.value.name.as_str() {
                 // The kernel refuses groups that are not mapped.
                 "net.ipv4.ping_group_range" if !self.user.has_gid(65535) => "0 0",

@@ -2,27 +2,89 @@
 //! Namespaces: which are made, which are entered, and what is set in them.
 
 use husk_init::Step;
-use husk_spec::{Given, Lifetime, Namespace, NamespaceKind, Origin, TimeOffset};
+use husk_spec::{
+    Config, Given, IdMapping, Lifetime, Namespace, NamespaceKind, Origin, TimeOffset, UserNamespace,
+};
 use rustix::thread::UnshareFlags;
 
 use super::{Compiler, travel};
 use crate::PlanError;
-use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, Stage};
+use crate::explain::ranges;
+use crate::host::Host;
+use crate::plan::{Action, CLONE_FLAGS, HostStep, PlannedStep, ResourceGroup, Stage};
 use crate::user_namespace::UserKind;
+
+/// The configuration with what is to be entered checked against what is there: a namespace of the right kind, and a user namespace
+/// with the maps that it must have. Where husk is in it already, that is as good as asking for the host's. `None` if it can stay as
+/// it is.
+pub(super) fn checked(config: &Config, host: &Host) -> Result<Option<Config>, PlanError> {
+    let all = &config.namespaces;
+    let others = all.but_user().into_iter().filter_map(|(kind, given)| match &given.value {
+        Namespace::Join(path) => Some((kind, path, &given.origin)),
+        _ => None,
+    });
+    let user = match &all.user.value {
+        UserNamespace::Join(path) => Some((NamespaceKind::User, path, &all.user.origin)),
+        _ => None,
+    };
+    for (wanted, path, origin) in others.chain(user) {
+        match host.namespaces.get(path) {
+            Some(found) if *found != Some(wanted) => {
+                let (origin, path, found) = (origin.clone(), path.clone(), *found);
+                return Err(PlanError::NotThatNamespace { origin, path, wanted, found });
+            }
+            _ => {}
+        }
+    }
+    check_joined_maps(config, host)?;
+    if host.own_namespaces.is_empty() {
+        return Ok(None);
+    }
+    let mut config = config.clone();
+    for kind in &host.own_namespaces {
+        match config.namespaces.get_mut(*kind) {
+            Some(given) => given.value = Namespace::Host,
+            None => config.namespaces.user.value = UserNamespace::Host,
+        }
+    }
+    Ok(Some(config))
+}
+
+fn check_joined_maps(config: &Config, host: &Host) -> Result<(), PlanError> {
+    let (Some(must), Some(joined)) = (&config.namespaces.joined_maps, &host.joined) else { return Ok(()) };
+    let sorted = |map: &[IdMapping]| {
+        let mut map = map.to_vec();
+        map.sort_by_key(|line| line.inside);
+        map
+    };
+    let differ = |must: &[IdMapping], has: &[IdMapping]| !must.is_empty() && sorted(must) != sorted(has);
+    for (what, must, has) in
+        [("user", &must.value.uids, &joined.uid_map), ("group", &must.value.gids, &joined.gid_map)]
+    {
+        if differ(must, has) {
+            let (must, has) = (ranges(must), if has.is_empty() { "none".to_owned() } else { ranges(has) });
+            return Err(PlanError::Contradiction {
+                origin: config.namespaces.user.origin.clone(),
+                problem: format!("the user namespace to be entered maps {what} ids {has}, not {must}"),
+                hint: "leave the mappings out: a namespace that is entered has its maps already".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
 
 impl<'a> Compiler<'a, '_> {
     fn namespace(&self, kind: NamespaceKind) -> Option<&Given<Namespace>> {
-        let all = &self.config.namespaces;
-        Some(match kind {
-            NamespaceKind::User => return None,
-            NamespaceKind::Mount => &all.mount,
-            NamespaceKind::Pid => &all.pid,
-            NamespaceKind::Network => &all.network,
-            NamespaceKind::Ipc => &all.ipc,
-            NamespaceKind::Uts => &all.uts,
-            NamespaceKind::Cgroup => &all.cgroup,
-            NamespaceKind::Time => &all.time,
-        })
+        let all = self.config.namespaces.but_user();
+        all.into_iter().find(|(its, _)| *its == kind).map(|(_, namespace)| namespace)
+    }
+
+    /// Whether the namespace of this kind is husk's own, so that what is set in it is set for the host.
+    pub(super) fn is_hosts(&self, kind: NamespaceKind) -> bool {
+        match self.namespace(kind) {
+            Some(namespace) => namespace.value == Namespace::Host,
+            None => self.user.is_host(),
+        }
     }
 
     pub(super) fn is_new(&self, kind: NamespaceKind) -> bool {
@@ -76,9 +138,70 @@ impl<'a> Compiler<'a, '_> {
             self.after(HostStep::MapIds(maps), &origin);
         }
         self.set_up_beside_husk()?;
-        if self.user.is_new() {
-            let wait = Origin::Because("an id that is not mapped owns nothing".to_owned());
-            self.child(Stage::Namespaces, Step::AwaitParent, &wait);
+        self.move_devices()?;
+        self.join_resource_group()?;
+        if self.waits_for_husk() {
+            let reason = match self.user.is_new() {
+                true => "an id that is not mapped owns nothing",
+                false => "the network devices are there when something is set for them",
+            };
+            self.child(Stage::Namespaces, Step::AwaitParent, &Origin::Because(reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether the child waits for what husk does beside it.
+    pub(super) fn waits_for_husk(&self) -> bool {
+        self.user.is_new() || !self.config.net_devices.is_empty() && self.is_new(NamespaceKind::Network)
+    }
+
+    fn join_resource_group(&mut self) -> Result<(), PlanError> {
+        let Some(Given { value: asked, origin }) = &self.config.resource_group else { return Ok(()) };
+        let root = self.host.resctrl.as_ref().ok_or_else(|| PlanError::Contradiction {
+            origin: origin.clone(),
+            problem: "the resource control file system is not mounted".to_owned(),
+            hint: "with a processor that has it: mount -t resctrl resctrl /sys/fs/resctrl".to_owned(),
+        })?;
+        let own = &self.config.name;
+        let monitor = asked.monitoring.then(|| self.arena.cstr(own)).transpose()?;
+        let schemata = asked.schemata.iter().fold(String::new(), |text, line| text + line + "\n");
+        let schemata = Some(schemata).filter(|text| !text.is_empty() && !asked.exists);
+        let group = ResourceGroup {
+            root: self.arena.cstr(root)?,
+            name: self.arena.cstr(asked.name.as_ref().unwrap_or(own))?,
+            // One with a name of its own and without limits is somebody's who has set them (config-linux.md, closID).
+            make: !asked.exists && (asked.name.is_none() || schemata.is_some()),
+            schemata: schemata.map(|text| self.arena.cstr(text)).transpose()?,
+            monitor,
+            make_monitor: !asked.exists,
+        };
+        self.before(Stage::Prepare, HostStep::PrepareResourceGroup(group), origin);
+        self.after(HostStep::JoinResourceGroup, origin);
+        Ok(())
+    }
+
+    /// A device is in the namespace that husk comes from: it moves before husk itself enters another.
+    fn move_devices(&mut self) -> Result<(), PlanError> {
+        for given in &self.config.net_devices {
+            let device = self.arena.cstr(&given.value.device)?;
+            let name = self.arena.cstr(&given.value.name)?;
+            match &self.config.namespaces.network.value {
+                Namespace::New => {
+                    self.after(HostStep::MoveDevice { device, name, namespace: None }, &given.origin);
+                }
+                Namespace::Join(path) => {
+                    let namespace = Some(self.arena.cstr(path)?);
+                    let step = HostStep::MoveDevice { device, name, namespace };
+                    self.before(Stage::Prepare, step, &given.origin);
+                }
+                Namespace::Host => {
+                    return Err(PlanError::Contradiction {
+                        origin: given.origin.clone(),
+                        problem: "the container is in the network namespace that the device is in".to_owned(),
+                        hint: "give it a network namespace of its own, or leave the device out".to_owned(),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -88,6 +211,16 @@ impl<'a> Compiler<'a, '_> {
         if self.is_new(NamespaceKind::Network) {
             let origin = self.config.namespaces.network.origin.clone();
             self.child(Stage::Namespaces, Step::LoopbackUp, &origin);
+        }
+        let names = [&self.config.hostname, &self.config.domainname];
+        if let Some(name) = names.into_iter().flatten().next()
+            && self.is_hosts(NamespaceKind::Uts)
+        {
+            return Err(PlanError::Contradiction {
+                origin: name.origin.clone(),
+                problem: "it would rename the host: the UTS namespace is the host's".to_owned(),
+                hint: "give the container a UTS namespace of its own, or leave the name out".to_owned(),
+            });
         }
         if let Some(hostname) = &self.config.hostname {
             let name = self.arena.cstr(&hostname.value)?;

@@ -276,6 +276,13 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
             "idmapped mounts need util-linux 2.39 (mount -o X-mount.idmap): the files show the owners that they have \
              on the host",
         ),
+        HostStep::PrepareResourceGroup(_) | HostStep::JoinResourceGroup => {
+            Piece::impossible("resource-group", "nothing would take the resource group away again")
+        }
+        HostStep::MoveDevice { .. } => {
+            Piece::impossible("net-devices", "a network device that has moved would not come back by itself")
+        }
+        HostStep::Release if context.maps.is_none() => Piece::done("a script does it all in one"),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
         HostStep::MakeCgroup { .. } | HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
@@ -348,6 +355,7 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         Step::Pause => Piece::done("a script does not wait"),
         Step::DieWithParent if stage == Stage::Confine => Piece::new(Place::Setpriv, "--pdeathsig KILL"),
         Step::DieWithParent => Piece::new(Place::Unshare, "--kill-child"),
+        Step::AwaitParent if context.maps.is_none() => Piece::done("a script does it all in one"),
         Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),
         Step::AwaitParent => Piece::done("the inside part waits for a line from the outside part")
             .in_full("read -r _ <&3".to_owned()),

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use husk_spec::oci::{ContainerId, Spec, Status};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::{Condition, Entry, Error, Record, StateRoot, hooks, start};
+use crate::resctrl;
 
 /// How long a process that was killed may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +60,14 @@ pub(crate) fn take_away(
     }
     if let Some(place) = place {
         place.remove()?;
+    }
+    let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
+    if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {
+        let id = entry.id().to_string();
+        resctrl::remove(&root, &id, asked).map_err(|error| Error::Process {
+            doing: "take its resource group away".to_owned(),
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        })?;
     }
     let state = record.map(|record| record.for_hooks(Condition { status: Status::Stopped, pid: None }));
     entry.remove()?;

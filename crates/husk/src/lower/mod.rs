@@ -89,6 +89,8 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         mounts,
         devices,
         links,
+        resource_group: None,
+        net_devices: Vec::new(),
         sysctls,
         masked_paths: Given::default(masked_paths, "masked paths"),
         readonly_paths: Given::default(readonly_paths, "read-only paths"),

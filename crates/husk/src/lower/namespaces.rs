@@ -64,6 +64,7 @@ pub(super) fn lower(options: &RunOptions, caller: &Caller) -> Result<Namespaces,
         cgroup: take(NamespaceKind::Cgroup),
         time,
         time_offsets,
+        joined_maps: None,
     })
 }
 

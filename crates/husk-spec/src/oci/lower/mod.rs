@@ -7,10 +7,12 @@ mod process;
 
 use std::path::{Path, PathBuf};
 
+use super::validate::dotted;
+
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
-    Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, Origin,
-    Propagation, Recursive, Root, Sysctl, UserNamespace, Writes,
+    Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, NetDevice,
+    Origin, Propagation, Recursive, ResourceGroup, Root, Sysctl, UserNamespace, Writes,
 };
 
 /// What a bundle's container is asked to be beside its `config.json`.
@@ -74,6 +76,8 @@ impl Spec {
             mounts: files.mounts,
             devices: files.devices,
             links: files.links,
+            resource_group: resource_group(linux, false),
+            net_devices: net_devices(linux),
             sysctls: sysctls(linux),
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
@@ -123,6 +127,8 @@ impl Spec {
             mounts: Vec::new(),
             devices: Vec::new(),
             links: Vec::new(),
+            resource_group: resource_group(linux, true),
+            net_devices: Vec::new(),
             sysctls: Vec::new(),
             masked_paths: Given::default(Vec::new(), "hidden already"),
             readonly_paths: Given::default(Vec::new(), "read-only already"),
@@ -191,14 +197,25 @@ fn propagation(
     (Given::config(begin, path), Some(Given::config(end, path)))
 }
 
+fn resource_group(linux: &Linux, exists: bool) -> Option<Given<ResourceGroup>> {
+    let asked = linux.intel_rdt.as_ref()?;
+    let schemata = [&asked.l3_cache_schema, &asked.mem_bw_schema].into_iter().flatten();
+    let schemata = schemata.chain(&asked.schemata).cloned().collect();
+    let (name, monitoring) = (asked.clos_id.clone(), asked.enable_monitoring);
+    Some(Given::config(ResourceGroup { name, schemata, monitoring, exists }, "linux.intelRdt"))
+}
+
+fn net_devices(linux: &Linux) -> Vec<Given<NetDevice>> {
+    let net_device = |(device, its): (&String, &super::NetDevice)| {
+        let name = its.name.as_ref().unwrap_or(device).clone();
+        Given::config(NetDevice { device: device.clone(), name }, format!("linux.netDevices[{device}]"))
+    };
+    linux.net_devices.iter().map(net_device).collect()
+}
+
 fn sysctls(linux: &Linux) -> Vec<Given<Sysctl>> {
     let sysctl = |(name, value): (&String, &String)| {
-        // As sysctl(8): with slashes a dot is a part of a name.
-        let name = if name.contains('/') {
-            name.replace('.', "\0").replace('/', ".").replace('\0', "/")
-        } else {
-            name.clone()
-        };
+        let name = dotted(name);
         let origin = format!("linux.sysctl[{name}]");
         Given::config(Sysctl { name, value: value.clone() }, origin)
     };

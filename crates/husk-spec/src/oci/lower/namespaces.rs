@@ -3,11 +3,17 @@
 
 use super::*;
 use crate::oci::{self, TimeOffset};
-use crate::{IdMapping, Namespaces, TimeOffsets};
+use crate::{IdMapping, JoinedMaps, Namespaces, TimeOffsets};
 
 pub(super) fn lower(linux: &Linux) -> Result<Namespaces, InvalidConfig> {
     let of = |kind: oci::NamespaceKind| namespace(linux, kind);
     let user = of(oci::NamespaceKind::User);
+    let maps = || {
+        let map = |mappings: &[oci::IdMapping]| mappings.iter().map(mapping).collect();
+        let (uids, gids) = (map(&linux.uid_mappings), map(&linux.gid_mappings));
+        Given::config(JoinedMaps { uids, gids }, "linux.uidMappings and linux.gidMappings")
+    };
+    let joined_maps = matches!(user.value, Namespace::Join(_)).then(maps);
     let user = match user.value {
         Namespace::Host => Given { value: UserNamespace::Host, origin: user.origin },
         Namespace::Join(path) => Given { value: UserNamespace::Join(path), origin: user.origin },
@@ -27,6 +33,7 @@ pub(super) fn lower(linux: &Linux) -> Result<Namespaces, InvalidConfig> {
         cgroup: of(oci::NamespaceKind::Cgroup),
         time: of(oci::NamespaceKind::Time),
         time_offsets: time_offsets(linux)?,
+        joined_maps,
     })
 }
 
@@ -52,6 +59,7 @@ pub(super) fn join(linux: &Linux, pid: i32) -> Namespaces {
         cgroup: of(oci::NamespaceKind::Cgroup),
         time: of(oci::NamespaceKind::Time),
         time_offsets: TimeOffsets::default(),
+        joined_maps: None,
     }
 }
 

@@ -11,6 +11,8 @@ mod namespaces;
 mod process;
 mod seccomp;
 
+pub(super) use namespaces::dotted;
+
 use super::{Hook, Hooks, Process, Spec};
 use crate::NumberSet;
 

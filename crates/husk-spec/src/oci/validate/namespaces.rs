@@ -151,7 +151,7 @@ fn sysctl(linux: &Linux, name: &str, value: &str) -> Outcome {
 
 /// The name with dots between its parts: one whose first separator is a slash has the two the other way round
 /// (`sysctl.d(5)`).
-pub(super) fn dotted(name: &str) -> String {
+pub(in crate::oci) fn dotted(name: &str) -> String {
     match name.find(['.', '/']) {
         Some(at) if name.as_bytes()[at] == b'/' => name
             .chars()

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Namespaces that a container enters: that they are what they are said to be, and that the host's own are left alone.
+#![forbid(unsafe_code)]
+
+use std::fs;
+
+use husk_tests::Running;
+use husk_tests::oci::{Site, SpecChange};
+use husk_tests::oci_site;
+use serde_json::{Value, json};
+
+/// A process in new namespaces.
+fn holder(site: &Site, flags: &[&str]) -> Running {
+    let mut holder = site.command("unshare").args(flags).args(["sh", "-c", "echo up; read end"]).start();
+    holder.wait_for("up");
+    holder
+}
+
+fn replace(spec: &mut Value, kind: &str, path: &str) {
+    spec.remove_namespace(kind);
+    spec.add_namespace(kind, path);
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused_with_both_kinds() {
+    let site = oci_site!();
+    if site.deviates("crun", "joins whatever namespace the path leads to") {
+        return;
+    }
+    let holder = holder(&site, &["--net", "--uts"]);
+    let path = format!("/proc/{}/ns/uts", holder.pid());
+    let output = site.bundle().change(|spec| replace(spec, "network", &path)).refused();
+    assert!(output.stderr.contains(&path), "{output}");
+    if site.runtime().name() == "husk-oci" {
+        assert!(output.stderr.contains("is a UTS namespace, not a network namespace"), "{output}");
+        let output = site.bundle().change(|spec| replace(spec, "network", "/etc/passwd")).refused();
+        assert!(output.stderr.contains("/etc/passwd is no namespace, not a network namespace"), "{output}");
+    }
+}
+
+#[test]
+fn the_hosts_namespace_by_its_path_is_the_hosts() {
+    let site = oci_site!();
+    for kind in [("ipc", "ipc"), ("pid", "pid")] {
+        let path = format!("/proc/self/ns/{}", kind.1);
+        let own = fs::read_link(&path).expect("a namespace").display().to_string();
+        let path = format!("/proc/{}/ns/{}", std::process::id(), kind.1);
+        let said =
+            site.inside(&format!("readlink /proc/self/ns/{}", kind.1), |spec| replace(spec, kind.0, &path));
+        assert_eq!(said, own);
+    }
+}
+
+#[test]
+fn nothing_is_set_in_the_hosts_namespaces() {
+    let site = oci_site!();
+    if site.deviates("crun", "sets it in whatever namespace it is in") {
+        return;
+    }
+    let network = format!("/proc/{}/ns/net", std::process::id());
+    let forward = |spec: &mut Value| spec["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
+    let before = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("a parameter");
+    site.bundle().change(|spec| replace(spec, "network", &network)).change(forward).fails();
+    site.bundle().change(|spec| spec.remove_namespace("network")).change(forward).fails();
+    assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("a parameter"), before);
+    site.bundle().change(|spec| spec.remove_namespace("uts")).refused();
+    if !site.deviates("runc", "renames the host where the path of its UTS namespace is given") {
+        // In a UTS namespace of the test's own, should it be renamed all the same.
+        let holder = holder(&site, &["--uts"]);
+        let bundle = site.bundle().change(|spec| replace(spec, "uts", "/proc/self/ns/uts"));
+        bundle.write();
+        let uts = format!("--uts=/proc/{}/ns/uts", holder.pid());
+        let run = site.command("nsenter").args([&uts, "--"]).arg(site.runtime().path()).arg("--root");
+        let output = run.arg(site.root()).args(["run", "--bundle"]).arg(bundle.path()).arg(bundle.id()).run();
+        assert_ne!(output.code(), 0, "{output}");
+        assert!(output.stderr.contains("rename the host"), "{output}");
+    }
+}
+
+#[test]
+fn kernel_parameters_by_either_separator() {
+    let site = oci_site!();
+    let said = site.inside("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni", |spec| {
+        spec["linux"]["sysctl"] = json!({"net/ipv4/ip_forward": "1", "kernel.shmmni": "111"});
+    });
+    assert_eq!(said, "1\n111");
+}
+
+fn mapped(site: &Site) -> Running {
+    let holder = holder(site, &["--user"]);
+    for map in ["uid_map", "gid_map"] {
+        fs::write(format!("/proc/{}/{map}", holder.pid()), "0 200000 65536").expect("a map");
+    }
+    holder
+}
+
+#[test]
+fn the_maps_of_a_joined_user_namespace_must_be_those_given() {
+    let site = oci_site!();
+    if site.is_too_old("runc", (1, 2, 0), "joining a user namespace")
+        || site.deviates("crun", "does not compare them")
+    {
+        return;
+    }
+    let holder = mapped(&site);
+    let path = format!("/proc/{}/ns/user", holder.pid());
+    let maps = |first: u32| {
+        let path = path.clone();
+        move |spec: &mut Value| {
+            spec.add_namespace("user", &path);
+            for map in ["uidMappings", "gidMappings"] {
+                spec["linux"][map] = json!([{"containerID": 0, "hostID": first, "size": 65_536}]);
+            }
+        }
+    };
+    site.bundle().sh("id -u").change(maps(200_000)).output().succeeds().prints("0\n");
+    let output = site.bundle().change(maps(300_000)).refused();
+    assert!(output.stderr.contains("200000") && output.stderr.contains("300000"), "{output}");
+}
+
+#[test]
+fn a_user_namespace_is_entered_by_a_file_outside_of_proc() {
+    let site = oci_site!();
+    if site.is_too_old("runc", (1, 2, 0), "joining a user namespace") {
+        return;
+    }
+    let holder = mapped(&site);
+    let file = site.path().join("user");
+    fs::write(&file, "").expect("a file");
+    let path = format!("/proc/{}/ns/user", holder.pid());
+    site.command("mount").args(["--bind", &path]).arg(&file).run().succeeds();
+    let file = file.display().to_string();
+    let bundle = site.bundle().sh("id -u; id -g").change(|spec| {
+        spec.add_namespace("user", &file);
+        spec["process"]["user"] = json!({"uid": 1000, "gid": 1001});
+    });
+    bundle.output().succeeds().prints("1000\n1001\n");
+}
+
+#[test]
+fn a_time_namespace_needs_no_offsets() {
+    let site = oci_site!();
+    if site.is_too_old("runc", (1, 2, 0), "time namespaces")
+        || site.is_too_old("crun", (1, 9, 0), "time namespaces")
+    {
+        return;
+    }
+    let own = fs::read_link("/proc/self/ns/time").expect("a namespace").display().to_string();
+    let said = site.inside("readlink /proc/self/ns/time", |spec| spec.add_namespace("time", ""));
+    assert_ne!(said, own);
+    let holder = holder(&site, &["--time", "--fork"]);
+    let path = format!("/proc/{}/ns/time_for_children", holder.pid());
+    let expected = fs::read_link(&path).expect("a namespace").display().to_string();
+    let said = site.inside("readlink /proc/self/ns/time", |spec| spec.add_namespace("time", &path));
+    assert_eq!(said, expected);
+}
