@@ -67,7 +67,7 @@ fn programs_that_cannot_be_executed() {
             let output = why(&caller, &[text(&root), "/thing", "it's"]);
             output.exits(126).prints("").says(message);
             tells(&output, "step", "stage exec, by the container's first process");
-            tells(&output, "call", "execve(\"/thing\", [\"/thing\", \"it's\"], [/* ");
+            tells(&output, "call", "execve(\"/thing\", [\"/thing\", \"it's\"], <environment> /* ");
             tells(&output, "call", &format!(" = -1 {errno}"));
             tells(&output, "cure", cure);
         }
@@ -192,7 +192,7 @@ fn user_namespaces_that_are_refused() {
     };
     let output = told(&format!("{CLONE3}=1"), Some(("unprivileged_userns_clone", "0")));
     output.exits(125);
-    tells(&output, "call", "clone3({flags=CLONE_NEWUSER|CLONE_NEWNS|");
+    tells(&output, "call", "clone3({flags=CLONE_PIDFD|CLONE_NEWUSER|CLONE_NEWNS|");
     tells(&output, "call", "= -1 EPERM (Operation not permitted)");
     tells(&output, "here", "userns-clone: kernel.unprivileged_userns_clone is 0");
     tells(&output, "cure", "sysctl kernel.unprivileged_userns_clone=1");
