@@ -249,7 +249,7 @@ mod tests {
     fn the_ids_of_a_namespace_that_cannot_be_told_are_all() {
         assert_eq!(uids_of(Path::new("/run/netns/x")), ALL);
         assert_eq!(uids_of(Path::new("/proc/0/ns/user")), ALL);
-        let own = husk_plan::JoinedUser::at(Path::new("/proc/self/ns/user")).expect("/proc");
+        let own = JoinedUser::at(Path::new("/proc/self/ns/user")).expect("/proc");
         assert_eq!(uids_of(Path::new("/proc/self/ns/user")).len(), own.uid_map.len());
     }
 }
