@@ -3,6 +3,7 @@
 //! nor xtask carry what writes them.
 #![forbid(unsafe_code)]
 
+mod husk_oci;
 mod page;
 
 use std::fs;
@@ -13,7 +14,7 @@ use clap::Command;
 use clap_complete::{Shell, generate};
 
 /// The command lines that are documented. One that clap does not read can still be declared in its terms, and added here.
-pub const PROGRAMS: &[fn() -> Command] = &[husk::definition];
+pub const PROGRAMS: &[fn() -> Command] = &[husk::definition, husk_oci::definition];
 
 /// Where each shell looks for what completes a program's command line, below `/usr/share`, `/usr/local/share` or
 /// `~/.local/share`.
@@ -90,19 +91,18 @@ mod tests {
     #[test]
     fn a_program_that_clap_does_not_read_is_declared_for_its_pages() {
         let create = Command::new("create").about("Create a container");
-        let engine =
-            Command::new("husk-oci").version("1").about("Run containers for engines").subcommand(create);
+        let engine = Command::new("husk-engine").version("1").about("Run containers").subcommand(create);
         let directory = tempfile::tempdir().unwrap();
         write_programs([husk::definition(), engine].into_iter(), directory.path()).unwrap();
         let read = |path: &str| fs::read_to_string(directory.path().join(path)).unwrap();
-        let page = read("man/man1/husk-oci-create.1");
-        assert!(page.contains("\nhusk\\-oci\\-create \\- create a container\n"), "{page}");
-        assert!(page.contains("\nhusk\\-oci(1), husk(1)\n"), "{page}");
-        assert!(read("man/man1/husk-run.1").contains(", husk\\-oci(1)\n"), "beside the other program");
+        let page = read("man/man1/husk-engine-create.1");
+        assert!(page.contains("\nhusk\\-engine\\-create \\- create a container\n"), "{page}");
+        assert!(page.contains("\nhusk\\-engine(1), husk(1)\n"), "{page}");
+        assert!(read("man/man1/husk-run.1").contains(", husk\\-engine(1)\n"), "beside the other program");
         for completion in [
-            "bash-completion/completions/husk-oci",
-            "zsh/site-functions/_husk-oci",
-            "fish/vendor_completions.d/husk-oci.fish",
+            "bash-completion/completions/husk-engine",
+            "zsh/site-functions/_husk-engine",
+            "fish/vendor_completions.d/husk-engine.fish",
         ] {
             assert!(read(completion).contains("create"), "{completion}");
         }

@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("husk-cgroup", &["husk-spec", "husk-sys"]),
     ("husk-spec", &[]),
     ("husk-sys", &[]),
-    ("husk-manual", &["husk"]),
+    ("husk-manual", &["husk", "husk-oci"]),
     ("husk-tests", &[]),
     ("husk-engines", &[]),
     ("xtask", &[]),

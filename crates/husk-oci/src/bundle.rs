@@ -45,9 +45,16 @@ pub(crate) fn read_process(globals: &Globals, file: &Path) -> Result<Process, Fa
     let bytes = read_bounded(file)?;
     let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
     let process = Process::from_json(&bytes).map_err(|error| refused(error.to_string()))?;
-    let warnings = oci::validate_process(&process).map_err(|error| refused(error.to_string()))?;
-    warn(globals, file, &warnings);
+    judge_process(globals, file, &process)?;
     Ok(process)
+}
+
+/// Judges a process of an exec that is described by `source`.
+pub(crate) fn judge_process(globals: &Globals, source: &Path, process: &Process) -> Result<(), Failure> {
+    let judged = oci::validate_process(process);
+    let warnings = judged.map_err(|error| Failure::new(format!("{}: {error}", source.display())))?;
+    warn(globals, source, &warnings);
+    Ok(())
 }
 
 fn warn(globals: &Globals, file: &Path, warnings: &[oci::Warning]) {

@@ -107,7 +107,6 @@ pub(crate) struct Globals {
     pub(crate) log_format: LogFormat,
     pub(crate) debug: bool,
     pub(crate) systemd_cgroup: bool,
-    pub(crate) rootless: Option<bool>,
 }
 
 /// The form of the log's lines.
@@ -162,15 +161,8 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> 
         },
         debug: flags.is_on("debug")?,
         systemd_cgroup: flags.is_on("systemd-cgroup")?,
-        rootless: match flags.text("rootless")?.as_deref() {
-            None | Some("auto") => None,
-            Some(word) => {
-                let unknown =
-                    || Failure::new(format!("invalid --rootless {word:?}: it is true, false or auto"));
-                Some(truth(word.as_bytes()).ok_or_else(unknown)?)
-            }
-        },
     };
+    check_rootless(&flags)?;
     if flags.is_on("version")? {
         return Ok((globals, Call::Version));
     }
@@ -179,6 +171,15 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> 
     };
     let call = parse_verb(verb, rest)?;
     Ok((globals, call))
+}
+
+/// Whether cgroups may be missing is seen without being told; only the word has to be one of runc's.
+fn check_rootless(flags: &Flags) -> Result<(), Failure> {
+    match flags.text("rootless")?.as_deref() {
+        None | Some("auto") => Ok(()),
+        Some(word) if truth(word.as_bytes()).is_some() => Ok(()),
+        Some(word) => Err(Failure::new(format!("invalid --rootless {word:?}: it is true, false or auto"))),
+    }
 }
 
 /// Verbs of runc that this program has not.
@@ -569,8 +570,7 @@ mod tests {
         assert_eq!(choice("exec c true"), None);
         assert_eq!(choice("exec --no-new-privs c true"), Some(true));
         assert_eq!(choice("exec --no-new-privs=false c true"), Some(false));
-        assert_eq!(parsed("--rootless auto state c").map(|(globals, _)| globals.rootless), Ok(None));
-        assert_eq!(parsed("--rootless=false state c").map(|(globals, _)| globals.rootless), Ok(Some(false)));
+        assert!(parsed("--rootless auto state c").is_ok() && parsed("--rootless=false state c").is_ok());
         assert!(parsed("--rootless perhaps state c").is_err());
     }
 

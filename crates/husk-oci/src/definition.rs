@@ -65,11 +65,7 @@ pub const GLOBALS: &[Flag] = &[
     value(&["log-format"], "FORMAT", "The form of the lines in it: text or json (text)"),
     switch(&["debug"], "Log warnings and each step as well"),
     switch(&["systemd-cgroup"], "Have systemd make the cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME"),
-    value(
-        &["rootless"],
-        "WHEN",
-        "Go on without cgroups where this user may make none: true, false or auto (auto)",
-    ),
+    value(&["rootless"], "WHEN", "Ignored: whether this user may make cgroups is seen. true, false or auto"),
     value(&["criu"], "FILE", "Ignored: there is no checkpoint"),
     switch(&["help", "h"], "Print what can be typed"),
     switch(&["version", "v"], "Print the version"),

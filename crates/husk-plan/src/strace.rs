@@ -202,9 +202,12 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             vec![format!("ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE({class}, {level}))")]
         }
         Step::MemoryPolicy { mode, nodes } => {
-            let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
-            let (name, nodes) = (treatment::memory_mode(*mode), treatment::numbers(nodes));
-            vec![format!("set_mempolicy({name}, [{nodes}], {bits})")]
+            let (name, bits) = (treatment::memory_mode(*mode), nodes.len() * 64 + 1);
+            let nodes = match nodes {
+                [] => "NULL".to_owned(),
+                nodes => format!("[{}]", treatment::numbers(nodes)),
+            };
+            vec![format!("set_mempolicy({name}, {nodes}, {bits})")]
         }
         Step::Personality(domain) => vec![format!("personality({})", treatment::domain(*domain))],
         Step::Keyring(name) => vec![format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name))],

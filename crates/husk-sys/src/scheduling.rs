@@ -90,10 +90,11 @@ pub fn ioprio_set(class: u8, level: u8) -> io::Result<()> {
 /// # Errors
 /// `EINVAL` for a node that is not there, `ENOSYS` from a kernel without NUMA.
 pub fn set_mempolicy(mode: u32, nodes: &[u64]) -> io::Result<()> {
-    // The kernel takes one bit less than it is told (mm/mempolicy.c, get_nodes).
-    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
-    // SAFETY: the kernel reads at most `bits` - 1 bits, which the slice has; none at all for 0.
-    unsafe { syscall!(Sysno::set_mempolicy, mode, nodes.as_ptr(), bits) }.map(drop).map_err(errno)
+    // The kernel takes one bit less than it is told, and for none a null pointer (mm/mempolicy.c, get_nodes).
+    let bits = nodes.len() * 64 + 1;
+    let mask = if nodes.is_empty() { core::ptr::null() } else { nodes.as_ptr() };
+    // SAFETY: the kernel reads at most `bits` - 1 bits, which the slice has.
+    unsafe { syscall!(Sysno::set_mempolicy, mode, mask, bits) }.map(drop).map_err(errno)
 }
 
 /// Sets the execution domain of the calling process (`personality(2)`).

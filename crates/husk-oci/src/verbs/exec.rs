@@ -22,6 +22,11 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitC
 }
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+    if let Some(path) = exec.cgroups.first() {
+        return Err(Failure::new(format!(
+            "exec: --cgroup {path:?}: this build runs a further process in the container's own cgroup alone"
+        )));
+    }
     let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
     let entry = root.open(&exec.id)?;
@@ -33,7 +38,9 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
         None => {
             let config = entry.config()?;
             let spec = Spec::from_json(&config).map_err(|error| Failure::new(error.to_string()))?;
-            changed(spec.process.unwrap_or_default(), exec)
+            let process = changed(spec.process.unwrap_or_default(), exec);
+            bundle::judge_process(globals, Path::new("exec"), &process)?;
+            process
         }
     };
     check_terminal(process.terminal, exec.detach, exec.console_socket.as_deref())?;

@@ -19,7 +19,7 @@ const OCI_VERSION_MIN: &str = "1.0.0";
 
 /// Which parts of a configuration are carried out, and not only understood.
 mod carried_out {
-    pub(super) const SECCOMP: bool = false;
+    pub(super) const SECCOMP: bool = true;
     pub(super) const IDMAPPED_MOUNTS: bool = false;
     pub(super) const NET_DEVICES: bool = false;
     pub(super) const INTEL_RDT: bool = false;

@@ -104,7 +104,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             };
             options.push(FsOption { key: self.arena.cstr(key)?, value });
         }
-        if let Some(label) = self.mount_label(&new.kind) {
+        if let Some(label) = self.mount_label(&new.kind)? {
             options.push(FsOption { key: c"context", value: Some(self.arena.cstr(label)?) });
         }
         let kind = self.arena.cstr(&new.kind)?;

@@ -80,10 +80,13 @@ impl<'a> Compiler<'a, '_> {
         Ok(())
     }
 
-    /// The SELinux label of a new file system of type `kind`. As runc does, left out where there is no SELinux.
-    pub(super) fn mount_label(&self, kind: &str) -> Option<&str> {
-        let label = self.config.mount_label.as_ref().filter(|_| self.host.selinux)?;
-        (!LABELLED_BY_RULE.contains(&kind)).then_some(label.value.as_str())
+    /// The SELinux label of a new file system of type `kind`.
+    pub(super) fn mount_label(&self, kind: &str) -> Result<Option<&str>, PlanError> {
+        let Some(Given { value, origin }) = &self.config.mount_label else { return Ok(None) };
+        if !self.host.selinux {
+            return Err(missing(origin, "selinux label of mounts", "SELinux"));
+        }
+        Ok((!LABELLED_BY_RULE.contains(&kind)).then_some(value.as_str()))
     }
 }
 
