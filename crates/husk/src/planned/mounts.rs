@@ -28,18 +28,15 @@ pub(super) fn planned(config: &Config, host: &[Mount]) -> Option<Vec<Mount>> {
             }) => {
                 tree.bind(source, target, *recursive, *flags, *recursive_flags);
             }
-            husk_spec::Mount::Remount(remount) => {
-                let there = tree.mounts.iter_mut().rev().find(|mount| path(&mount.point) == remount.target);
-                if let Some(there) = there {
-                    change(there, remount.flags);
-                }
-            }
             husk_spec::Mount::Cgroup(_) => {}
         }
     }
     if config.namespaces.user.value != UserNamespace::Host {
-        let shown = MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC);
         for device in config.devices.iter().filter(|device| !device.value.source.as_os_str().is_empty()) {
+            let shown = match device.value.node {
+                Some(_) => MountFlags::NONE,
+                None => MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC),
+            };
             tree.bind(&device.value.source, &device.value.target, false, shown, MountFlags::NONE);
         }
     }
