@@ -23,6 +23,10 @@ pub(super) fn planned(config: &Config, host: &[Mount]) -> Option<Vec<Mount>> {
             husk_spec::Mount::Filesystem(new) => {
                 tree.mount(&new.kind, new.source.as_deref().unwrap_or(&new.kind), &new.target, new.flags);
             }
+            husk_spec::Mount::Remount(again) => {
+                let mounted = tree.mounts.iter_mut().rfind(|mount| path(&mount.point) == again.target);
+                mounted.into_iter().for_each(|mount| change(mount, again.flags));
+            }
             husk_spec::Mount::Bind(BindMount {
                 source, target, recursive, flags, recursive_flags, ..
             }) => {
