@@ -16,8 +16,12 @@ const CLASSES: &[&str] = &[
 ];
 
 /// Where an engine begins to pass on what the runtime has said.
-const PASSED_ON: &[&str] =
-    &["OCI runtime create failed: ", "OCI runtime exec failed: ", "OCI runtime start failed: "];
+const PASSED_ON: &[&str] = &[
+    "OCI runtime create failed: ",
+    "OCI runtime exec failed: ",
+    "OCI runtime start failed: ",
+    "/tmp/engines/bin/runc creating container for ",
+];
 
 /// What runtimes do differently and may, as it looks in a line: what is written there instead, and why it is no fault.
 const MAY_DIFFER: &[(&str, &str, &str)] = &[
@@ -25,6 +29,26 @@ const MAY_DIFFER: &[(&str, &str, &str)] = &[
         "/sys/fs/cgroup / ro,nosuid,nodev,noexec,relatime  tmpfs",
         "/sys/fs/cgroup / rw,nosuid,nodev,noexec,relatime  tmpfs",
         "runc 1.1 leaves the directory of the hierarchies writable where `ro` was asked for",
+    ),
+    (
+        "/run / rw,nosuid,nodev,relatime  tmpfs rw,mode=755",
+        "/run / rw,nosuid,nodev,relatime  tmpfs rw",
+        "husk-oci gives a tmpfs the mode of what it covers when it is made, runc changes it afterwards",
+    ),
+    (
+        "drwxrwxrwt 65534:65534 0,0 /dev/mqueue",
+        "drwxrwxrwt 0:65534 0,0 /dev/mqueue",
+        "the queues belong to whoever made the namespace; anybody may use them",
+    ),
+    (
+        "poststart running",
+        "poststart created",
+        "runc 1.1 runs poststart hooks at create, before there is a command",
+    ),
+    (
+        "/ rw,relatime shared -",
+        "/ rw,relatime - overlay",
+        "rootfsPropagation is for the container's root mount, which runc leaves as it was",
     ),
     (
         "0 /dev/null",

@@ -383,6 +383,7 @@ fn engines(caller: &Caller<'_>, config: &str, root: &Path) -> Value {
         config["linux"]["gidMappings"] = own(caller.gid());
         let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
         namespaces.push(json!({ "type": "user" }));
+        config["linux"].as_object_mut().expect("an object").remove("resources");
         // Group 5 is not mapped, and cgroups of version 1 are root's to make.
         let mounts = config["mounts"].as_array_mut().expect("mounts");
         mounts.retain(|mount| mount["type"] != "cgroup");

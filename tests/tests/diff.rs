@@ -131,7 +131,7 @@ fn bundle(caller: &Caller<'_>, root: &Path) -> Value {
             "namespaces": namespaces,
             "uidMappings": own(caller.uid()),
             "gidMappings": own(caller.gid()),
-            "maskedPaths": ["/proc/kcore", "/proc/acpi", "/proc/none"],
+            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/acpi", "/proc/none"],
             "readonlyPaths": ["/proc/sys", "/proc/bus"],
         },
     })

@@ -126,8 +126,10 @@ fn what_is_shared_with_the_host_travels_there_and_nothing_else_does() {
     }
     assert!(seen_on_host(site.bundle(), "shared", "rshared", &site));
     assert!(!seen_on_host(site.bundle(), "shared", "rslave", &site));
-    assert!(!seen_on_host(site.bundle(), "slave", "rshared", &site));
-    assert!(!seen_on_host(site.bundle(), "private", "rshared", &site));
+    if !site.deviates("runc", "cuts only the root mount off from the host where the word is not recursive") {
+        assert!(!seen_on_host(site.bundle(), "slave", "rshared", &site));
+        assert!(!seen_on_host(site.bundle(), "private", "rshared", &site));
+    }
     // Nor has the host got the container's root, or anything mounted in it.
     let mounts = site.command("cat").arg("/proc/self/mountinfo").run();
     assert!(!mounts.succeeds().stdout.contains("/rootfs"), "{mounts}");
@@ -240,7 +242,9 @@ fn an_overlay_of_many_layers_has_long_options() {
 #[test]
 fn in_proc_only_known_files_are_mounted_on() {
     let site = oci_site!();
-    if site.deviates("crun", "mounts anywhere in /proc") {
+    if site.deviates("crun", "mounts anywhere in /proc")
+        || site.is_too_old("runc", (1, 2, 0), "that check of a tmpfs")
+    {
         return;
     }
     for (target, kind) in [
@@ -265,7 +269,9 @@ fn in_proc_only_known_files_are_mounted_on() {
 #[test]
 fn no_link_of_the_image_leads_a_mount_into_proc() {
     let site = oci_site!();
-    if site.deviates("crun", "mounts anywhere in /proc") {
+    if site.deviates("crun", "mounts anywhere in /proc")
+        || site.is_too_old("runc", (1, 2, 0), "that check of a tmpfs")
+    {
         return;
     }
     for link in ["/proc", "/proc/self", "proc/sys/kernel", "../../proc/1"] {

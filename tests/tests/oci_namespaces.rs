@@ -30,8 +30,8 @@ fn a_file_of_another_kind_is_refused_with_both_kinds() {
     let holder = holder(&site, &["--net", "--uts"]);
     let path = format!("/proc/{}/ns/uts", holder.pid());
     let output = site.bundle().change(|spec| replace(spec, "network", &path)).refused();
-    assert!(output.stderr.contains(&path), "{output}");
     if site.runtime().name() == "husk-oci" {
+        assert!(output.stderr.contains(&path), "{output}");
         assert!(output.stderr.contains("is a UTS namespace, not a network namespace"), "{output}");
         let output = site.bundle().change(|spec| replace(spec, "network", "/etc/passwd")).refused();
         assert!(output.stderr.contains("/etc/passwd is no namespace, not a network namespace"), "{output}");

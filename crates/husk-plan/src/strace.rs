@@ -123,8 +123,10 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
 fn map_tree(number: usize, through: &TreeMaps<'_>, recursive: bool) -> Vec<String> {
     let (path, of) = match through {
         TreeMaps::Joined(path) => (text(path), text(path)),
-        TreeMaps::Container => ("/proc/PID/ns/user".to_owned(), "the container's user namespace".to_owned()),
-        TreeMaps::Own { .. } => ("/proc/PID/ns/user".to_owned(), "a user namespace for it".to_owned()),
+        TreeMaps::Container => {
+            ("/proc/<pid>/ns/user".to_owned(), "the container's user namespace".to_owned())
+        }
+        TreeMaps::Own { .. } => ("/proc/<pid>/ns/user".to_owned(), "a user namespace for it".to_owned()),
     };
     let mut calls = Vec::new();
     if let TreeMaps::Own { uids, gids } = *through {
@@ -325,7 +327,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 Cover::NoLink => vec![beneath(target).replace("O_PATH", "O_PATH|O_NOFOLLOW")],
                 _ => vec![beneath(target)],
             };
-            calls.push("fstatfs(<place>)".to_owned());
+            calls.extend(look_for_proc(target));
             calls.extend(new_filesystem(filesystem));
             if let Cover::KeepMode | Cover::CopyUp { keep_mode: true } = cover {
                 let (context, at) = (text(filesystem.kind), calls.len() - filesystem.options.len() - 3);
@@ -342,13 +344,13 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::MountByText { kind, source, options, attributes, target, propagation } => {
             let flags = joined(attributes.iter_names().map(|(name, _)| name)).replace("MOUNT_ATTR_", "MS_");
             let (kind, source, options) = (quoted(kind), quoted(source), quoted(options));
-            let mut calls = vec![
-                beneath(target),
-                "fstatfs(<place>)".to_owned(),
+            let mut calls = vec![beneath(target)];
+            calls.extend(look_for_proc(target));
+            calls.extend([
                 "fchdir(<place>)".to_owned(),
                 format!("mount({source}, \".\", {kind}, {flags}, {options})"),
                 "chdir(\"/\")".to_owned(),
-            ];
+            ]);
             calls.extend(mount_propagation("<place>", propagation));
             calls
         }
@@ -367,7 +369,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 }
             }
             calls.extend(mount_propagation("<copy>", propagation));
-            calls.extend([beneath(target), "fstatfs(<place>)".to_owned(), attach("<copy>")]);
+            calls.push(beneath(target));
+            calls.extend(look_for_proc(target));
+            calls.push(attach("<copy>"));
             calls
         }
         Step::Sysctl { path, value } => vec![
@@ -387,6 +391,8 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             let mut calls = vec![
                 beneath(path),
                 format!("open_tree(AT_FDCWD, \"/dev/null\", {CLONE})"),
+                "mount_setattr(<null>, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NOEXEC}, 32)"
+                    .to_owned(),
                 format!("open_tree(<empty>, \"\", {CLONE}|AT_EMPTY_PATH)"),
                 "fsopen(\"tmpfs\", FSOPEN_CLOEXEC)".to_owned(),
                 "fsconfig(<tmpfs>, FSCONFIG_SET_STRING, \"source\", \"masked\", 0)".to_owned(),
@@ -614,6 +620,12 @@ fn capability_bits(set: CapabilitySet) -> String {
         .map(|capability| format!("1<<{}", capability.name()))
         .collect();
     joined(names.iter().map(String::as_str))
+}
+
+/// What makes sure that nothing but `/proc` is mounted in a proc.
+fn look_for_proc(target: &CStr) -> Option<String> {
+    let is_in_proc = target == c"/proc" || target.to_bytes().starts_with(b"/proc/");
+    (!is_in_proc).then(|| "fstatfs(<place>, …)".to_owned())
 }
 
 fn over_root(mount: &str) -> String {

@@ -127,8 +127,8 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), _, Errno::ACCESS) => {
             "the root is not yours to write to and has no such mount point: use --ephemeral, or make it as its owner"
         }
-        (Action::Child(Step::MakeDirectory { .. } | Step::MakeFile { .. }), "openat2", Errno::NOENT) => {
-            "a part of this path is a symbolic link that leads to nothing in the root: make there what it points at"
+        (Action::Child(Step::Mount { .. } | Step::MountByText { .. } | Step::Bind { .. }), "fstatfs", Errno::MEDIUMTYPE) => {
+            "a symbolic link in the root leads from there into /proc, where nothing else may be mounted: take the link away"
         }
         (Action::Child(Step::Seccomp(_)), "seccomp", Errno::ACCESS) => {
             "without noNewPrivileges a filter of system calls needs CAP_SYS_ADMIN: set process.noNewPrivileges"

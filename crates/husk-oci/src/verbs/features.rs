@@ -20,9 +20,9 @@ const OCI_VERSION_MIN: &str = "1.0.0";
 /// Which parts of a configuration are carried out, and not only understood.
 mod carried_out {
     pub(super) const SECCOMP: bool = true;
-    pub(super) const IDMAPPED_MOUNTS: bool = false;
-    pub(super) const NET_DEVICES: bool = false;
-    pub(super) const INTEL_RDT: bool = false;
+    pub(super) const IDMAPPED_MOUNTS: bool = true;
+    pub(super) const NET_DEVICES: bool = true;
+    pub(super) const INTEL_RDT: bool = true;
     pub(super) const SYSTEMD_CGROUP: bool = false;
 }
 

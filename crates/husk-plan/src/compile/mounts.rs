@@ -356,9 +356,13 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 source: Source::Host(self.arena.cstr(source)?),
                 target: path,
                 recursive: false,
-                attributes: Attributes {
-                    set: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-                    clear: MountAttrFlags::empty(),
+                // Where a node was asked for, its stand-in is to look like one.
+                attributes: match device.value.node {
+                    Some(_) => Attributes::NONE,
+                    None => Attributes {
+                        set: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+                        clear: MountAttrFlags::empty(),
+                    },
                 },
                 recursive_attributes: Attributes::NONE,
                 propagation: &[],

@@ -6,7 +6,7 @@
 pub(super) fn flow(parts: &[&str], start: usize, indent: usize, width: Option<usize>) -> Vec<String> {
     let width = width.unwrap_or(usize::MAX);
     let (mut column, mut gap) = (start, 0);
-    let mut flow_part = |part: &&str| {
+    let flow_part = |part: &&str| {
         let mut flown = String::new();
         for (index, word) in part.split(' ').enumerate() {
             let length = word.chars().count();
@@ -28,7 +28,7 @@ pub(super) fn flow(parts: &[&str], start: usize, indent: usize, width: Option<us
         gap = 2;
         flown
     };
-    parts.iter().map(|part| flow_part(part)).collect()
+    parts.iter().map(flow_part).collect()
 }
 
 #[cfg(test)]

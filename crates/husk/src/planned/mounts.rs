@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use husk_see::{Mount, Text};
-use husk_spec::{BindMount, Config, FilesystemMount, MountFlags, Namespace, UserNamespace, Writes};
+use husk_spec::{BindMount, Config, MountFlags, Namespace, UserNamespace, Writes};
 use rustix::mount::MountAttrFlags as Attr;
 
 /// The mounts of a container of `config` on a host with these; `None` if it enters a mount namespace, which has its own.
@@ -20,24 +20,27 @@ pub(super) fn planned(config: &Config, host: &[Mount]) -> Option<Vec<Mount>> {
     tree.bind(&tree.root.clone(), Path::new("/"), true, MountFlags::NONE, MountFlags::NONE);
     for mount in &config.mounts {
         match &mount.value {
-            husk_spec::Mount::Filesystem(mount) => tree.mount(mount),
+            husk_spec::Mount::Filesystem(new) => {
+                tree.mount(&new.kind, new.source.as_deref().unwrap_or(&new.kind), &new.target, new.flags);
+            }
+            husk_spec::Mount::Remount(again) => {
+                let mounted = tree.mounts.iter_mut().rfind(|mount| path(&mount.point) == again.target);
+                mounted.into_iter().for_each(|mount| change(mount, again.flags));
+            }
             husk_spec::Mount::Bind(BindMount {
                 source, target, recursive, flags, recursive_flags, ..
             }) => {
                 tree.bind(source, target, *recursive, *flags, *recursive_flags);
             }
-            husk_spec::Mount::Remount(remount) => {
-                let there = tree.mounts.iter_mut().rev().find(|mount| path(&mount.point) == remount.target);
-                if let Some(there) = there {
-                    change(there, remount.flags);
-                }
-            }
             husk_spec::Mount::Cgroup(_) => {}
         }
     }
     if config.namespaces.user.value != UserNamespace::Host {
-        let shown = MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC);
         for device in config.devices.iter().filter(|device| !device.value.source.as_os_str().is_empty()) {
+            let shown = match device.value.node {
+                Some(_) => MountFlags::NONE,
+                None => MountFlags::set(Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC),
+            };
             tree.bind(&device.value.source, &device.value.target, false, shown, MountFlags::NONE);
         }
     }
@@ -64,20 +67,20 @@ struct Tree<'h> {
 }
 
 impl Tree<'_> {
-    fn mount(&mut self, new: &FilesystemMount) {
+    fn mount(&mut self, kind: &str, source: &str, target: &Path, flags: MountFlags) {
         let mut mount = Mount {
             id: 0,
             parent: 0,
             device: (0, 0),
             root: "/".into(),
-            point: text(&new.target),
+            point: text(target),
             options: "rw,relatime".into(),
             propagation: Text::default(),
-            fs_type: new.kind.as_str().into(),
-            source: new.source.as_deref().unwrap_or(&new.kind).into(),
+            fs_type: kind.into(),
+            source: source.into(),
             fs_options: Text::default(),
         };
-        change(&mut mount, new.flags);
+        change(&mut mount, flags);
         self.mounts.push(mount);
     }
 
@@ -106,16 +109,7 @@ impl Tree<'_> {
                     | Attr::MOUNT_ATTR_NOSUID
                     | Attr::MOUNT_ATTR_NODEV
                     | Attr::MOUNT_ATTR_NOEXEC;
-                self.mount(&FilesystemMount {
-                    kind: "tmpfs".to_owned(),
-                    source: Some("masked".to_owned()),
-                    target: hidden.to_owned(),
-                    options: Vec::new(),
-                    flags: MountFlags::set(set),
-                    propagation: Vec::new(),
-                    keep_mode: false,
-                    copy_up: false,
-                });
+                self.mount("tmpfs", "masked", hidden, MountFlags::set(set));
             }
             Some(_) => {
                 let set = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC;
