@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::process::{find, is_root, output, run as run_command, shown};
-use crate::{Result, workspace};
+use crate::{Result, bench_oci, workspace};
 
 /// Rounds that are run and thrown away, while caches fill.
 const WARM_UP: usize = 5;
@@ -77,6 +77,9 @@ pub(crate) struct Figures {
 
 /// The verb: an error only if a contestant could not run.
 pub(crate) fn run(args: &[String]) -> Result {
+    if args == [bench_oci::INSIDE] {
+        return bench_oci::inside();
+    }
     let options = parse(args)?;
     let husk = husk()?;
     let floor = compile_floor()?;
@@ -90,13 +93,22 @@ pub(crate) fn run(args: &[String]) -> Result {
         let copy = scratch.0.join(name);
         fs::copy(program, &copy).map(|_| copy)
     });
-    let (able, unable) = able(contestants(&husk?, &floor?, &root, options.user));
-    let figures = measure(&able, options.runs)?;
+    let floor = floor?;
+    let (able, unable) = able(contestants(&husk?, &floor, &root, options.user));
+    let figures = measure(able.len(), options.runs, |one| time(&mut able[one].command(COMMAND)))?;
+    // An OCI runtime's share is root's; what an ordinary user may do depends on the machine.
+    let runtimes = match options.user {
+        None if is_root() => bench_oci::rows(options.runs, &floor, &root, &scratch.0)?,
+        _ => Vec::new(),
+    };
     if options.json {
-        println!("{:#}", as_json(&able, &figures, &options));
+        println!("{:#}", as_json(&able, &figures, &runtimes, &options));
     } else {
         println!("\n{}; {} runs of each, in turn; milliseconds\n", machine(options.user), options.runs);
-        print!("{}", as_table(&able, &figures));
+        println!("{}", as_table(&able, &figures));
+        if !runtimes.is_empty() {
+            print!("{}", bench_oci::as_table(&runtimes));
+        }
     }
     if unable.is_empty() { Ok(()) } else { Err(format!("could not run:\n  {}", unable.join("\n  ")).into()) }
 }
@@ -205,11 +217,15 @@ fn says_a_word(contestant: &Contestant) -> Result {
     }
 }
 
-/// One run of each in turn, again and again: whatever else the machine does falls on all alike.
-fn measure(contestants: &[Contestant], runs: usize) -> Result<Vec<Figures>> {
-    let mut times = vec![Vec::with_capacity(runs); contestants.len()];
+/// One run of each of so many in turn, again and again: whatever else the machine does falls on all alike.
+pub(crate) fn measure(
+    contestants: usize,
+    runs: usize,
+    time: impl Fn(usize) -> Result<Duration>,
+) -> Result<Vec<Figures>> {
+    let mut times = vec![Vec::with_capacity(runs); contestants];
     for round in 0..WARM_UP + runs {
-        for (contestant, times) in contestants.iter().zip(&mut times) {
+        for (contestant, times) in times.iter_mut().enumerate() {
             let time = time(contestant)?;
             thread::sleep(REST);
             if round >= WARM_UP {
@@ -220,13 +236,13 @@ fn measure(contestants: &[Contestant], runs: usize) -> Result<Vec<Figures>> {
     Ok(times.into_iter().map(figures).collect())
 }
 
-fn time(contestant: &Contestant) -> Result<Duration> {
-    let mut command = contestant.command(COMMAND);
-    command.stderr(Stdio::null()); // notes; what goes wrong has been seen in `able`
+/// How long a command takes that must succeed. What it prints is lost: what goes wrong has been seen before.
+pub(crate) fn time(command: &mut Command) -> Result<Duration> {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let status = command.status()?;
     let time = start.elapsed();
-    if status.success() { Ok(time) } else { Err(format!("{}: {status}", shown(&command)).into()) }
+    if status.success() { Ok(time) } else { Err(format!("{}: {status}", shown(command)).into()) }
 }
 
 pub(crate) fn figures(mut times: Vec<Duration>) -> Figures {
@@ -261,7 +277,7 @@ fn as_table(contestants: &[Contestant], figures: &[Figures]) -> String {
     table
 }
 
-fn as_json(contestants: &[Contestant], figures: &[Figures], options: &Options) -> Value {
+fn as_json(contestants: &[Contestant], figures: &[Figures], runtimes: &[Value], options: &Options) -> Value {
     let rows = contestants.iter().zip(figures).map(|(contestant, of)| {
         let (p50_ratio, min_ratio) = ratios(contestants, figures, of).unzip();
         json!({
@@ -269,7 +285,7 @@ fn as_json(contestants: &[Contestant], figures: &[Figures], options: &Options) -
             "min_ms": of.min, "p50_ms": of.p50, "p90_ms": of.p90, "p50_ratio": p50_ratio, "min_ratio": min_ratio,
         })
     });
-    json!({ "machine": machine(options.user), "runs": options.runs, "results": rows.collect::<Vec<_>>() })
+    json!({ "machine": machine(options.user), "runs": options.runs, "results": rows.collect::<Vec<_>>(), "oci_runtimes": runtimes })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod bench_oci;
 mod conformance;
 mod crowd;
 mod edges;
@@ -81,7 +82,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        help: "husk beside unshare, bubblewrap and bare C [--runs N] [--json] [--root DIR] [--user ID]",
+        help: "husk and husk-oci beside unshare, bubblewrap, crun, runc and bare C [--runs N] [--json] [--root DIR] [--user ID]",
         run: bench::run,
     },
     Verb {

@@ -3,7 +3,6 @@
 //! The release programs are single files: how large, and that nothing is loaded beside them.
 
 use std::fs;
-use std::path::Path;
 
 use object::elf::{DT_NEEDED, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
@@ -11,20 +10,29 @@ use object::{Endianness, ReadRef};
 
 use crate::{Result, workspace};
 
-/// The verb: prints one line for each program, and fails on one that is not static.
+/// The programs, and what each may have at most, in bytes.
+const PROGRAMS: &[(&str, Option<usize>)] = &[("husk", None), ("husk-oci", Some(2_500_000))];
+
+/// The verb: prints one line for each program, and fails on one that is not static or is too large.
 pub(crate) fn run() -> Result {
-    for program in workspace::build_release()? {
-        println!("{}", report(&program).map_err(|error| format!("{}: {error}", program.display()))?);
+    let packages: Vec<_> = PROGRAMS.iter().map(|(name, _)| *name).collect();
+    let built = workspace::build_release_of(&packages)?;
+    for (name, most) in PROGRAMS {
+        let program = built.iter().find(|program| program.ends_with(name));
+        let program = program.ok_or_else(|| format!("cargo built no {name}"))?;
+        let report = report(name, &fs::read(program)?, *most);
+        println!("{}", report.map_err(|error| format!("{}: {error}", program.display()))?);
     }
     Ok(())
 }
 
-fn report(program: &Path) -> Result<String> {
-    let data = fs::read(program)?;
-    if let Some(reason) = loads_something(data.as_slice())? {
+fn report(name: &str, data: &[u8], most: Option<usize>) -> Result<String> {
+    if let Some(reason) = loads_something(data)? {
         return Err(format!("not static: {reason}").into());
     }
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(most) = most.filter(|most| data.len() >= *most) {
+        return Err(format!("{} bytes are too many: fewer than {most} are allowed", data.len()).into());
+    }
     Ok(format!("{name}: {:.2} MB, static", data.len() as f64 / 1e6))
 }
 
@@ -76,5 +84,17 @@ mod tests {
         assert!(reason(program(PT_INTERP.0, b"/lib/ld.so\0")).contains("PT_INTERP"));
         assert!(reason(program(PT_DYNAMIC.0, &[[1; 1].as_slice(), &[0; 31]].concat())).contains("DT_NEEDED"));
         assert_eq!(reason(program(PT_DYNAMIC.0, &[0; 16])), "");
+    }
+
+    #[test]
+    fn a_program_is_refused_from_the_bound_on() {
+        let data = program(PT_DYNAMIC.0, &[0; 16]);
+        let report = |most| report("husk-oci", &data, most).map_err(|error| error.to_string());
+        assert_eq!(report(None).unwrap(), "husk-oci: 0.00 MB, static");
+        assert!(report(Some(data.len() + 1)).is_ok());
+        assert_eq!(
+            report(Some(data.len())).unwrap_err(),
+            "136 bytes are too many: fewer than 136 are allowed"
+        );
     }
 }

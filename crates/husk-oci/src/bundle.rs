@@ -31,7 +31,7 @@ impl Bundle {
         let file = path.join("config.json");
         let config = read_bounded(&file)?;
         // Before anything else: this program may have to begin again.
-        own_binary::protect(&uids(&UserIds::of_config(&config)))?;
+        own_binary::protect(|| uids(&UserIds::of_config(&config)))?;
         let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
         let spec = Spec::from_json(&config).map_err(|error| refused(error.to_string()))?;
         let warnings = oci::validate(&spec).map_err(|error| refused(error.to_string()))?;

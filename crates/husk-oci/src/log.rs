@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 use husk_plan::in_words;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::command_line::{Globals, LogFormat};
 use crate::failure::Failure;
@@ -58,10 +58,18 @@ fn detail(globals: &Globals, level: &str, message: &str) {
     }
 }
 
+/// What engines read.
+#[derive(Serialize)]
+struct Line<'a> {
+    level: &'a str,
+    msg: &'a str,
+    time: &'a str,
+}
+
 fn line(format: LogFormat, level: &str, message: &str) -> String {
     let time = husk_runtime::container::timestamp();
     match format {
-        LogFormat::Json => json!({ "level": level, "msg": message, "time": time }).to_string() + "\n",
+        LogFormat::Json => output::json_line(&Line { level, msg: message, time: &time }).unwrap_or_default(),
         LogFormat::Text => format!("time={time:?} level={level} msg={message:?}\n"),
     }
 }
@@ -75,6 +83,8 @@ fn append(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

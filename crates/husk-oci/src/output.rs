@@ -4,6 +4,8 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use crate::failure::Failure;
 
 /// What the caller asked for.
@@ -14,6 +16,15 @@ pub(crate) fn product(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
+}
+
+/// One line of JSON.
+///
+/// # Errors
+/// None that the types used here can have.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value);
+    text.map(|text| text + "\n").map_err(|error| Failure::new(format!("cannot write JSON: {error}")))
 }
 
 /// Why the call failed.

@@ -48,14 +48,15 @@ type Range = (u32, u32);
 
 /// Makes sure that a container with these user ids (as this process's user namespace numbers them) cannot write the file that
 /// this process runs from: returns if it cannot, else executes this program again from where nobody can. Call it before anything
-/// that the second run would do again.
+/// that the second run would do again. The ids are asked for only if it depends on them, which it does not in the second run.
 ///
 /// # Errors
 /// No /proc, or a kernel that lets the program neither be mounted nor copied.
-pub fn protect(uids: &[Range]) -> Result<(), Unprotected> {
+pub fn protect(uids: impl FnOnce() -> Vec<Range>) -> Result<(), Unprotected> {
     let file =
         open(SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(at("open /proc/self/exe"))?;
-    if !can_be_written(&Place::of(file.as_fd())?, uids) {
+    let place = Place::of(file.as_fd())?;
+    if place.is_fixed() || !can_be_written(&place, &uids()) {
         return Ok(());
     }
     let safe = match read_only_mount(file.as_fd()) {
@@ -101,7 +102,7 @@ struct Place {
 /// control list they are the mask of all that it grants, to whomever (acl(5)). Without a user namespace of its own, a container
 /// has every id at its disposal, whatever its first process has: set-user-id programs and later processes have others.
 fn can_be_written(place: &Place, uids: &[Range]) -> bool {
-    if place.is_read_only || place.is_sealed || place.is_immutable {
+    if place.is_fixed() {
         return false;
     }
     let has = |(first, count): &Range| place.owner.checked_sub(*first).is_some_and(|offset| offset < *count);
@@ -109,6 +110,11 @@ fn can_be_written(place: &Place, uids: &[Range]) -> bool {
 }
 
 impl Place {
+    /// Whether nobody can write, whoever they are.
+    fn is_fixed(&self) -> bool {
+        self.is_read_only || self.is_sealed || self.is_immutable
+    }
+
     fn of(file: BorrowedFd<'_>) -> Result<Self, Unprotected> {
         let stat = fstat(file).map_err(at("look at /proc/self/exe"))?;
         let flags = fstatvfs(file).map_err(at("look at the mount of /proc/self/exe"))?.f_flag;

@@ -63,8 +63,22 @@ impl serde::Serialize for Resource {
 
 impl<'de> serde::Deserialize<'de> for Resource {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        name.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(ResourceName)
+    }
+}
+
+/// Refuses a name while it is read, so that the parser knows where.
+struct ResourceName;
+
+impl serde::de::Visitor<'_> for ResourceName {
+    type Value = Resource;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Resource, E> {
+        name.parse().map_err(E::custom)
     }
 }
 

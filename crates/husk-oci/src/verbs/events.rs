@@ -3,33 +3,36 @@
 
 use std::process::ExitCode;
 
-use husk_runtime::container::{self, Event};
-use serde_json::{Value, json};
+use husk_runtime::container::{self, Event, Stats};
+use serde::Serialize;
 
 use super::state_root;
 use crate::command_line::{Events, Globals};
 use crate::failure::Failure;
 use crate::output;
 
+/// One line of the output.
+#[derive(Serialize)]
+struct Line<'a> {
+    r#type: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Stats>,
+}
+
 pub(crate) fn events(globals: &Globals, events: &Events) -> Result<ExitCode, Failure> {
     let root = state_root(globals);
-    let line = |kind: &str, data: Option<Value>| {
-        let mut event = json!({ "type": kind, "id": events.id.as_str() });
-        if let Some(data) = data {
-            event["data"] = data;
-        }
-        event.to_string() + "\n"
+    let tell = |r#type: &str, data: Option<&Stats>| {
+        let line = output::json_line(&Line { r#type, id: events.id.as_str(), data })?;
+        output::product(&line)
     };
     if events.stats {
-        let stats = container::statistics(&root, &events.id)?;
-        output::product(&line("stats", Some(json!(stats))))?;
+        tell("stats", Some(&container::statistics(&root, &events.id)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    container::watch(&root, &events.id, events.interval, |event| {
-        output::product(&match event {
-            Event::Statistics(stats) => line("stats", Some(json!(stats))),
-            Event::OutOfMemory => line("oom", None),
-        })
+    container::watch(&root, &events.id, events.interval, |event| match event {
+        Event::Statistics(stats) => tell("stats", Some(&stats)),
+        Event::OutOfMemory => tell("oom", None),
     })?;
     Ok(ExitCode::SUCCESS)
 }

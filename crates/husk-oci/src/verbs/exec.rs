@@ -31,7 +31,7 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
     let root = state_root(globals);
     let entry = root.open(&exec.id)?;
     if let Some(init) = entry.record()?.and_then(|record| record.init) {
-        own_binary::protect(&own_binary::uids_of(Path::new(&format!("/proc/{}/ns/user", init.pid))))?;
+        own_binary::protect(|| own_binary::uids_of(Path::new(&format!("/proc/{}/ns/user", init.pid))))?;
     }
     let process = match &exec.process {
         Some(path) => bundle::read_process(globals, path)?,

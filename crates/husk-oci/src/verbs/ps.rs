@@ -15,7 +15,7 @@ use crate::output;
 pub(crate) fn ps(globals: &Globals, ps: &Ps) -> Result<ExitCode, Failure> {
     let pids = container::processes(&state_root(globals), &ps.id)?;
     let text = match ps.format {
-        ListFormat::Json => serde_json::Value::from(pids).to_string() + "\n",
+        ListFormat::Json => output::json_line(&pids)?,
         ListFormat::Table => table(&pids, &ps.options)?,
     };
     output::product(&text)?;

@@ -7,6 +7,7 @@
 mod example;
 mod features;
 mod id;
+mod json_path;
 mod linux;
 mod lower;
 mod process;
@@ -43,8 +44,10 @@ pub use user_ids::UserIds;
 pub use validate::{InvalidSpec, Warning, validate, validate_process};
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::IntoDeserializer;
+use serde::de::{Error, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The version of the specification that husk implements.
@@ -204,8 +207,34 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let text = non_empty(deserializer)?;
-    text.map(|text| T::deserialize(text.into_deserializer())).transpose()
+    deserializer.deserialize_option(Word(PhantomData))
+}
+
+/// Refuses a word while it is read, so that the parser knows where.
+struct Word<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Word<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
+        if word.is_empty() { Ok(None) } else { T::deserialize(word.into_deserializer()).map(Some) }
+    }
 }
 
 pub(crate) fn is_false(value: &bool) -> bool {

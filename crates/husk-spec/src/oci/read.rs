@@ -3,7 +3,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{Process, Resources, Spec};
+use super::{Process, Resources, Spec, json_path};
 
 /// The most bytes of JSON that are read: 16 MiB. Docker's configuration, most of it the
 /// seccomp profile, has 13 kB.
@@ -90,34 +90,36 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ReadError> {
         let problem = "a JSON object is expected: {…}".to_owned();
         return Err(ReadError::Value { path: TOP.to_owned(), problem, line, column });
     }
-    // Keeping the path costs an allocation for each key, so it is done only for the one that is wrong.
-    serde_json::from_slice(json)
-        .map_err(|error| explained::<T>(json).unwrap_or_else(|| described(&error, None)))
+    serde_json::from_slice(json).map_err(|error| described(json, &error))
 }
 
-fn explained<T: DeserializeOwned>(json: &[u8]) -> Option<ReadError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let error = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err()?;
-    let is_json = error.inner().is_data() || serde_json::from_slice::<IgnoredAny>(json).is_ok();
-    Some(described(error.inner(), is_json.then(|| error.path().to_string())))
-}
-
-fn described(error: &serde_json::Error, path: Option<String>) -> ReadError {
+fn described(json: &[u8], error: &serde_json::Error) -> ReadError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     let position = format!(" at line {line} column {column}");
     let problem = text.strip_suffix(&position).unwrap_or(&text).to_owned();
-    let Some(path) = path else {
+    if !error.is_data() && serde_json::from_slice::<IgnoredAny>(json).is_err() {
         return ReadError::Syntax { line, column, problem };
-    };
-    let path = if path == "." { TOP.to_owned() } else { path };
+    }
+    let path = path_of(json, json_path::offset(json, line, column), &problem);
     // The parser says so where it looks for one of a few words and finds no string.
     let problem = if problem == "expected value" { "a string is expected".to_owned() } else { problem };
     ReadError::Value { path, problem, line, column }
 }
 
+/// The path of the value that the parser refused, having read as far as `end`.
+fn path_of(json: &[u8], end: usize, problem: &str) -> String {
+    // It reads a value before it refuses it, but for an object or array of which it knows all with the first byte.
+    let is_unread = problem.starts_with("invalid type: map") || problem.starts_with("invalid type: sequence");
+    let opens = matches!(json.get(end), Some(b'{' | b'['));
+    let path = json_path::path(json, if is_unread && opens { end } else { end.saturating_sub(1) });
+    if path.is_empty() { TOP.to_owned() } else { path }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn problem(json: &str) -> String {
@@ -131,7 +133,7 @@ mod tests {
                 r#"{"process":{"rlimits":[{"type":"RLIMIT_CPU","soft":1,"hard":1},{"type":"RLIMIT_X"}]}}"#
             ),
             "process.rlimits[1].type: unknown resource \"RLIMIT_X\": one of cpu fsize data stack core rss nproc nofile \
-             memlock as locks sigpending msgqueue nice rtprio rttime (line 1, column 82)"
+             memlock as locks sigpending msgqueue nice rtprio rttime (line 1, column 81)"
         );
         assert_eq!(
             problem("{\"process\":{\n\"user\":{\"uid\":-1}}}"),
@@ -158,6 +160,57 @@ mod tests {
             assert_eq!(problem(json), "top level: a JSON object is expected: {…} (line 1, column 1)");
         }
         assert!(problem("\n\n  []").ends_with("(line 3, column 3)"));
+    }
+
+    /// Each place that has no more beneath it: as a JSON pointer, and as an error names it.
+    fn leaves(value: &Value, pointer: &str, path: &str) -> Vec<(String, String)> {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                let dot = if path.is_empty() { "" } else { "." };
+                let of = |(key, member): (&String, &Value)| {
+                    let escaped = key.replace('~', "~0").replace('/', "~1");
+                    leaves(member, &format!("{pointer}/{escaped}"), &format!("{path}{dot}{key}"))
+                };
+                members.iter().flat_map(of).collect()
+            }
+            Value::Array(elements) if !elements.is_empty() => {
+                let of = |(number, element): (usize, &Value)| {
+                    leaves(element, &format!("{pointer}/{number}"), &format!("{path}[{number}]"))
+                };
+                elements.iter().enumerate().flat_map(of).collect()
+            }
+            _ => vec![(pointer.to_owned(), path.to_owned())],
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_found_in_a_configuration_with_every_field() {
+        let whole: Value =
+            serde_json::from_str(include_str!("../../tests/configs/every-field.json")).expect("JSON");
+        let leaves = leaves(&whole, "", "");
+        let mut refused = 0;
+        for (pointer, expected) in &leaves {
+            for wrong in
+                [json!(-1.5), json!(true), json!({}), json!([]), json!({"a": 1}), json!([[]]), json!("?")]
+            {
+                let mut changed = whole.clone();
+                *changed.pointer_mut(pointer).expect(pointer) = wrong.clone();
+                for text in [serde_json::to_vec(&changed), serde_json::to_vec_pretty(&changed)] {
+                    let Err(error) = Spec::from_json(&text.expect("JSON")) else { continue };
+                    let ReadError::Value { path, problem, .. } = error else { panic!("{pointer}: {error}") };
+                    // A list or an object may be right, and what is in it wrong.
+                    let within = path.strip_prefix(expected.as_str());
+                    let allowed =
+                        if wrong.is_array() || wrong.is_object() { &["", "[0]", ".a"][..] } else { &[""] };
+                    assert!(
+                        within.is_some_and(|rest| allowed.contains(&rest)),
+                        "{expected}: {wrong}: {path}: {problem}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 5 * leaves.len(), "{refused} of {} places", leaves.len());
     }
 
     #[test]
