@@ -47,8 +47,9 @@ impl Hierarchies {
 
     /// The same from the texts of the two files. `None` if nothing is mounted.
     pub fn parse(mountinfo: &str, own: &str) -> Option<Self> {
-        let mut mounts: Vec<_> = mountinfo.lines().filter_map(mount).collect();
-        mounts.sort_by_key(|mount| !mount.point.starts_with(USUAL));
+        let all = mountinfo.lines().filter_map(mount);
+        let (mut mounts, others): (Vec<_>, Vec<_>) = all.partition(|mount| mount.point.starts_with(USUAL));
+        mounts.extend(others);
         let v2 = mounts.iter().find(|mount| mount.is_v2).map(|mount| mount.mounted(own));
         let mut v1: Vec<Mounted> = Vec::new();
         for mount in mounts.iter().filter(|mount| !mount.is_v2) {

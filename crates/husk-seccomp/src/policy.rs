@@ -156,7 +156,7 @@ fn alternatives(syscall: usize, rule: &Syscall) -> Result<Vec<Vec<Condition>>, S
         })?);
     }
     let given = conditions.clone();
-    conditions.sort_by_key(|condition| condition.arg);
+    conditions.sort_unstable_by_key(|condition| condition.arg);
     let repeated = conditions.windows(2).any(|pair| pair[0].arg == pair[1].arg);
     Ok(if repeated { given.into_iter().map(|condition| vec![condition]).collect() } else { vec![conditions] })
 }

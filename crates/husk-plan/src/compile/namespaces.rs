@@ -54,7 +54,7 @@ fn check_joined_maps(config: &Config, host: &Host) -> Result<(), PlanError> {
     let (Some(must), Some(joined)) = (&config.namespaces.joined_maps, &host.joined) else { return Ok(()) };
     let sorted = |map: &[IdMapping]| {
         let mut map = map.to_vec();
-        map.sort_by_key(|line| line.inside);
+        map.sort_unstable_by_key(|line| line.inside);
         map
     };
     let differ = |must: &[IdMapping], has: &[IdMapping]| !must.is_empty() && sorted(must) != sorted(has);

@@ -112,7 +112,7 @@ impl StateRoot {
             let entry = entry.map_err(failed)?;
             ids.extend(entry.file_name().to_str().ok().and_then(|name| name.parse().ok()));
         }
-        ids.sort();
+        ids.sort_unstable();
         Ok(ids)
     }
 }
