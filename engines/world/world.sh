@@ -9,6 +9,8 @@ without_unified=$1 runtime=$2
 shift 2
 
 mount --make-rprivate /
+# Podman takes it away from containers with ids of their own, and cannot where it came with this namespace.
+if mountpoint -q /sys/kernel/tracing; then umount /sys/kernel/tracing; fi
 # Programs may lie where the world's own /tmp will hide them.
 mount -t tmpfs -o mode=1777 husk-engines /mnt
 mkdir -p /mnt/engines/bin /mnt/engines/home

@@ -65,8 +65,32 @@ fn write_completion(shell: Shell, program: &Command, directory: &Path) -> io::Re
     let mut text = Vec::new();
     generate(shell, &mut program.clone(), name, &mut text);
     let text = String::from_utf8(text).map_err(io::Error::other)?;
-    let text = if shell == Shell::Zsh { with_names_for_zsh(text, program) } else { text };
+    let text = match shell {
+        Shell::Zsh => with_subcommands_first(&with_names_for_zsh(text, program)),
+        _ => text,
+    };
     write_file(directory, &file, &text)
+}
+
+/// Where a command takes a subcommand or a word of its own in its place, clap_complete has the word first and the subcommand second,
+/// and so never finds one. The word goes: there is nothing to complete it with.
+fn with_subcommands_first(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut kept = String::new();
+    // How often the place of the subcommand is still named.
+    let mut named = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let is_before = lines.get(index + 1).is_some_and(|next| next.starts_with("\":: :_"));
+        if line.starts_with("'::") && is_before {
+            named = 3;
+            continue;
+        }
+        let is_place = named > 0 && line.contains("$line[2]");
+        named -= usize::from(is_place);
+        kept += &if is_place { line.replace("$line[2]", "$line[1]") } else { (*line).to_owned() };
+        kept.push('\n');
+    }
+    kept
 }
 
 /// In what zsh's `_arguments` reads, a colon ends the name of a value; clap_complete writes names as they are.

@@ -26,7 +26,14 @@ impl Compiler<'_, '_> {
     /// What husk does before the clone.
     pub(super) fn make_cgroup(&mut self) -> Result<Option<CgroupPlan>, PlanError> {
         let Some(given) = &self.config.cgroup else { return Ok(None) };
-        let Cgroup::New { path, resources, .. } = &given.value else { return Ok(None) };
+        let Cgroup::New { path, resources, systemd } = &given.value else { return Ok(None) };
+        if *systemd {
+            return Err(PlanError::Cgroup {
+                problem: "--systemd-cgroup: this build makes cgroups itself and does not ask systemd for them; leave the \
+                          flag out, and have the engine use its cgroupfs driver"
+                    .to_owned(),
+            });
+        }
         let Some(found) = &self.host.cgroups else { return self.without_cgroups(resources) };
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
         let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;

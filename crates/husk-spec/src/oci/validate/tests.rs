@@ -427,7 +427,7 @@ fn a_mount_has_a_place_and_a_kind() {
     refused(&mount(json!({ "destination": "/a", "options": ["rbind"] })), "mounts[1].source", "missing");
     refused(&mount(json!({ "destination": "/a", "type": "bind" })), "mounts[1].source", "missing");
     let data = json!({ "destination": "/a", "source": "/b", "options": ["bind", "ro", "size=1m"] });
-    refused(&mount(data), "mounts[1].options[2]", "\"size=1m\"");
+    taken(&mount(data), &["mounts[1].options[2]"]);
     taken(&mount(json!({ "destination": "a", "type": "tmpfs" })), &["mounts[1].destination"]);
     taken(&mount(json!({ "destination": "/a", "options": ["remount", "ro"] })), &[]);
     taken(
