@@ -256,3 +256,57 @@ fn process_terminal_makes_one() {
     let output = caller.husk(["run", "--bundle"]).arg(caller.bundle("bundle", &config)).run();
     output.succeeds().prints("/dev/pts/0\r\n");
 }
+
+/// A cgroup of version 1 with a process in it, until dropped.
+struct Busy {
+    path: std::path::PathBuf,
+    process: std::process::Child,
+}
+
+impl Busy {
+    fn new(name: &str) -> Option<Self> {
+        let path = Path::new("/sys/fs/cgroup/pids").join(name);
+        fs::create_dir(&path).ok()?;
+        let process = std::process::Command::new("sleep").arg("300").spawn().expect("sleep");
+        fs::write(path.join("cgroup.procs"), process.id().to_string()).expect("a cgroup of version 1");
+        Some(Self { path, process })
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        // The kernel takes a moment to let go of who has ended.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.path).is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn why_names_a_cgroup_that_is_busy() {
+    if !is_root() {
+        skip!(
+            "why_names_a_cgroup_that_is_busy",
+            "only root can put a process into a cgroup of its own making"
+        );
+    }
+    let place = Place::new();
+    let caller = place.root();
+    let name = format!("husk-test-busy-{}", std::process::id());
+    let Some(busy) = Busy::new(&name) else {
+        skip!("why_names_a_cgroup_that_is_busy", "no hierarchy of version 1 with pids is mounted");
+    };
+    let mut config = config(&caller, &caller.root("root"), "true");
+    config["linux"]["cgroupsPath"] = json!(format!("/{name}"));
+    let bundle = caller.bundle("bundle", &config);
+    let output = caller.husk(["why", "run", "--bundle"]).arg(&bundle).run();
+    output.exits(125).says("has processes in it already").says("choose another linux.cgroupsPath");
+    drop(busy);
+    // The harmless twin: the same cgroup, with nobody in it.
+    caller.husk(["run", "--bundle"]).arg(&bundle).run().exits(0);
+}

@@ -152,8 +152,8 @@ fn hint(errno: Errno, path: &Path) -> String {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let text = match (errno, file) {
         (Errno::ACCESS | Errno::PERM, _) => format!(
-            "this cgroup is not yours to divide; where systemd runs, --systemd-cgroup uses the part that is. If that lacks a \
-             controller, {DELEGATE}"
+            "this cgroup is not yours to divide; where systemd runs, a part of your session is. If that lacks a controller, \
+             {DELEGATE}"
         ),
         (Errno::ROFS, _) => "cgroups are mounted read-only here".to_owned(),
         (Errno::NOENT, "memory.memsw.limit_in_bytes") => {
