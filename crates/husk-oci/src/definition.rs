@@ -64,7 +64,10 @@ pub const GLOBALS: &[Flag] = &[
     value(&["log"], "FILE", "Append why a call failed to this file, beside standard error"),
     value(&["log-format"], "FORMAT", "The form of the lines in it: text or json (text)"),
     switch(&["debug"], "Log warnings and each step as well"),
-    switch(&["systemd-cgroup"], "Have systemd make the cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME"),
+    switch(
+        &["systemd-cgroup"],
+        "Refused: this build makes cgroups itself, and does not ask systemd for them",
+    ),
     value(&["rootless"], "WHEN", "Ignored: whether this user may make cgroups is seen. true, false or auto"),
     value(&["criu"], "FILE", "Ignored: there is no checkpoint"),
     switch(&["help", "h"], "Print what can be typed"),
@@ -105,11 +108,7 @@ const EXEC: &[Flag] = &[
     value(&["apparmor"], "PROFILE", "Its AppArmor profile"),
     value(&["process-label"], "LABEL", "Its SELinux label"),
     value(&["preserve-fds"], "N", "Pass on N descriptors after the standard ones"),
-    values(
-        &["cgroup"],
-        "PATH",
-        "A cgroup below the container's; CONTROLLERS:PATH for some hierarchies of version 1",
-    ),
+    values(&["cgroup"], "PATH", "Refused: a further process runs in the container's own cgroup alone"),
     switch(&["ignore-paused"], "Let it wait in a container that is paused"),
     switch(&["no-subreaper"], "Ignored: no other process is reaped"),
 ];

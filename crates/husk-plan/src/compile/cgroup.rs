@@ -24,9 +24,9 @@ impl Compiler<'_, '_> {
     }
 
     /// What husk does before the clone.
-    pub(super) fn make_cgroup(&mut self) -> Result<Option<CgroupPlan>, PlanError> {
-        let Some(given) = &self.config.cgroup else { return Ok(None) };
-        let Cgroup::New { path, resources, systemd } = &given.value else { return Ok(None) };
+    pub(super) fn make_cgroup(&mut self) -> Result<(), PlanError> {
+        let Some(given) = &self.config.cgroup else { return Ok(()) };
+        let Cgroup::New { path, resources, systemd } = &given.value else { return Ok(()) };
         if *systemd {
             return Err(PlanError::Cgroup {
                 problem: "--systemd-cgroup: this build makes cgroups itself and does not ask systemd for them; leave the \
@@ -34,7 +34,7 @@ impl Compiler<'_, '_> {
                     .to_owned(),
             });
         }
-        let Some(found) = &self.host.cgroups else { return self.without_cgroups(resources) };
+        let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
         let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;
         let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
@@ -64,19 +64,9 @@ impl Compiler<'_, '_> {
             self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
         let optional = !asks && !self.host.privileged;
-        Ok(Some(CgroupPlan { place, limits, devices, optional, owner: self.cgroup_owner() }))
-    }
-
-    fn without_cgroups(&self, resources: &Resources) -> Result<Option<CgroupPlan>, PlanError> {
-        let asked = Resources { devices: Vec::new(), ..resources.clone() };
-        if asked.is_empty() {
-            return Ok(None);
-        }
-        Err(PlanError::Cgroup {
-            problem:
-                "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited"
-                    .to_owned(),
-        })
+        let owner = self.cgroup_owner();
+        self.cgroup = Some(CgroupPlan { place, limits, devices, optional, owner });
+        Ok(())
     }
 
     /// Who on the host is root inside, if that is somebody else.
@@ -105,11 +95,7 @@ impl Compiler<'_, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let hierarchies = self.host.cgroups.clone();
-        let place = hierarchies.as_ref().zip(self.config.cgroup.as_ref()).and_then(|(found, given)| {
-            let Cgroup::New { path, .. } = &given.value else { return None };
-            Place::new(found, path.as_deref(), &self.config.name).ok()
-        });
+        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone());
         match place {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
@@ -168,6 +154,16 @@ impl Compiler<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Without any hierarchy a container can be had that is not limited, and no other.
+fn refuse_limits(resources: &Resources) -> Result<(), PlanError> {
+    let asked = Resources { devices: Vec::new(), ..resources.clone() };
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let problem = "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited";
+    Err(PlanError::Cgroup { problem: problem.to_owned() })
 }
 
 fn filesystem(mount: &CgroupMount, flags: MountFlags) -> FilesystemMount {

@@ -15,7 +15,7 @@ use husk_spec::{BindIdmap, Config, Origin, Propagation};
 pub(crate) use process::resource;
 
 use crate::host::Host;
-use crate::plan::{Action, HostStep, Note, Plan, PlannedStep, Stage, TreeMaps};
+use crate::plan::{Action, CgroupPlan, HostStep, Note, Plan, PlannedStep, Stage, TreeMaps};
 use crate::user_namespace::{self, UserKind, UserPlan};
 use crate::{Arena, PlanError};
 
@@ -39,9 +39,10 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
         after: Vec::new(),
         child: Vec::new(),
         trees: 0,
+        cgroup: None,
         notes,
     };
-    let cgroup = compiler.make_cgroup()?;
+    compiler.make_cgroup()?;
     compiler.begin()?;
     compiler.take_first_processors();
     compiler.enter_namespaces()?;
@@ -52,7 +53,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     let (account, late) = compiler.become_user()?;
     compiler.execute(&account, late)?;
     let clone = compiler.clone_step();
-    let Compiler { before, after, child, notes, .. } = compiler;
+    let Compiler { before, after, child, cgroup, notes, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
     Ok(Plan { name: config.name.clone(), steps, cgroup, notes, read_back: None })
 }
@@ -81,6 +82,8 @@ struct Compiler<'a, 'c> {
     child: Vec<PlannedStep<'a>>,
     /// How many trees have been prepared.
     trees: usize,
+    /// The container's own cgroups.
+    cgroup: Option<CgroupPlan>,
     /// What a person should know before.
     notes: Vec<Note>,
 }
