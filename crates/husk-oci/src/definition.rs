@@ -66,7 +66,7 @@ pub const GLOBALS: &[Flag] = &[
     switch(&["debug"], "Log warnings and each step as well"),
     switch(
         &["systemd-cgroup"],
-        "Refused: this build makes cgroups itself, and does not ask systemd for them",
+        "Ask systemd for the cgroup: a scope, by a cgroupsPath of SLICE:PREFIX:NAME",
     ),
     value(&["rootless"], "WHEN", "Ignored: whether this user may make cgroups is seen. true, false or auto"),
     value(&["criu"], "FILE", "Ignored: there is no checkpoint"),
@@ -108,7 +108,7 @@ const EXEC: &[Flag] = &[
     value(&["apparmor"], "PROFILE", "Its AppArmor profile"),
     value(&["process-label"], "LABEL", "Its SELinux label"),
     value(&["preserve-fds"], "N", "Pass on N descriptors after the standard ones"),
-    values(&["cgroup"], "PATH", "Refused: a further process runs in the container's own cgroup alone"),
+    values(&["cgroup"], "PATH", "Run in this cgroup below the container's own; on v1 also CONTROLLER[,CONTROLLER...]:PATH"),
     switch(&["ignore-paused"], "Let it wait in a container that is paused"),
     switch(&["no-subreaper"], "Ignored: no other process is reaped"),
 ];

@@ -68,6 +68,8 @@ pub struct Host {
     pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// Whether systemd runs here, if it is to be asked for cgroups (`sd_booted(3)`).
+    pub systemd: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
     pub apparmor: Option<&'static CStr>,
     /// Whether SELinux is enabled, if it was asked for.
@@ -165,8 +167,9 @@ impl Host {
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
-        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+        if let Some(Given { value: Cgroup::New { systemd, .. }, .. }) = &config.cgroup {
             host.cgroups = Hierarchies::read().ok();
+            host.systemd = *systemd && Path::new("/run/systemd/system").is_dir();
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();

@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use husk_cgroup::Place;
 use husk_cgroup::device::Rule;
 use husk_cgroup::limits::Limits;
+use husk_cgroup::systemd::Scope;
 use husk_init::{Propagation, Step};
 use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
@@ -104,8 +105,8 @@ impl<'a> Plan<'a> {
 /// A container's own cgroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupPlan {
-    /// Where they are.
-    pub place: Place,
+    /// Where they are, and who makes them.
+    pub driver: CgroupDriver,
     /// What they limit.
     pub limits: Limits,
     /// Which devices may be used; everybody's own rights decide if `None`.
@@ -114,6 +115,33 @@ pub struct CgroupPlan {
     pub optional: bool,
     /// The user on the host that gets the container's part of cgroup v2 to divide further.
     pub owner: Option<u32>,
+}
+
+impl CgroupPlan {
+    /// Where they are. What systemd makes is known when it is there.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.driver {
+            CgroupDriver::Cgroupfs(place) => Some(place),
+            CgroupDriver::Systemd(_) => None,
+        }
+    }
+
+    /// What systemd is asked for.
+    pub fn scope(&self) -> Option<&Scope> {
+        match &self.driver {
+            CgroupDriver::Cgroupfs(_) => None,
+            CgroupDriver::Systemd(scope) => Some(scope),
+        }
+    }
+}
+
+/// Who makes a container's cgroups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// husk: directories.
+    Cgroupfs(Place),
+    /// systemd, which is asked for a scope.
+    Systemd(Scope),
 }
 
 /// Something that a person should know before.
@@ -228,6 +256,12 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Open an existing cgroup namespace for the child to enter. husk stays outside: from inside, a cgroup of the container's that
+    /// is not below its own would be out of reach.
+    OpenCgroupNamespace {
+        /// A file that stands for it.
+        path: &'a CStr,
+    },
     /// Run on the processors alone whose bits are set, and so does the child, which has them from husk.
     Processors(&'a [u64]),
     /// Take a detached copy of a part of the host's file tree, with which no mount travels.
@@ -248,6 +282,20 @@ pub enum HostStep<'a> {
         /// In how many hierarchies.
         hierarchies: usize,
     },
+    /// Have systemd make a scope around the child: a cgroup that it is then in.
+    StartScope {
+        /// The unit.
+        unit: &'a CStr,
+        /// The slice that it is in.
+        slice: &'a CStr,
+        /// Whether it is asked of the user's own systemd.
+        user: bool,
+    },
+    /// Have systemd move the child into a scope that is there.
+    AttachToScope {
+        /// The unit.
+        unit: &'a CStr,
+    },
     /// Write their limits.
     LimitCgroup {
         /// Files and values, for a person.
@@ -258,7 +306,7 @@ pub enum HostStep<'a> {
         /// How many rules say so.
         rules: usize,
     },
-    /// Make the child in its new namespaces, and on cgroup v2 in its cgroup.
+    /// Make the child in its new namespaces, and on cgroup v2 in its cgroup if that is there.
     Clone {
         /// Which.
         namespaces: UnshareFlags,

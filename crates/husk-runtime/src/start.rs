@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
+use husk_cgroup::systemd::ScopeEntry;
 use husk_cgroup::{Entry, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
@@ -105,6 +106,7 @@ struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
     proc: Option<OwnedFd>,
+    cgroup_namespace: Option<OwnedFd>,
     place: Option<Place>,
     cgroup: Option<Entry>,
     /// By which a group of the resource control file system is joined.
@@ -132,6 +134,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) start: Option<BorrowedFd<'a>>,
     /// The way into cgroups that are there.
     pub(crate) cgroup: Option<&'a Entry>,
+    /// The way into a scope by systemd.
+    pub(crate) scope: Option<&'a ScopeEntry>,
     /// The lock on the container, which the child must not keep.
     pub(crate) lock: Option<BorrowedFd<'a>>,
 }
@@ -207,6 +211,23 @@ fn carry_out(
                 step => acquire(plan, index, step, &mut acquired)?,
             },
             Some(container) => match (step, &mut maker, terminal) {
+                (HostStep::StartScope { .. }, maker, _) => {
+                    let place = start_scope(plan, index, container)
+                        .map_err(|error| last_word(plan, container).unwrap_or(error))?;
+                    if let Some(maker) = maker {
+                        maker.placed(&place)?;
+                    }
+                    acquired.place = Some(place);
+                }
+                (HostStep::AttachToScope { .. }, _, _) => {
+                    let entry = inheritance.scope.ok_or(Error::Supervise(Errno::BADF))?;
+                    entry
+                        .attach(container.pid.as_raw_nonzero().get())
+                        .map_err(|error| Error::cgroup(plan, index, &error))?;
+                }
+                (HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. }, _, _) => {
+                    limit(plan, index, step, &acquired)?;
+                }
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
                 }
@@ -228,7 +249,7 @@ fn carry_out(
 /// Makes the container's cgroups and opens the way in.
 fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
     let Some(cgroup) = &plan.cgroup else { return Ok(()) };
-    let mut place = cgroup.place.clone();
+    let Some(mut place) = cgroup.place().cloned() else { return Ok(()) };
     let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
         if let Some(uid) = cgroup.owner {
             place.delegate(uid)?;
@@ -246,6 +267,31 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
     }
 }
 
+/// Has systemd make a scope around the container's process. systemd takes it away when it is empty.
+fn start_scope(plan: &Plan<'_>, index: usize, container: &Container) -> Result<Place, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::cgroup(plan, index, error);
+    let none = || Error::Supervise(Errno::INVAL);
+    let cgroup = plan.cgroup.as_ref().ok_or_else(none)?;
+    let scope = cgroup.scope().ok_or_else(none)?;
+    let pid = container.pid.as_raw_nonzero().get();
+    let place = scope.start(pid, &cgroup.limits).map_err(|error| failed(&error))?;
+    if let Some(uid) = cgroup.owner {
+        place.delegate(uid).map_err(|error| failed(&error))?;
+    }
+    Ok(place)
+}
+
+/// Writes what the container's cgroups limit.
+fn limit(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &Acquired) -> Result<(), Error> {
+    let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) else { return Ok(()) };
+    let done = match (step, &cgroup.devices) {
+        (HostStep::LimitDevices { .. }, Some(rules)) => place.set_devices(rules),
+        (HostStep::LimitDevices { .. }, None) => Ok(()),
+        _ => place.apply(&cgroup.limits.writes),
+    };
+    done.map_err(|error| Error::cgroup(plan, index, &error))
+}
+
 /// The steps before the clone.
 fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
@@ -255,17 +301,7 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
-        HostStep::LimitCgroup { .. } => {
-            if let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) {
-                place.apply(&cgroup.limits.writes).map_err(|error| Error::cgroup(plan, index, &error))?;
-            }
-        }
-        HostStep::LimitDevices { .. } => {
-            let rules = plan.cgroup.as_ref().and_then(|cgroup| cgroup.devices.as_ref());
-            if let (Some(place), Some(rules)) = (&acquired.place, rules) {
-                place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
-            }
-        }
+        HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => limit(plan, index, step, acquired)?,
         HostStep::Processors(processors) => {
             husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;
         }
@@ -301,6 +337,11 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
                 .map_err(|errno| failed(Call::Open, errno))?;
             net_device::move_device(device, name, &namespace)
                 .map_err(|(call, errno)| Error::step(plan, index, call, errno, b""))?;
+        }
+        HostStep::OpenCgroupNamespace { path } => {
+            let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            acquired.cgroup_namespace = Some(namespace);
         }
         HostStep::Join { kind, path } => {
             // From here on, processes in that namespace could otherwise trace husk.
@@ -349,6 +390,7 @@ fn clone(
         steps: &steps,
         prepared: &acquired.trees,
         tasks: entry.map_or(&[], |entry| &entry.tasks),
+        cgroup_namespace: acquired.cgroup_namespace.as_ref().map(AsFd::as_fd),
         proc: acquired.proc.as_ref().map(AsFd::as_fd),
         states: inheritance.states,
         start: inheritance.start,

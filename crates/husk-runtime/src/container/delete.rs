@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use husk_cgroup::Place;
+use husk_cgroup::systemd::Scope;
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -46,8 +48,10 @@ pub(crate) fn take_away(
     record: Option<Record>,
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
-    let place = record.as_ref().and_then(|record| record.cgroup.clone());
-    if let Some(place) = place.as_ref().filter(|place| place.exists()) {
+    // A scope is gone when its last process is; what has its name by now is another's.
+    let is_there = |place: &&Place| record.as_ref().is_some_and(|record| record.scope.is_none()) || place.exists();
+    let place = record.as_ref().and_then(|record| record.cgroup.as_ref()).filter(is_there);
+    if let Some(place) = place.filter(|place| place.exists()) {
         place.kill()?;
     }
     if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
@@ -59,7 +63,12 @@ pub(crate) fn take_away(
         }
     }
     if let Some(place) = place {
-        place.remove()?;
+        let stopped = record.as_ref().and_then(|record| record.scope.as_ref()).map(Scope::stop);
+        match (place.remove(), stopped) {
+            (Err(_), Some(Err(why))) => return Err(why.into()),
+            // A systemd that cannot be asked sees for itself that the scope is empty.
+            (removed, _) => removed?,
+        }
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
     if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {
