@@ -280,7 +280,7 @@ fn linux_resources_devices() {
 #[test]
 fn linux_resources_block_io() {
     let site = oci_site!();
-    let weight = [(file("blkio", "blkio.weight", "io.weight"), "300", "default 2928")];
+    let weight = [(file("blkio", "blkio.weight", "io.weight"), "300", "default 2930")];
     expect(json!({"blockIO": {"weight": 300}}), &weight, &site);
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let numbers = devices.filter_map(|entry| fs::read_to_string(entry.path().join("dev")).ok());
