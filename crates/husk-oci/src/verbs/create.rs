@@ -19,7 +19,7 @@ use crate::log;
 
 pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Failure> {
     with_plan(globals, create, Lifetime::Created, true, |making| {
-        container::create(&state_root(globals), making)?;
+        container::create(&state_root(globals), making, &|warning| log::warning(globals, warning))?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -12,7 +12,6 @@ use crate::failure::Failure;
 use crate::log;
 
 pub(crate) fn start(globals: &Globals, id: &ContainerId) -> Result<ExitCode, Failure> {
-    let warnings = container::start(&state_root(globals), id)?;
-    warnings.iter().for_each(|warning| log::warning(globals, warning));
+    container::start(&state_root(globals), id, &|warning| log::warning(globals, warning))?;
     Ok(ExitCode::SUCCESS)
 }
