@@ -19,7 +19,7 @@ use crate::{SUCCESS, Status};
 
 pub(crate) fn create(globals: &Globals, create: &Create) -> Result<Status, Failure> {
     with_plan(globals, create, Lifetime::Created, true, |making| {
-        container::create(&state_root(globals), making)?;
+        container::create(&state_root(globals), making, &|warning| log::warning(globals, warning))?;
         Ok(SUCCESS)
     })
 }

@@ -11,7 +11,6 @@ use crate::log;
 use crate::{SUCCESS, Status};
 
 pub(crate) fn start(globals: &Globals, id: &ContainerId) -> Result<Status, Failure> {
-    let warnings = container::start(&state_root(globals), id)?;
-    warnings.iter().for_each(|warning| log::warning(globals, warning));
+    container::start(&state_root(globals), id, &|warning| log::warning(globals, warning))?;
     Ok(SUCCESS)
 }
