@@ -42,33 +42,44 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
     take_away(entry, record, spec.as_ref())
 }
 
+/// Kills all processes of a container, and waits until the first has ended.
+fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
+    let place = record.and_then(|record| record.cgroup.as_ref());
+    if let Some(place) = place.filter(|place| place.exists()) {
+        place.kill()?;
+    }
+    let Some(init) = record.and_then(|record| record.init.as_ref()) else { return Ok(()) };
+    let failed = |errno| Error::Process { doing: format!("kill process {}", init.pid), errno };
+    init.signal(Signal::KILL).map_err(failed)?;
+    if init.wait(PATIENCE).map_err(failed)? {
+        return Ok(());
+    }
+    Err(Error::Survives { id: entry.id().to_string(), pid: init.pid, seconds: PATIENCE.as_secs() })
+}
+
+fn remove_cgroup(place: &Place, scope: Option<&Scope>) -> Result<(), Error> {
+    let Some(scope) = scope else { return Ok(place.remove()?) };
+    // Without processes it is gone by itself, and what has its name by now is another's.
+    if !place.exists() {
+        return Ok(());
+    }
+    let stopped = scope.stop();
+    // A systemd that cannot be asked any more does not keep it.
+    match (place.remove(), stopped) {
+        (Err(_), Err(why)) => Err(why.into()),
+        (removed, _) => Ok(removed?),
+    }
+}
+
 /// Takes away all that is left of a container.
 pub(crate) fn take_away(
     entry: Entry,
     record: Option<Record>,
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
-    // A scope is gone when its last process is; what has its name by now is another's.
-    let is_there = |place: &&Place| record.as_ref().is_some_and(|record| record.scope.is_none()) || place.exists();
-    let place = record.as_ref().and_then(|record| record.cgroup.as_ref()).filter(is_there);
-    if let Some(place) = place.filter(|place| place.exists()) {
-        place.kill()?;
-    }
-    if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
-        let doing = || format!("kill process {}", init.pid);
-        init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
-        if !init.wait(PATIENCE).map_err(|errno| Error::Process { doing: doing(), errno })? {
-            let (id, pid) = (entry.id().to_string(), init.pid);
-            return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
-        }
-    }
-    if let Some(place) = place {
-        let stopped = record.as_ref().and_then(|record| record.scope.as_ref()).map(Scope::stop);
-        match (place.remove(), stopped) {
-            (Err(_), Some(Err(why))) => return Err(why.into()),
-            // A systemd that cannot be asked sees for itself that the scope is empty.
-            (removed, _) => removed?,
-        }
+    end(&entry, record.as_ref())?;
+    if let Some((record, place)) = record.as_ref().and_then(|record| Some((record, record.cgroup.as_ref()?))) {
+        remove_cgroup(place, record.scope.as_ref())?;
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
     if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {
