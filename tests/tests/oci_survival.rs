@@ -62,10 +62,8 @@ impl<'s> Before<'s> {
         if !self.cgroups {
             return;
         }
-        let cgroups: Vec<_> = (0..20)
-            .map(|n| self.site.cgroup_of(&format!("c{n}")))
-            .filter(Cgroup::exists)
-            .collect();
+        let cgroups: Vec<_> =
+            (0..20).map(|n| self.site.cgroup_of(&format!("c{n}"))).filter(Cgroup::exists).collect();
         assert!(cgroups.is_empty(), "{after}: cgroups are left: {cgroups:?}");
     }
 }

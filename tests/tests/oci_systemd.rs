@@ -165,7 +165,7 @@ fn a_scope_of_another_containers_is_left_alone() {
     // And a third wants it, too.
     let changed = second.spec.clone();
     let third = site.bundle().change(|spec| *spec = changed);
-    let refused = third.create_with(&["--systemd-cgroup"], &[]).err().expect("the name is taken");
+    let refused = third.create_with(&["--systemd-cgroup"], &[]).expect_err("the name is taken");
     assert!(refused.stderr.contains("UnitExists"), "{refused}");
     assert_eq!(young.status(), "running", "what failed has taken nothing of it along");
     old.verb_with("delete", ["--force"]).run().succeeds();
@@ -225,7 +225,7 @@ fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
         return site.note("scopes can be had here");
     }
     let (bundle, _) = bundle(&site, "true");
-    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).err().expect("no scopes");
+    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).expect_err("no scopes");
     if site.runtime().name() != "husk-oci" {
         return site.note("other runtimes have other words");
     }

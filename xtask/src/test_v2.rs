@@ -39,6 +39,8 @@ const SUITES: &[Suite] = &[
     suite("husk-cgroup", "systemd", &["systemd", "systemd-user"]),
     suite("husk-tests", "oci_fields_resources", &["root", "systemd"]),
     suite("husk-tests", "oci_callers", &["root", "systemd"]),
+    suite("husk-tests", "oci_fields_namespaces", &["root", "systemd"]),
+    suite("husk-tests", "oci_cgroup_effects", &["root", "systemd"]),
     suite("husk-tests", "oci_systemd", &["root", "systemd", "systemd-user"]),
 ];
 

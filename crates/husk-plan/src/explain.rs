@@ -349,11 +349,12 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::MakeCgroup { path, hierarchies } => {
             format!("make the cgroup {} and its like, one in each of {hierarchies} hierarchies", text(path))
         }
-        HostStep::StartScope { unit, slice, user } => format!(
-            "have {} systemd make the scope {} in {} around it, with its limits",
+        HostStep::StartScope { unit, slice, user, held } => format!(
+            "have {} systemd make the scope {} in {} around {}, with its limits",
             if *user { "the user's" } else { "the machine's" },
             text(unit),
-            text(slice)
+            text(slice),
+            if *held { "a process that holds its place" } else { "it" }
         ),
         HostStep::AttachToScope { unit } => format!("have systemd move it into the scope {}", text(unit)),
         HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),

@@ -282,7 +282,7 @@ pub enum HostStep<'a> {
         /// In how many hierarchies.
         hierarchies: usize,
     },
-    /// Have systemd make a scope around the child: a cgroup that it is then in.
+    /// Have systemd make a scope, a cgroup, around the child; or, before there is one, around a process that holds its place.
     StartScope {
         /// The unit.
         unit: &'a CStr,
@@ -290,6 +290,8 @@ pub enum HostStep<'a> {
         slice: &'a CStr,
         /// Whether it is asked of the user's own systemd.
         user: bool,
+        /// Whether there is no child yet.
+        held: bool,
     },
     /// Have systemd move the child into a scope that is there.
     AttachToScope {

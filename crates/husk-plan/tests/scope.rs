@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use husk_cgroup::Hierarchies;
-use husk_plan::{Action, Actor, Arena, Found, Host, PlanError, explain, plan};
+use husk_plan::{Action, Actor, Arena, Found, Host, JoinedUser, PlanError, explain, plan};
 use husk_spec::oci::{Lowering, Spec};
 use husk_spec::{Cgroup, Given, IdMapping, Lifetime, Namespace};
 
@@ -94,6 +94,25 @@ fn a_scope_is_made_around_the_child_which_waits_for_it() {
     assert!(!said.iter().any(|step| step.contains("enter the container's cgroups")), "{said:#?}");
 }
 
+/// husk enters the user namespace for the child's sake, and has no say about devices from then on.
+#[test]
+fn a_user_namespace_that_is_entered_comes_after_the_scope() {
+    let map = vec![IdMapping { inside: 0, outside: 200_000, count: 1000 }];
+    let joined = JoinedUser { uid_map: map.clone(), gid_map: map, setgroups: true };
+    let host = Host { joined: Some(joined), ..host(V2) };
+    let said = steps("", &host, |config| {
+        config.namespaces.user.value = husk_spec::UserNamespace::Join("/proc/7/ns/user".into());
+    });
+    let said = said.expect("a plan");
+    let at = |text: &str| {
+        said.iter().position(|step| step.contains(text)).unwrap_or_else(|| panic!("no {text:?} in {said:#?}"))
+    };
+    let scope = at("around a process that holds its place, with its limits");
+    let (devices, join) = (at("use the devices of"), at("enter the user namespace"));
+    assert!(scope < devices && devices < join && join < at("first process in new"), "{said:#?}");
+    assert!(!said.iter().any(|step| step.contains("wait until husk")), "{said:#?}");
+}
+
 #[test]
 fn without_the_machines_privilege_it_is_the_users_systemd() {
     let user = Host { uid: 1000, gid: 1000, privileged: false, ..host(V2) };
@@ -166,7 +185,10 @@ fn a_plan_remembers_the_scope_and_not_a_place() {
     let scope = cgroup.scope().expect("a scope");
     assert_eq!((scope.unit.as_str(), scope.slice.as_str(), scope.user), ("p-n.scope", "a-b.slice", false));
     assert_eq!(cgroup.place(), None);
-    assert!(!plan.steps.iter().any(|step| {
-        matches!(step.action, Action::Host(husk_plan::HostStep::MakeCgroup { .. }))
-    }));
+    assert!(
+        !plan
+            .steps
+            .iter()
+            .any(|step| { matches!(step.action, Action::Host(husk_plan::HostStep::MakeCgroup { .. })) })
+    );
 }

@@ -3,7 +3,7 @@
 
 use husk_cgroup::systemd::ScopeEntry;
 use husk_cgroup::{Entry, Place};
-use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
+use husk_init::{Call, Guard, Program, own_pipes, stand_by, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior, waitid,
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, getpid, pidfd_send_signal, set_dumpable_behavior,
+    waitid,
 };
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
@@ -112,6 +113,29 @@ struct Acquired {
     /// By which a group of the resource control file system is joined.
     tasks: Vec<OwnedFd>,
     passing: Option<PassingCgroup>,
+    placeholder: Option<Placeholder>,
+}
+
+/// A process that keeps a scope from being empty until the child is in it.
+struct Placeholder(Cloned);
+
+impl Placeholder {
+    fn new() -> Result<Self, Errno> {
+        let parent = getpid();
+        let args = Clone {
+            namespaces: UnshareFlags::empty(),
+            cgroup: None,
+            exit_signal: Signal::CHILD.as_raw() as u32,
+        };
+        clone3(&args, || stand_by(parent)).map(Self)
+    }
+}
+
+impl Drop for Placeholder {
+    fn drop(&mut self) {
+        let _ = pidfd_send_signal(&self.0.pidfd, Signal::KILL);
+        let _ = waitid(WaitId::PidFd(self.0.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
 }
 
 /// Cgroups that go with the container, for nobody else will take them away.
@@ -196,9 +220,21 @@ fn carry_out(
                         .map_err(|(call, errno)| failed(call, errno))?;
                     let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
                     made.passing = acquired.passing.take();
+                    acquired.placeholder = None;
                     if let Some(maker) = &mut maker {
                         maker.made(made)?;
                     }
+                }
+                HostStep::StartScope { .. } => {
+                    let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
+                    let place = start_scope(plan, index, holder.0.pid)?;
+                    let entry = place.open().map_err(|error| Error::cgroup(plan, index, &error))?;
+                    if let Some(maker) = &mut maker {
+                        maker.placed(&place)?;
+                    }
+                    acquired.placeholder = Some(holder);
+                    acquired.cgroup = Some(entry);
+                    acquired.place = Some(place);
                 }
                 HostStep::MakeCgroup { .. } => {
                     make_cgroup(plan, index, &mut acquired)?;
@@ -212,7 +248,7 @@ fn carry_out(
             },
             Some(container) => match (step, &mut maker, terminal) {
                 (HostStep::StartScope { .. }, maker, _) => {
-                    let place = start_scope(plan, index, container)
+                    let place = start_scope(plan, index, container.pid)
                         .map_err(|error| last_word(plan, container).unwrap_or(error))?;
                     if let Some(maker) = maker {
                         maker.placed(&place)?;
@@ -267,14 +303,13 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
     }
 }
 
-/// Has systemd make a scope around the container's process. systemd takes it away when it is empty.
-fn start_scope(plan: &Plan<'_>, index: usize, container: &Container) -> Result<Place, Error> {
+/// Has systemd make a scope around a process. systemd takes it away when it is empty.
+fn start_scope(plan: &Plan<'_>, index: usize, pid: Pid) -> Result<Place, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::cgroup(plan, index, error);
     let none = || Error::Supervise(Errno::INVAL);
     let cgroup = plan.cgroup.as_ref().ok_or_else(none)?;
     let scope = cgroup.scope().ok_or_else(none)?;
-    let pid = container.pid.as_raw_nonzero().get();
-    let place = scope.start(pid, &cgroup.limits).map_err(|error| failed(&error))?;
+    let place = scope.start(pid.as_raw_nonzero().get(), &cgroup.limits).map_err(|error| failed(&error))?;
     if let Some(uid) = cgroup.owner {
         place.delegate(uid).map_err(|error| failed(&error))?;
     }

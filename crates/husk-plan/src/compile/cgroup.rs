@@ -27,7 +27,14 @@ impl<'a> Compiler<'a, '_> {
     /// Whether systemd moves the child into its cgroup, once both are there.
     pub(super) fn is_moved(&self) -> bool {
         let is_new_scope = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.scope().is_some());
-        is_new_scope || matches!(&self.config.cgroup, Some(Given { value: Cgroup::Scope { .. }, .. }))
+        is_new_scope && !self.is_held()
+            || matches!(&self.config.cgroup, Some(Given { value: Cgroup::Scope { .. }, .. }))
+    }
+
+    /// Whether a scope is made before the clone, around a process that holds the child's place: in the user namespace that husk
+    /// enters for the child's sake it has no say any more about the devices of a cgroup.
+    fn is_held(&self) -> bool {
+        self.host.privileged && matches!(self.user.kind, UserKind::Join(_))
     }
 
     /// What husk does before the clone or, for systemd's sake, after it.
@@ -78,7 +85,8 @@ impl<'a> Compiler<'a, '_> {
     /// The scope that systemd is asked for: the machine's systemd or, without its privilege, the user's own.
     fn scope(&self, found: &Hierarchies, path: Option<&str>) -> Result<Scope, PlanError> {
         let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
-        let refused = |why: &str| PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") };
+        let refused =
+            |why: &str| PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") };
         if !self.host.systemd {
             return Err(refused("systemd does not run here (there is no /run/systemd/system)"));
         }
@@ -97,24 +105,22 @@ impl<'a> Compiler<'a, '_> {
                     Hierarchy::V1 => place.directories().first(),
                 };
                 let path = directory.map_or(Path::new(""), |directory| &directory.path);
-                HostStep::MakeCgroup {
-                    path: self.arena.cstr(path)?,
-                    hierarchies: place.directories().len(),
-                }
+                HostStep::MakeCgroup { path: self.arena.cstr(path)?, hierarchies: place.directories().len() }
             }
             CgroupDriver::Systemd(scope) => HostStep::StartScope {
                 unit: self.arena.cstr(&scope.unit)?,
                 slice: self.arena.cstr(&scope.slice)?,
                 user: scope.user,
+                held: self.is_held(),
             },
         })
     }
 
-    /// A scope cannot be empty: with systemd it all comes after the clone.
+    /// A scope cannot be empty: with systemd it all comes after the clone, unless somebody holds the child's place.
     fn cgroup_step(&mut self, driver: &CgroupDriver, step: HostStep<'a>, origin: &Origin) {
         match driver {
-            CgroupDriver::Cgroupfs(_) => self.before(Stage::Prepare, step, origin),
-            CgroupDriver::Systemd(_) => self.after(step, origin),
+            CgroupDriver::Systemd(_) if !self.is_held() => self.after(step, origin),
+            _ => self.before(Stage::Prepare, step, origin),
         }
     }
 
@@ -157,6 +163,12 @@ impl<'a> Compiler<'a, '_> {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
             }
+            place if !self.may_mount_cgroup2() => {
+                let own = place.as_ref().and_then(Place::v2).map(|directory| directory.path.clone());
+                let all = || self.host.cgroups.as_ref()?.v2.as_ref().map(|mounted| mounted.mount.clone());
+                let source = own.or_else(all).unwrap_or_default();
+                self.bind(&shown(mount, source, mount.target.clone()), true, origin, mounted)
+            }
             _ => {
                 let new = FilesystemMount {
                     kind: "cgroup2".to_owned(),
@@ -166,6 +178,13 @@ impl<'a> Compiler<'a, '_> {
                 self.mount_filesystem(&new, origin, mounted)
             }
         }
+    }
+
+    /// Who mounts version 2 anew must have a say in the user namespace that the cgroup namespace belongs to.
+    fn may_mount_cgroup2(&self) -> bool {
+        let is_hosts = self.config.namespaces.cgroup.value == Namespace::Host;
+        let is_ours = self.host.privileged && self.host.has_all_ids() && self.user.is_host();
+        self.host.cgroups.is_none() || !is_hosts || is_ours
     }
 
     fn mount_cgroup_v1(
@@ -186,16 +205,7 @@ impl<'a> Compiler<'a, '_> {
         self.mount_filesystem(&tmpfs, origin, mounted)?;
         for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
-            let bind = BindMount {
-                source: directory.path.clone(),
-                target: mount.target.join(name),
-                recursive: false,
-                idmap: BindIdmap::Off,
-                flags: mount.flags,
-                recursive_flags: MountFlags::NONE,
-                propagation: vec![(Propagation::Private, false)],
-                shared_with_host: false,
-            };
+            let bind = shown(mount, directory.path.clone(), mount.target.join(name));
             self.bind(&bind, true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
             for controller in alone.filter(|controller| name != controller.as_str()) {
@@ -225,6 +235,20 @@ fn refuse_limits(resources: &Resources) -> Result<(), PlanError> {
     }
     let problem = "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited";
     Err(PlanError::Cgroup { problem: problem.to_owned() })
+}
+
+/// A cgroup of the host's, shown as it is there.
+fn shown(mount: &CgroupMount, source: PathBuf, target: PathBuf) -> BindMount {
+    BindMount {
+        source,
+        target,
+        recursive: false,
+        idmap: BindIdmap::Off,
+        flags: mount.flags,
+        recursive_flags: MountFlags::NONE,
+        propagation: vec![(Propagation::Private, false)],
+        shared_with_host: false,
+    }
 }
 
 fn filesystem(mount: &CgroupMount, flags: MountFlags) -> FilesystemMount {

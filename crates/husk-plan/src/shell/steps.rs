@@ -241,7 +241,8 @@ fn with_callers_cgroup(plan: &Plan<'_>, step: &PlannedStep<'_>, piece: Piece) ->
         | Action::Child(Step::Bind { source: Source::Host(source), .. }) => source.to_bytes(),
         _ => return piece,
     };
-    let mut directories = plan.cgroup.iter().filter_map(CgroupPlan::place).flat_map(husk_cgroup::Place::directories);
+    let mut directories =
+        plan.cgroup.iter().filter_map(CgroupPlan::place).flat_map(husk_cgroup::Place::directories);
     let shown = directories.find(|directory| directory.path.as_os_str().as_bytes() == source);
     let Some(directory) = shown else { return piece };
     let (own, all) = (quote(source), quote(directory.mount.as_os_str().as_bytes()));

@@ -78,7 +78,8 @@ pub(crate) fn take_away(
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
     end(&entry, record.as_ref())?;
-    if let Some((record, place)) = record.as_ref().and_then(|record| Some((record, record.cgroup.as_ref()?))) {
+    if let Some((record, place)) = record.as_ref().and_then(|record| Some((record, record.cgroup.as_ref()?)))
+    {
         remove_cgroup(place, record.scope.as_ref())?;
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
