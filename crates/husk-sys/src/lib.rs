@@ -15,6 +15,7 @@ mod keyring;
 mod mount;
 mod namespace;
 mod net;
+mod program;
 mod scheduling;
 mod seccomp;
 mod shared;
@@ -37,6 +38,7 @@ pub use namespace::{
     mount_namespace_id, namespace_type, owner_of_user_namespace, owning_user_namespace, parent_namespace,
 };
 pub use net::interface_up;
+pub use program::begin;
 pub use scheduling::{SchedAttr, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use seccomp::{
     Notification, NotificationAnswer, SECCOMP_NEW_LISTENER, SockFilter, answer_notification,
@@ -44,7 +46,7 @@ pub use seccomp::{
 };
 pub use shared::{SharedNumbers, now};
 pub use signal::{
-    SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
+    SignalInfo, SignalSet, default_disposition, default_dispositions, ignore, is_ignored, read_signals,
     set_signal_mask, signal_of_number, signalfd, wait_signal,
 };
 pub use trial::{Trial, errno_name, landlock_abi};

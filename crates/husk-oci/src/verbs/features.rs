@@ -2,7 +2,6 @@
 //! `features`: from the tables that the code itself uses, so that it lists what is understood and nothing else.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 use husk_spec::oci::{
     self, CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
 /// The lowest version of the specification whose configurations are understood.
 const OCI_VERSION_MIN: &str = "1.0.0";
@@ -29,11 +29,11 @@ mod carried_out {
 /// By this callers see whether a container can be checkpointed.
 const CHECKPOINT: &str = "org.opencontainers.runc.checkpoint.enabled";
 
-pub(crate) fn features() -> Result<ExitCode, Failure> {
+pub(crate) fn features() -> Result<Status, Failure> {
     let text = serde_json::to_string_pretty(&supported())
         .map_err(|error| Failure::new(format!("cannot write the features: {error}")))?;
     output::product(&(text + "\n"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 fn supported() -> Features {

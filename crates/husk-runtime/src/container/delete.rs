@@ -40,25 +40,29 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
     take_away(entry, record, spec.as_ref())
 }
 
+/// Kills all processes of a container, and waits until the first has ended.
+fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
+    let place = record.and_then(|record| record.cgroup.as_ref());
+    if let Some(place) = place.filter(|place| place.exists()) {
+        place.kill()?;
+    }
+    let Some(init) = record.and_then(|record| record.init.as_ref()) else { return Ok(()) };
+    let failed = |errno| Error::Process { doing: format!("kill process {}", init.pid), errno };
+    init.signal(Signal::KILL).map_err(failed)?;
+    if init.wait(PATIENCE).map_err(failed)? {
+        return Ok(());
+    }
+    Err(Error::Survives { id: entry.id().to_string(), pid: init.pid, seconds: PATIENCE.as_secs() })
+}
+
 /// Takes away all that is left of a container.
 pub(crate) fn take_away(
     entry: Entry,
     record: Option<Record>,
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
-    let place = record.as_ref().and_then(|record| record.cgroup.clone());
-    if let Some(place) = place.as_ref().filter(|place| place.exists()) {
-        place.kill()?;
-    }
-    if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
-        let doing = || format!("kill process {}", init.pid);
-        init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
-        if !init.wait(PATIENCE).map_err(|errno| Error::Process { doing: doing(), errno })? {
-            let (id, pid) = (entry.id().to_string(), init.pid);
-            return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
-        }
-    }
-    if let Some(place) = place {
+    end(&entry, record.as_ref())?;
+    if let Some(place) = record.as_ref().and_then(|record| record.cgroup.as_ref()) {
         place.remove()?;
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
