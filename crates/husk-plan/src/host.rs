@@ -165,7 +165,9 @@ impl Host {
         if config.resource_group.is_some() {
             host.resctrl = resctrl();
         }
-        host.probe_subordinate_ids();
+        if !matches!(config.namespaces.user.value, UserNamespace::Host | UserNamespace::Join(_)) {
+            host.probe_subordinate_ids();
+        }
         host.probe_sources(config);
         if let Some(Given { value: Cgroup::New { path, .. }, .. }) = &config.cgroup {
             host.cgroups = Hierarchies::read().ok();
@@ -328,7 +330,7 @@ fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
 }
 
 pub(crate) fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
-    Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
+    Ok(String::from_utf8_lossy(&read(path)?).lines().filter_map(id_map_line).collect())
 }
 
 impl JoinedUser {
@@ -358,7 +360,18 @@ pub(crate) fn kernel_version() -> (u32, u32) {
 
 /// The text of a host's file, empty if it cannot be read.
 fn read_text(path: &str) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    read(path.as_ref()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// The bytes of a file, mostly in two reads: those of the kernel do not say how long they are.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_up_to(File::open(path)?, u64::MAX)
+}
+
+fn read_up_to(file: File, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The name of a user in the text of `passwd(5)`.
@@ -458,8 +471,7 @@ fn accounts_text(root: BorrowedFd<'_>, path: &str) -> String {
         open_beneath(root, path, OFlags::PATH).ok().filter(regular)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = open_beneath(root, path, flags).ok().filter(regular)?;
-        let mut bytes = Vec::new();
-        File::from(file).take(ACCOUNTS_MAX).read_to_end(&mut bytes).ok()?;
+        let bytes = read_up_to(file.into(), ACCOUNTS_MAX).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().unwrap_or_default()

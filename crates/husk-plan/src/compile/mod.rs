@@ -45,6 +45,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.make_cgroup()?;
     compiler.begin()?;
     compiler.take_first_processors();
+    compiler.take_oom_score()?;
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;
