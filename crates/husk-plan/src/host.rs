@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::Hierarchies;
+use husk_cgroup::{Hierarchies, Place};
 use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
@@ -68,6 +68,8 @@ pub struct Host {
     pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
+    pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
     pub apparmor: Option<&'static CStr>,
     /// Whether SELinux is enabled, if it was asked for.
@@ -167,8 +169,9 @@ impl Host {
             host.probe_subordinate_ids();
         }
         host.probe_sources(config);
-        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+        if let Some(Given { value: Cgroup::New { path, .. }, .. }) = &config.cgroup {
             host.cgroups = Hierarchies::read().ok();
+            host.may_make_cgroups = host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();
@@ -207,6 +210,17 @@ impl Host {
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
         all(&self.uid_map) && all(&self.gid_map)
+    }
+
+    /// Whether husk is root of the whole machine. Root of a user namespace has the capabilities, and no more of the host's
+    /// cgroups and devices than its user.
+    pub fn is_root(&self) -> bool {
+        self.privileged && self.has_all_ids()
+    }
+
+    fn can_make_cgroups(&self, path: Option<&str>, name: &str) -> bool {
+        let place = self.cgroups.as_ref().map(|found| Place::new(found, path, name));
+        place.is_some_and(|place| place.is_ok_and(|place| place.can_be_made()))
     }
 
     fn probe_namespaces(&mut self, config: &Config) {
