@@ -298,7 +298,6 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
             acquired.cgroup = Some(entry);
             Ok(())
         }
-        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
         Err(error) => Err(Error::cgroup(plan, index, &error)),
     }
 }
@@ -337,6 +336,12 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
         HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => limit(plan, index, step, acquired)?,
+        HostStep::OomScoreAdj(value) => {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = open(c"/proc/self/oom_score_adj", flags, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            rustix::io::write(&file, value.to_bytes()).map_err(|errno| failed(Call::Write, errno))?;
+        }
         HostStep::Processors(processors) => {
             husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;
         }

@@ -57,11 +57,13 @@ impl<'a> Compiler<'a, '_> {
             ),
         };
         let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
-        let may_limit_devices = self.host.privileged && self.host.has_all_ids();
-        let devices = may_limit_devices.then(|| device::rules(&resources.devices)).transpose();
+        let devices = self.host.is_root().then(|| device::rules(&resources.devices)).transpose();
         let devices = devices.map_err(|error| problem(&error))?;
         let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
         let asks = !limits.writes.is_empty();
+        if !asks && !self.host.may_make_cgroups {
+            return Ok(());
+        }
 
         let make = self.making(&driver)?;
         self.cgroup_step(&driver, make, &given.origin);
@@ -76,9 +78,8 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.cgroup_step(&driver, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
-        let optional = !asks && !self.host.privileged && !*systemd;
         let owner = self.cgroup_owner();
-        self.cgroup = Some(CgroupPlan { driver, limits, devices, optional, owner });
+        self.cgroup = Some(CgroupPlan { driver, limits, devices, owner });
         Ok(())
     }
 
@@ -133,9 +134,14 @@ impl<'a> Compiler<'a, '_> {
 
     /// What the child does first of all: what it allocates from here on counts. One that is moved has nothing to do.
     pub(super) fn enter_cgroup(&mut self) {
-        let Some(given) = self.config.cgroup.as_ref().filter(|_| !self.is_moved()) else { return };
-        let origin = given.origin.clone();
-        self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        let Some(given) = &self.config.cgroup else { return };
+        if self.is_moved() {
+            return;
+        }
+        if self.cgroup.is_some() || matches!(given.value, Cgroup::Existing) {
+            let origin = given.origin.clone();
+            self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        }
         self.enter_cgroup_namespace();
     }
 
@@ -158,7 +164,10 @@ impl<'a> Compiler<'a, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let place = self.cgroup.as_ref().and_then(|cgroup| cgroup.place().cloned());
+        let place = match &self.cgroup {
+            Some(cgroup) => cgroup.place().cloned(),
+            None => self.host.cgroups.as_ref().map(Place::own),
+        };
         match place {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use husk_cgroup::Place;
 use husk_cgroup::systemd::Scope;
+use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -29,17 +29,39 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
         Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         locked => locked?,
     }
-    let record = match entry.record() {
+    let (record, is_damaged) = match entry.record() {
         // What is damaged says nothing, and would stay for ever. What cannot be read now may be read later.
-        Err(Error::Damaged { .. }) if force => None,
-        record => record?,
+        Err(Error::Damaged { .. }) if force => (None, true),
+        record => (record?, false),
     };
     let status = entry.condition(record.as_ref()).status;
     if !force && !matches!(status, Status::Created | Status::Stopped) {
         return Err(Error::Condition { doing: "delete", status });
     }
     let spec = start::spec(&entry).ok();
+    if force && record.is_none() {
+        take_unrecorded_cgroup_away(&entry, spec.as_ref(), is_damaged)?;
+    }
     take_away(entry, record, spec.as_ref())
+}
+
+/// Takes away the cgroup of a container of which nothing is recorded, as far as the configuration says where that is. The processes
+/// in it are the container's only if a record was there, and if the path is absolute: a relative one counts from the cgroup of
+/// whoever made the container.
+fn take_unrecorded_cgroup_away(entry: &Entry, spec: Option<&Spec>, was_recorded: bool) -> Result<(), Error> {
+    let Some(spec) = spec else { return Ok(()) };
+    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
+    let place = Hierarchies::read().and_then(|found| Place::new(&found, path, entry.id().as_str()));
+    let Some(place) = place.ok().filter(Place::exists) else { return Ok(()) };
+    if was_recorded && path.is_some_and(|path| path.starts_with('/')) {
+        place.kill()?;
+    }
+    match place.pids()?.first() {
+        None => Ok(place.remove()?),
+        Some(pid) if was_recorded => Err(Error::WhoseProcess { id: entry.id().to_string(), pid: *pid }),
+        // Before the first record no cgroup is made.
+        Some(_) => Ok(()),
+    }
 }
 
 /// Kills all processes of a container, and waits until the first has ended.
