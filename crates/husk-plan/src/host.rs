@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::Hierarchies;
+use husk_cgroup::{Hierarchies, Place};
 use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
@@ -68,6 +68,8 @@ pub struct Host {
     pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// Whether the container's can be made in all of them, if that is so.
+    pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
     pub apparmor: Option<&'static CStr>,
     /// Whether SELinux is enabled, if it was asked for.
@@ -165,8 +167,10 @@ impl Host {
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
-        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+        if let Some(Given { value: Cgroup::New { path, .. }, .. }) = &config.cgroup {
             host.cgroups = Hierarchies::read().ok();
+            let place = host.cgroups.as_ref().map(|found| Place::new(found, path.as_deref(), &config.name));
+            host.may_make_cgroups = host.privileged || matches!(place, Some(Ok(place)) if may_make(&place));
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();
@@ -284,6 +288,14 @@ impl Host {
 
 fn targets(config: &Config) -> impl Iterator<Item = &PathBuf> {
     config.mounts.iter().map(|mount| mount.value.target())
+}
+
+/// Whether the nearest directory that is there already may be written to, in each hierarchy.
+fn may_make(place: &Place) -> bool {
+    place.directories().iter().all(|directory| {
+        let above = directory.path.ancestors().find(|path| path.is_dir());
+        above.is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok())
+    })
 }
 
 pub(crate) fn is_privileged() -> bool {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy};
-use husk_cgroup::{Place, device};
+use husk_cgroup::{Directory, Mounted, Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
@@ -13,7 +13,7 @@ use husk_spec::{
 
 use super::Compiler;
 use crate::PlanError;
-use crate::plan::{CgroupPlan, HostStep, IdMaps, Stage};
+use crate::plan::{CgroupPlan, HostStep, IdMaps, Note, Stage};
 use crate::user_namespace::UserKind;
 
 impl Compiler<'_, '_> {
@@ -43,6 +43,13 @@ impl Compiler<'_, '_> {
         let devices = devices.map_err(|error| problem(&error))?;
         let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
         let asks = !limits.writes.is_empty();
+        let optional = !asks && !self.host.privileged;
+        if optional && !self.host.may_make_cgroups {
+            let what = "the container has no cgroup of its own: none is this user's to make".to_owned();
+            let cure = "where systemd runs, a part of your session's is: see docs/cgroups.md".to_owned();
+            self.notes.push(Note { what, cure: Some(cure) });
+            return Ok(());
+        }
 
         let origin = given.origin.clone();
         let directory = match found.version {
@@ -63,7 +70,6 @@ impl Compiler<'_, '_> {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
-        let optional = !asks && !self.host.privileged;
         let owner = self.cgroup_owner();
         self.cgroup = Some(CgroupPlan { place, limits, devices, optional, owner });
         Ok(())
@@ -95,12 +101,15 @@ impl Compiler<'_, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone());
-        match place {
-            Some(place) if place.version() == Hierarchy::V1 => {
-                self.mount_cgroup_v1(mount, &place, origin, mounted)
+        let (version, directories) = self.shown_cgroups();
+        if version == Some(Hierarchy::V1) {
+            return self.mount_cgroup_v1(mount, &directories, origin, mounted);
+        }
+        match directories.first().filter(|_| !self.may_mount_cgroup2()) {
+            Some(directory) => {
+                self.bind(&bind(mount, directory, mount.target.clone()), true, origin, mounted)
             }
-            _ => {
+            None => {
                 let new = FilesystemMount {
                     kind: "cgroup2".to_owned(),
                     source: Some("cgroup".to_owned()),
@@ -111,10 +120,29 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// The cgroups that the container sees: its own or, without any, those that it shares with husk.
+    fn shown_cgroups(&self) -> (Option<Hierarchy>, Vec<Directory>) {
+        if let Some(cgroup) = &self.cgroup {
+            return (Some(cgroup.place.version()), cgroup.place.directories().to_vec());
+        }
+        let Some(found) = &self.host.cgroups else { return (None, Vec::new()) };
+        let directory = |mounted: &Mounted| Directory {
+            controllers: mounted.controllers.clone(),
+            mount: mounted.mount.clone(),
+            path: mounted.own.as_ref().unwrap_or(&mounted.mount).clone(),
+        };
+        (Some(found.version), found.v1.iter().chain(&found.v2).map(directory).collect())
+    }
+
+    /// Whether a file system of version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
+    fn may_mount_cgroup2(&self) -> bool {
+        !self.is_hosts(NamespaceKind::Cgroup) || self.user.is_host() && self.host.has_all_ids()
+    }
+
     fn mount_cgroup_v1(
         &mut self,
         mount: &CgroupMount,
-        place: &Place,
+        directories: &[Directory],
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
@@ -127,19 +155,9 @@ impl Compiler<'_, '_> {
             ..filesystem(mount, writable)
         };
         self.mount_filesystem(&tmpfs, origin, mounted)?;
-        for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
+        for directory in directories.iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
-            let bind = BindMount {
-                source: directory.path.clone(),
-                target: mount.target.join(name),
-                recursive: false,
-                idmap: BindIdmap::Off,
-                flags: mount.flags,
-                recursive_flags: MountFlags::NONE,
-                propagation: vec![(Propagation::Private, false)],
-                shared_with_host: false,
-            };
-            self.bind(&bind, true, origin, mounted)?;
+            self.bind(&bind(mount, directory, mount.target.join(name)), true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
             for controller in alone.filter(|controller| name != controller.as_str()) {
                 let path = self.arena.cstr(mount.target.join(controller))?;
@@ -164,6 +182,19 @@ fn refuse_limits(resources: &Resources) -> Result<(), PlanError> {
     }
     let problem = "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited";
     Err(PlanError::Cgroup { problem: problem.to_owned() })
+}
+
+fn bind(mount: &CgroupMount, directory: &Directory, target: PathBuf) -> BindMount {
+    BindMount {
+        source: directory.path.clone(),
+        target,
+        recursive: false,
+        idmap: BindIdmap::Off,
+        flags: mount.flags,
+        recursive_flags: MountFlags::NONE,
+        propagation: vec![(Propagation::Private, false)],
+        shared_with_host: false,
+    }
 }
 
 fn filesystem(mount: &CgroupMount, flags: MountFlags) -> FilesystemMount {
