@@ -110,8 +110,6 @@ pub struct CgroupPlan {
     pub limits: Limits,
     /// Which devices may be used; everybody's own rights decide if `None`.
     pub devices: Option<Vec<Rule>>,
-    /// Whether the container can do without, if they are not this user's to make.
-    pub optional: bool,
     /// The user on the host that gets the container's part of cgroup v2 to divide further.
     pub owner: Option<u32>,
 }

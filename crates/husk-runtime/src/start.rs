@@ -241,7 +241,6 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
             acquired.cgroup = Some(entry);
             Ok(())
         }
-        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
         Err(error) => Err(Error::cgroup(plan, index, &error)),
     }
 }

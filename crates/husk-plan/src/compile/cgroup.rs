@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy};
-use husk_cgroup::{Directory, Mounted, Place, device};
+use husk_cgroup::{Directory, Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
@@ -13,7 +13,7 @@ use husk_spec::{
 
 use super::Compiler;
 use crate::PlanError;
-use crate::plan::{CgroupPlan, HostStep, IdMaps, Note, Stage};
+use crate::plan::{CgroupPlan, HostStep, IdMaps, Stage};
 use crate::user_namespace::UserKind;
 
 impl Compiler<'_, '_> {
@@ -38,16 +38,11 @@ impl Compiler<'_, '_> {
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
         let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;
         let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
-        let may_limit_devices = self.host.privileged && self.host.has_all_ids();
-        let devices = may_limit_devices.then(|| device::rules(&resources.devices)).transpose();
+        let devices = self.host.is_root().then(|| device::rules(&resources.devices)).transpose();
         let devices = devices.map_err(|error| problem(&error))?;
         let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
         let asks = !limits.writes.is_empty();
-        let optional = !asks && !self.host.privileged;
-        if optional && !self.host.may_make_cgroups {
-            let what = "the container has no cgroup of its own: none is this user's to make".to_owned();
-            let cure = "where systemd runs, a part of your session's is: see docs/cgroups.md".to_owned();
-            self.notes.push(Note { what, cure: Some(cure) });
+        if !asks && !self.host.may_make_cgroups {
             return Ok(());
         }
 
@@ -71,7 +66,7 @@ impl Compiler<'_, '_> {
             self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
         let owner = self.cgroup_owner();
-        self.cgroup = Some(CgroupPlan { place, limits, devices, optional, owner });
+        self.cgroup = Some(CgroupPlan { place, limits, devices, owner });
         Ok(())
     }
 
@@ -85,8 +80,10 @@ impl Compiler<'_, '_> {
     /// What the child does first of all: what it allocates from here on counts.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = &self.config.cgroup else { return };
-        let origin = given.origin.clone();
-        self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        if self.cgroup.is_some() || matches!(given.value, Cgroup::Existing) {
+            let origin = given.origin.clone();
+            self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        }
         if self.is_new(NamespaceKind::Cgroup) {
             let origin = self.config.namespaces.cgroup.origin.clone();
             self.child(Stage::Namespaces, Step::CgroupNamespace, &origin);
@@ -101,15 +98,18 @@ impl Compiler<'_, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let (version, directories) = self.shown_cgroups();
-        if version == Some(Hierarchy::V1) {
-            return self.mount_cgroup_v1(mount, &directories, origin, mounted);
-        }
-        match directories.first().filter(|_| !self.may_mount_cgroup2()) {
-            Some(directory) => {
-                self.bind(&bind(mount, directory, mount.target.clone()), true, origin, mounted)
+        let own = || self.host.cgroups.as_ref().map(Place::own);
+        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone()).or_else(own);
+        match place {
+            Some(place) if place.version() == Hierarchy::V1 => {
+                self.mount_cgroup_v1(mount, &place, origin, mounted)
             }
-            None => {
+            Some(place) if !self.may_mount_cgroup2() => {
+                let Some(directory) = place.v2() else { return Ok(()) };
+                let bind = bind(mount, directory, mount.target.clone());
+                self.bind(&bind, true, origin, mounted)
+            }
+            _ => {
                 let new = FilesystemMount {
                     kind: "cgroup2".to_owned(),
                     source: Some("cgroup".to_owned()),
@@ -120,21 +120,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    /// The cgroups that the container sees: its own or, without any, those that it shares with husk.
-    fn shown_cgroups(&self) -> (Option<Hierarchy>, Vec<Directory>) {
-        if let Some(cgroup) = &self.cgroup {
-            return (Some(cgroup.place.version()), cgroup.place.directories().to_vec());
-        }
-        let Some(found) = &self.host.cgroups else { return (None, Vec::new()) };
-        let directory = |mounted: &Mounted| Directory {
-            controllers: mounted.controllers.clone(),
-            mount: mounted.mount.clone(),
-            path: mounted.own.as_ref().unwrap_or(&mounted.mount).clone(),
-        };
-        (Some(found.version), found.v1.iter().chain(&found.v2).map(directory).collect())
-    }
-
-    /// Whether a file system of version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
+    /// Whether version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
     fn may_mount_cgroup2(&self) -> bool {
         !self.is_hosts(NamespaceKind::Cgroup) || self.user.is_host() && self.host.has_all_ids()
     }
@@ -142,7 +128,7 @@ impl Compiler<'_, '_> {
     fn mount_cgroup_v1(
         &mut self,
         mount: &CgroupMount,
-        directories: &[Directory],
+        place: &Place,
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
@@ -155,7 +141,7 @@ impl Compiler<'_, '_> {
             ..filesystem(mount, writable)
         };
         self.mount_filesystem(&tmpfs, origin, mounted)?;
-        for directory in directories.iter().filter(|directory| !directory.controllers.is_empty()) {
+        for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
             self.bind(&bind(mount, directory, mount.target.join(name)), true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));

@@ -170,6 +170,11 @@ impl<'a> Compiler<'a, '_> {
     }
 }
 
+/// Whether what is mounted on the host later shows in a mount of this kind.
+fn follows(propagation: Propagation) -> bool {
+    matches!(propagation, Propagation::Shared | Propagation::Slave)
+}
+
 /// A part of the host's tree that is wanted.
 struct HostTree<'t> {
     path: &'t std::path::Path,
