@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy};
 use husk_cgroup::systemd::Scope;
-use husk_cgroup::{Hierarchies, Place, device};
+use husk_cgroup::{Directory, Hierarchies, Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, Origin,
-    Propagation, oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, NamespaceKind,
+    Origin, Propagation, oci::Resources,
 };
 
 use super::Compiler;
@@ -173,10 +173,10 @@ impl<'a> Compiler<'a, '_> {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
             }
             place if !self.may_mount_cgroup2() => {
-                let own = place.as_ref().and_then(Place::v2).map(|directory| directory.path.clone());
-                let all = || self.host.cgroups.as_ref()?.v2.as_ref().map(|mounted| mounted.mount.clone());
-                let source = own.or_else(all).unwrap_or_default();
-                self.bind(&shown(mount, source, mount.target.clone()), true, origin, mounted)
+                let own = place.as_ref().and_then(Place::v2).cloned();
+                let Some(directory) = own.or_else(|| self.all_of_version_2()) else { return Ok(()) };
+                let bind = bind(mount, &directory, mount.target.clone());
+                self.bind(&bind, true, origin, mounted)
             }
             _ => {
                 let new = FilesystemMount {
@@ -189,11 +189,15 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// Who mounts version 2 anew must have a say in the user namespace that the cgroup namespace belongs to.
+    /// Whether version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
     fn may_mount_cgroup2(&self) -> bool {
-        let is_hosts = self.config.namespaces.cgroup.value == Namespace::Host;
-        let is_ours = self.host.privileged && self.host.has_all_ids() && self.user.is_host();
-        self.host.cgroups.is_none() || !is_hosts || is_ours
+        !self.is_hosts(NamespaceKind::Cgroup) || self.user.is_host() && self.host.has_all_ids()
+    }
+
+    /// The whole hierarchy: which scope systemd makes in it is not known before it is there.
+    fn all_of_version_2(&self) -> Option<Directory> {
+        let mount = self.host.cgroups.as_ref()?.v2.as_ref()?.mount.clone();
+        Some(Directory { controllers: Vec::new(), path: mount.clone(), mount })
     }
 
     fn mount_cgroup_v1(
@@ -214,8 +218,7 @@ impl<'a> Compiler<'a, '_> {
         self.mount_filesystem(&tmpfs, origin, mounted)?;
         for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
-            let bind = shown(mount, directory.path.clone(), mount.target.join(name));
-            self.bind(&bind, true, origin, mounted)?;
+            self.bind(&bind(mount, directory, mount.target.join(name)), true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
             for controller in alone.filter(|controller| name != controller.as_str()) {
                 let path = self.arena.cstr(mount.target.join(controller))?;
@@ -246,10 +249,9 @@ fn refuse_limits(resources: &Resources) -> Result<(), PlanError> {
     Err(PlanError::Cgroup { problem: problem.to_owned() })
 }
 
-/// A cgroup of the host's, shown as it is there.
-fn shown(mount: &CgroupMount, source: PathBuf, target: PathBuf) -> BindMount {
+fn bind(mount: &CgroupMount, directory: &Directory, target: PathBuf) -> BindMount {
     BindMount {
-        source,
+        source: directory.path.clone(),
         target,
         recursive: false,
         idmap: BindIdmap::Off,
