@@ -6,6 +6,7 @@ pub(crate) mod containerd;
 pub(crate) mod docker;
 pub(crate) mod podman;
 pub(crate) mod remap;
+pub(crate) mod rootless;
 
 use crate::Step;
 

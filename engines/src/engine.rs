@@ -19,6 +19,8 @@ pub enum Engine {
     Remap,
     /// Podman with conmon.
     Podman,
+    /// The same for an ordinary user.
+    Rootless,
     /// containerd, by `ctr`.
     Containerd,
     /// buildah.
@@ -27,7 +29,8 @@ pub enum Engine {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Docker, Self::Remap, Self::Podman, Self::Containerd, Self::Buildah];
+    pub const ALL: [Self; 6] =
+        [Self::Docker, Self::Remap, Self::Podman, Self::Rootless, Self::Containerd, Self::Buildah];
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Engine {
             Self::Docker => "docker",
             Self::Remap => "docker-remap",
             Self::Podman => "podman",
+            Self::Rootless => "podman-rootless",
             Self::Containerd => "containerd",
             Self::Buildah => "buildah",
         }
@@ -46,6 +50,7 @@ impl Engine {
             Self::Docker => cases::docker::CASES,
             Self::Remap => &[cases::remap::CASES],
             Self::Podman => cases::podman::CASES,
+            Self::Rootless => &[cases::rootless::CASES],
             Self::Containerd => &[cases::containerd::CASES],
             Self::Buildah => &[cases::buildah::CASES],
         };
@@ -59,6 +64,7 @@ impl Engine {
             Self::Docker => &["dockerd", "docker", "docker-compose"],
             Self::Remap => &["dockerd", "docker"],
             Self::Podman => &["podman", "conmon", "catatonit"],
+            Self::Rootless => &["podman", "conmon", "catatonit", "newuidmap", "setpriv"],
             Self::Containerd => &["containerd", "ctr"],
             Self::Buildah => &["buildah"],
         };
@@ -74,6 +80,7 @@ impl Engine {
             Self::Docker => DOCKER.replace("$MORE", ""),
             Self::Remap => DOCKER.replace("$MORE", "--userns-remap=remap"),
             Self::Podman | Self::Buildah => CONTAINERS.replace("$ENGINE", self.name()),
+            Self::Rootless => ROOTLESS.into(),
             Self::Containerd => CONTAINERD.into(),
         };
         world.must(&starting).map_err(|error| format!("{self} does not start: {error}"))?;
@@ -84,7 +91,9 @@ impl Engine {
     pub(crate) fn clearing(self) -> &'static str {
         match self {
             Self::Docker | Self::Remap => "docker rm -fv $(docker ps -aq) >/dev/null 2>&1",
-            Self::Podman => "podman pod rm -fa -t 0 >/dev/null 2>&1; podman rm -fa -t 0 >/dev/null 2>&1",
+            Self::Podman | Self::Rootless => {
+                "podman pod rm -fa -t 0 >/dev/null 2>&1; podman rm -fa -t 0 >/dev/null 2>&1"
+            }
             Self::Containerd => {
                 "for id in $(ctr task ls -q); do ctr task rm -f $id; done >/dev/null 2>&1
                  for id in $(ctr container ls -q); do ctr container rm $id; done >/dev/null 2>&1"
@@ -199,6 +208,41 @@ else
     buildah config --env PATH=/bin --cmd sh "$container"
     buildah commit --quiet "$container" box && buildah rm "$container"
 fi
+"#;
+
+/// The user has an account in the world alone, and what a distribution gives one: a range of ids, a directory below `/run`.
+const ROOTLESS: &str = r#"
+cd /tmp/engines
+echo user:x:61000:61000::/tmp/engines/home/user:/bin/sh >>/etc/passwd
+echo user:x:61000: >>/etc/group
+echo user:100000:65536 | tee -a /etc/subuid >>/etc/subgid
+mkdir -p home/user /run/user/61000
+chown 61000:61000 home home/user /run/user/61000
+chmod 700 /run/user/61000
+cat >containers.conf <<'END'
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+netns = "none"
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[engine.runtimes]
+runc = ["/tmp/engines/bin/runc"]
+END
+cat >storage.conf <<'END'
+[storage]
+driver = "vfs"
+END
+cat >bin/podman <<'END'
+#!/bin/sh
+exec setpriv --reuid 61000 --regid 61000 --clear-groups env USER=user LOGNAME=user HOME=/tmp/engines/home/user \
+    XDG_RUNTIME_DIR=/run/user/61000 CONTAINERS_CONF=/tmp/engines/containers.conf \
+    CONTAINERS_STORAGE_CONF=/tmp/engines/storage.conf /usr/bin/podman "$@"
+END
+chmod 755 bin/podman
+podman import --quiet --change 'ENV PATH=/bin' /tmp/engines/root.tar box
 "#;
 
 /// ctr imports only what has a manifest. The plugin for Kubernetes would want a network.

@@ -36,6 +36,11 @@ const MAY_DIFFER: &[(&str, &str, &str)] = &[
         "husk-oci gives a tmpfs the mode of what it covers when it is made, runc changes it afterwards",
     ),
     (
+        "/run / rw,nosuid,nodev,relatime  tmpfs rw,mode=755,uid=61000,gid=61000",
+        "/run / rw,nosuid,nodev,relatime  tmpfs rw,uid=61000,gid=61000",
+        "the same, for an ordinary user",
+    ),
+    (
         "drwxrwxrwt 65534:65534 0,0 /dev/mqueue",
         "drwxrwxrwt 0:65534 0,0 /dev/mqueue",
         "the queues belong to whoever made the namespace; anybody may use them",
