@@ -66,8 +66,12 @@ const MAY_DIFFER: &[(&str, &str, &str)] = &[
 const MAY_LACK: &[(&str, &str)] =
     &[("c 10:200 rwm", "runc allows /dev/net/tun to everybody; from 1.2 on it does not")];
 
-/// Lines that an engine prints or not, by chance.
-const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
+/// Lines that are printed or not, by chance: an engine's, and runc's about cgroups that an ordinary user's container has not.
+const BY_CHANCE: &[&str] = &[
+    "error waiting for container: context canceled",
+    "level=warning msg=\"cannot toggle freezer: cgroups not configured for container\"",
+    "level=warning msg=\"lstat : no such file or directory\"",
+];
 
 /// The text with ids, times, and numbers of processes, pipes and namespaces replaced, and with the runtime's own words
 /// reduced to those that others search for.
