@@ -25,6 +25,8 @@ use husk_plan::in_words;
 static ALLOCATOR: husk_sys::AllocationGuard<std::alloc::System> =
     husk_sys::AllocationGuard(std::alloc::System);
 
+husk_sys::entry!();
+
 #[cfg(not(test))]
 husk_sys::program!(run);
 

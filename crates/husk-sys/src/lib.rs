@@ -10,6 +10,7 @@
 mod allocation;
 mod bpf;
 mod clone;
+mod entry;
 mod exec;
 mod keyring;
 mod mount;
@@ -28,6 +29,7 @@ pub use bpf::{
     load_device_program, program_by_id, program_name,
 };
 pub use clone::{Clone, Cloned, clone3, exit};
+pub use entry::move_to_read_only_mount;
 pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, execveat, getcwd,
     is_more_privileged_than_caller, unshare,
