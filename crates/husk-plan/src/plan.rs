@@ -110,8 +110,6 @@ pub struct CgroupPlan {
     pub limits: Limits,
     /// Which devices may be used; everybody's own rights decide if `None`.
     pub devices: Option<Vec<Rule>>,
-    /// Whether the container can do without, if they are not this user's to make.
-    pub optional: bool,
     /// The user on the host that gets the container's part of cgroup v2 to divide further.
     pub owner: Option<u32>,
 }
@@ -228,6 +226,9 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Be killed so readily when memory is short (`/proc/self/oom_score_adj`), and so is the child, which has that from husk. Below
+    /// what it was, that takes `CAP_SYS_RESOURCE` in the machine's first user namespace, which the child may not be in.
+    OomScoreAdj(&'a CStr),
     /// Run on the processors alone whose bits are set, and so does the child, which has them from husk.
     Processors(&'a [u64]),
     /// Take a detached copy of a part of the host's file tree, with which no mount travels.

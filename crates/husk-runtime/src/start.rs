@@ -241,7 +241,6 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
             acquired.cgroup = Some(entry);
             Ok(())
         }
-        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
         Err(error) => Err(Error::cgroup(plan, index, &error)),
     }
 }
@@ -265,6 +264,12 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             if let (Some(place), Some(rules)) = (&acquired.place, rules) {
                 place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
             }
+        }
+        HostStep::OomScoreAdj(value) => {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = open(c"/proc/self/oom_score_adj", flags, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            rustix::io::write(&file, value.to_bytes()).map_err(|errno| failed(Call::Write, errno))?;
         }
         HostStep::Processors(processors) => {
             husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;

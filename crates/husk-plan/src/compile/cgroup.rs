@@ -38,11 +38,13 @@ impl Compiler<'_, '_> {
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
         let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;
         let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
-        let may_limit_devices = self.host.privileged && self.host.has_all_ids();
-        let devices = may_limit_devices.then(|| device::rules(&resources.devices)).transpose();
+        let devices = self.host.is_root().then(|| device::rules(&resources.devices)).transpose();
         let devices = devices.map_err(|error| problem(&error))?;
         let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
         let asks = !limits.writes.is_empty();
+        if !asks && !self.host.may_make_cgroups {
+            return Ok(());
+        }
 
         let origin = given.origin.clone();
         let directory = match found.version {
@@ -63,9 +65,8 @@ impl Compiler<'_, '_> {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
-        let optional = !asks && !self.host.privileged;
         let owner = self.cgroup_owner();
-        self.cgroup = Some(CgroupPlan { place, limits, devices, optional, owner });
+        self.cgroup = Some(CgroupPlan { place, limits, devices, owner });
         Ok(())
     }
 
@@ -79,8 +80,10 @@ impl Compiler<'_, '_> {
     /// What the child does first of all: what it allocates from here on counts.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = &self.config.cgroup else { return };
-        let origin = given.origin.clone();
-        self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        if self.cgroup.is_some() || matches!(given.value, Cgroup::Existing) {
+            let origin = given.origin.clone();
+            self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        }
         if self.is_new(NamespaceKind::Cgroup) {
             let origin = self.config.namespaces.cgroup.origin.clone();
             self.child(Stage::Namespaces, Step::CgroupNamespace, &origin);
@@ -95,7 +98,8 @@ impl Compiler<'_, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone());
+        let own = || self.host.cgroups.as_ref().map(Place::own);
+        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone()).or_else(own);
         match place {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
