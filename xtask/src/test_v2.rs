@@ -41,6 +41,7 @@ const SUITES: &[Suite] = &[
     suite("husk-tests", "oci_callers", &["root", "systemd"]),
     suite("husk-tests", "oci_fields_namespaces", &["root", "systemd"]),
     suite("husk-tests", "oci_cgroup_effects", &["root", "systemd"]),
+    suite("husk-tests", "oci_as_runc", &["root", "systemd"]),
     suite("husk-tests", "oci_systemd", &["root", "systemd", "systemd-user"]),
 ];
 
