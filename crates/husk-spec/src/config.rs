@@ -68,6 +68,11 @@ pub enum Cgroup {
     },
     /// Those of a container that is there, which the caller has opened.
     Existing,
+    /// That of a container that is there, into which only systemd may move a process; the caller has opened the way.
+    Scope {
+        /// The unit.
+        unit: String,
+    },
 }
 
 /// How long a container lives.
