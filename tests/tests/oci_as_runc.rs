@@ -107,6 +107,7 @@ fn as_later(mut settings: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec
     settings
 }
 
+/// Quotas that leave a container's start most of its time: it is in the cgroup by then.
 fn resources() -> Value {
     json!({
         "devices": [
@@ -115,7 +116,7 @@ fn resources() -> Value {
             {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "rwm"}
         ],
         "memory": {"limit": 67_108_864, "reservation": 33_554_432, "swap": 100_663_296, "disableOOMKiller": false},
-        "cpu": {"shares": 512, "quota": 50_000, "period": 200_000, "cpus": "0", "mems": "0"},
+        "cpu": {"shares": 512, "quota": 150_000, "period": 200_000, "cpus": "0", "mems": "0"},
         "pids": {"limit": 77}
     })
 }
@@ -211,7 +212,7 @@ fn files_after_an_update() {
     let shares = if is_unified() { 512 } else { 1024 };
     let update = json!({
         "memory": {"limit": 33_554_432, "swap": 50_331_648},
-        "cpu": {"shares": shares, "quota": 30_000, "period": 100_000},
+        "cpu": {"shares": shares, "quota": 80_000, "period": 100_000},
         "pids": {"limit": 55}
     });
     compare(&site, &resources(), Some(&update));

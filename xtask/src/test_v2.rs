@@ -27,6 +27,13 @@ struct Suite {
     tests: &'static [&'static str],
 }
 
+impl Suite {
+    /// The name of the program's copy; a boot may have the name of a program.
+    fn file(&self) -> String {
+        format!("{}-{}", self.package, self.program)
+    }
+}
+
 const fn suite(package: &'static str, program: &'static str, ways: &'static [&'static str]) -> Suite {
     Suite { package, program, ways, tests: &[] }
 }
@@ -64,7 +71,7 @@ const WAYS: &[(&str, &[&str])] = &[
 ];
 
 /// Seconds for a boot and the tests in it, in software emulation.
-const LIMIT: &str = "600";
+const LIMIT: &str = "800";
 
 /// The verb: without arguments all of [`WAYS`], else those named.
 pub(crate) fn run(args: &[String]) -> Result {
@@ -84,7 +91,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let wanted = |suite: &&Suite| ways.iter().any(|(name, _)| suite.ways.contains(name));
     for suite in SUITES.iter().filter(wanted) {
         let test = ["test", "--package", suite.package, "--test", suite.program, "--no-run"];
-        build(&test, suite.program, &share.0.join(suite.program))?;
+        build(&test, suite.program, &share.0.join(suite.file()))?;
     }
     for (name, _) in &ways {
         let script = share.0.join(name);
@@ -144,8 +151,8 @@ fn script_of(way: &str, share: &Path) -> String {
         .iter()
         .filter(|suite| suite.ways.contains(&way))
         .map(|suite| {
-            let (program, tests) = (suite.program, suite.tests.join(" "));
-            format!("echo \"== {program}\"; {share}/{program} --test-threads=2 {tests} || failed=1\n")
+            let (file, tests) = (suite.file(), suite.tests.join(" "));
+            format!("echo \"== {file}\"; {share}/{file} --test-threads=2 {tests} || failed=1\n")
         })
         .collect();
     // Containers that systemd makes are what is new where it runs.
