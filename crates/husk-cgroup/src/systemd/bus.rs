@@ -108,6 +108,32 @@ impl Bus {
         self.call(Call { member, signature, ..MANAGER }, body)
     }
 
+    /// The description of a unit; of one that is not there systemd says the name, or nothing.
+    pub(super) fn description(&mut self, unit: &str) -> Result<Option<String>, SystemdError> {
+        // How a unit's name is written in a path (`sd_bus_path_encode(3)`).
+        let escaped = unit.bytes().fold(String::new(), |path, byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => path + &char::from(byte).to_string(),
+            byte => path + &format!("_{byte:02x}"),
+        });
+        let path = format!("/org/freedesktop/systemd1/unit/{escaped}");
+        let mut body = Encoder::default();
+        body.text("org.freedesktop.systemd1.Unit");
+        body.text("Description");
+        let call = Call {
+            path: &path,
+            interface: "org.freedesktop.DBus.Properties",
+            member: "Get",
+            signature: "ss",
+            ..MANAGER
+        };
+        match self.call(call, body) {
+            // The signature of the variant takes as much room as a number.
+            Ok(message) => Ok(message.texts(true).into_iter().next()),
+            Err(SystemdError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn call(&mut self, call: Call<'_>, body: Encoder) -> Result<Message, SystemdError> {
         self.queue(call, body);
         let sent = self.stream.write_all(&self.unsent);
