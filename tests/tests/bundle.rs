@@ -71,7 +71,7 @@ fn why_of_a_running_container_tells_what_the_kernel_has_logged() {
         let expect = |text: &str| assert!(told.contains(text), "{caller}: {text:?} in\n{told}");
         expect(&format!("{name} runs, made by husk: process {pid}, /bin/sh -c"));
         expect("  seccomp  1 filter\n");
-        expect(&format!("  cure     husk why run --bundle {}: runs it once more", bundle.display()));
+        expect(&format!("  cure     husk why run --bundle {}: runs its command once more", bundle.display()));
         expect("leaves no trace");
         match caller.is_root() && is_in_kernel_log(pid) {
             true => {

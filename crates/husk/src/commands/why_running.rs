@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `husk why` of a container that runs, whoever made it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use husk_plan::shell::quote;
 use husk_runtime::seccomp_log::{LoggedCall, logged_calls};
 use husk_runtime::why::Story;
 use husk_see::{Details, Engine, Limit, Machine, Seccomp, Text};
+use serde_json::Value;
 
 use super::see::{Target, details};
 use crate::failure::Failure;
@@ -116,13 +120,35 @@ fn sentence(call: &LoggedCall, doubt: &str) -> String {
 
 /// The command that runs it again and tells of each call that is refused.
 fn again(machine: &Machine, target: Target) -> String {
-    const TOLD: &str = "runs it once more, and tells each call that is refused, and by which rule";
-    match bundle(machine, target) {
-        Some(bundle) => {
-            format!("husk why run --bundle {}: {TOLD}", Text::from(bundle.as_os_str().as_encoded_bytes()))
-        }
-        None => format!("husk why run --bundle DIR, with the OCI bundle that its engine made: {TOLD}"),
+    const TOLD: &str = "runs its command once more, and tells each call that is refused, and by which rule";
+    let Some(bundle) = bundle(machine, target) else {
+        return format!("husk why run --bundle DIR, with the OCI bundle that its engine made: {TOLD}");
+    };
+    let changes = changes(&bundle);
+    let bundle = quote(bundle.as_os_str().as_bytes());
+    if changes.is_empty() {
+        return format!("husk why run --bundle {bundle}: {TOLD}");
     }
+    // Its cgroup is in use, and its hooks would be run on what the engine has made for the container that runs.
+    format!(
+        "mkdir again && jq {} {bundle}/config.json > again/config.json && husk why run --bundle again: {TOLD}; \
+         on the same root, in another cgroup and without hooks, and so without its network",
+        quote(changes.join(" | ").as_bytes())
+    )
+}
+
+/// What has to be otherwise in a second container of the same bundle, as jq(1) says it.
+fn changes(bundle: &Path) -> Vec<String> {
+    let config = std::fs::read(bundle.join("config.json")).ok();
+    let config: Option<Value> = config.and_then(|config| serde_json::from_slice(&config).ok());
+    let config = config.unwrap_or_default();
+    let removed = [(&config["linux"]["cgroupsPath"], ".linux.cgroupsPath"), (&config["hooks"], ".hooks")];
+    let removed: Vec<_> =
+        removed.into_iter().filter(|(value, _)| !value.is_null()).map(|(_, place)| place).collect();
+    let removal = (!removed.is_empty()).then(|| format!("del({})", removed.join(", ")));
+    let root = config["root"]["path"].as_str().map(Path::new).filter(|root| root.is_relative());
+    let root = root.map(|root| format!(".root.path = {}", Value::from(bundle.join(root).to_string_lossy())));
+    removal.into_iter().chain(root).collect()
 }
 
 /// The bundle, from who waits for the container: conmon is told it, and containerd's shim works in it.
@@ -130,7 +156,7 @@ fn bundle(machine: &Machine, target: Target) -> Option<PathBuf> {
     let container = &machine.containers[target.container?];
     let parent = machine.process(container.id).map(|first| first.parent);
     let around = parent.into_iter().chain(container.outside.iter().copied());
-    let path = |text: &Text| PathBuf::from(std::ffi::OsStr::new(&*text.unicode()));
+    let path = |text: &Text| PathBuf::from(OsStr::from_bytes(text.bytes()));
     let has_config = |path: &Path| path.join("config.json").exists();
     around.filter_map(|pid| machine.details(pid)).find_map(|waiting| {
         let after =
