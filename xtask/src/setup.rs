@@ -34,6 +34,7 @@ const NEEDS: &[(Need, &str)] = &[
     (Library("libc.a"), "libc6-dev"),
     (Library("libseccomp.so"), "libseccomp-dev"),
     (Program("runc"), "runc"),
+    (Program("crun"), "crun"),
     (Program("dockerd"), "docker.io"),
     (Program("docker-compose"), "docker-compose"),
     (Program("containerd"), "containerd"),
@@ -42,6 +43,8 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("buildah"), "buildah"),
     (Program("catatonit"), "catatonit"),
     (Program("tini"), "tini"),
+    (Program("curl"), "curl"),
+    (Program("protoc"), "protobuf-compiler"),
 ];
 
 /// Runs its arguments while no package may start a service: Docker and containerd are wanted as programs, not as daemons
