@@ -24,10 +24,12 @@ pub(crate) fn write(path: &Path, value: &str) -> Result<(), Errno> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, Errno> {
-    let mut text = String::new();
-    let mut file = File::open(path).map_err(|error| errno(&error))?;
-    file.read_to_string(&mut text).map_err(|error| errno(&error))?;
-    Ok(text)
+    // Most files fit into the first read; a smaller one would have the kernel begin again in the middle of its list.
+    let mut bytes = Vec::with_capacity(8192);
+    let file = File::open(path).map_err(|error| errno(&error))?;
+    // Without asking for a size, which no such file has.
+    file.take(u64::MAX).read_to_end(&mut bytes).map_err(|error| errno(&error))?;
+    String::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
 }
 
 /// A file with one number; `max` is the largest.

@@ -68,6 +68,8 @@ pub struct Host {
     pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// husk's own number: a cgroup that goes with the container is named by it.
+    pub pid: u32,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
     pub apparmor: Option<&'static CStr>,
     /// Whether SELinux is enabled, if it was asked for.
@@ -165,8 +167,9 @@ impl Host {
         }
         host.probe_subordinate_ids();
         host.probe_sources(config);
-        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. }, .. })) {
+        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. } | Cgroup::Passing(_), .. })) {
             host.cgroups = Hierarchies::read().ok();
+            host.pid = std::process::id();
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();

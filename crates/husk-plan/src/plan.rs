@@ -3,9 +3,9 @@
 
 use std::ffi::CStr;
 
-use husk_cgroup::Place;
 use husk_cgroup::device::Rule;
 use husk_cgroup::limits::Limits;
+use husk_cgroup::{CgroupError, Place};
 use husk_init::{Propagation, Step};
 use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
@@ -108,12 +108,51 @@ pub struct CgroupPlan {
     pub place: Place,
     /// What they limit.
     pub limits: Limits,
+    /// The controllers without which it is not what was asked for.
+    pub controllers: Vec<String>,
     /// Which devices may be used; everybody's own rights decide if `None`.
     pub devices: Option<Vec<Rule>>,
-    /// Whether the container can do without, if they are not this user's to make.
-    pub optional: bool,
+    /// When the container does without.
+    pub need: Need,
     /// The user on the host that gets the container's part of cgroup v2 to divide further.
     pub owner: Option<u32>,
+    /// The words for a person: in the place of a field of the specification, the option that was typed.
+    pub options: Vec<(&'static str, &'static str)>,
+}
+
+/// When a container does without cgroups of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Never.
+    Always,
+    /// If they are not this user's to make.
+    IfPermitted,
+    /// If anything stands in the way.
+    IfPossible,
+}
+
+impl CgroupPlan {
+    /// Whether it goes with the container.
+    pub fn passes(&self) -> bool {
+        !self.options.is_empty()
+    }
+
+    /// What went wrong, in the terms of whoever asked.
+    pub fn said(&self, error: &CgroupError) -> String {
+        let said = match error {
+            CgroupError::NotDelegated { controller, .. } => {
+                let asks = self.limits.writes.iter().find(|write| write.controller == *controller);
+                asks.map_or_else(|| error.to_string(), |write| format!("{}: {error}", write.origin))
+            }
+            _ => error.to_string(),
+        };
+        in_options(&self.options, said)
+    }
+}
+
+/// `text` with options in the place of fields.
+pub(crate) fn in_options(options: &[(&str, &str)], text: String) -> String {
+    options.iter().fold(text, |text, (field, option)| text.replace(&format!("linux.{field}"), option))
 }
 
 /// Something that a person should know before.
@@ -247,6 +286,8 @@ pub enum HostStep<'a> {
         path: &'a CStr,
         /// In how many hierarchies.
         hierarchies: usize,
+        /// When the container does without.
+        need: Need,
     },
     /// Write their limits.
     LimitCgroup {
@@ -297,6 +338,8 @@ pub enum HostStep<'a> {
     JoinResourceGroup,
     /// Let the child go on.
     Release,
+    /// Remove cgroups beside the container's that nobody is left to remove: of runs that were killed together with their guard.
+    SweepCgroups,
     /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.
     Hooks,
     /// Wait until the child is all ready, write down that it is, and let it go on.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use husk_cgroup::CgroupError;
 use husk_init::{Call, Failure};
 use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
@@ -122,11 +123,11 @@ impl Error {
         Some(Self::Hook { origin, path, problem, words })
     }
 
-    pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &dyn fmt::Display) -> Self {
+    pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &CgroupError) -> Self {
         let step = &plan.steps[index];
         Self::Cgroup {
             doing: explain::describe(step),
-            problem: error.to_string(),
+            problem: plan.cgroup.as_ref().map_or_else(|| error.to_string(), |cgroup| cgroup.said(error)),
             number: index + 1,
             origin: step.origin.clone(),
         }

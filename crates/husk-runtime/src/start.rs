@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
-use husk_cgroup::{Entry, Place};
+use husk_cgroup::{CgroupError, Entry, MemoryKills, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
-use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
+use husk_plan::{Action, HostStep, IdMaps, Need, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::id_map;
 use crate::link::{Heard, Link};
 use crate::net_device;
+use crate::passing::Passing;
 use crate::resctrl;
 use crate::stopwatch::Stopwatch;
 use crate::supervise;
@@ -37,7 +38,7 @@ pub(crate) struct Container {
     pub(crate) link: Option<Link>,
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
-    passing: Option<PassingCgroup>,
+    passing: Option<Passing>,
     reaped: bool,
 }
 
@@ -66,6 +67,11 @@ impl Container {
         }
     }
 
+    /// Processes that the kernel has killed in its cgroup for want of memory.
+    pub(crate) fn memory_kills(&self) -> Option<MemoryKills> {
+        self.passing.as_ref().and_then(Passing::memory_kills)
+    }
+
     /// Waits for the end of the first process.
     pub(crate) fn wait(&mut self) -> Result<End, Errno> {
         loop {
@@ -91,6 +97,8 @@ impl Drop for Container {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
             let _ = self.wait();
         }
+        // As long as husk may be killed in this, the guard is there to finish it.
+        drop(self.passing.take());
         if let Some(guard) = self.guard.take() {
             let _ = pidfd_send_signal(&guard.pidfd, Signal::KILL);
             let _ = waitid(WaitId::PidFd(guard.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -109,18 +117,7 @@ struct Acquired {
     cgroup: Option<Entry>,
     /// By which a group of the resource control file system is joined.
     tasks: Vec<OwnedFd>,
-    passing: Option<PassingCgroup>,
-}
-
-/// Cgroups that go with the container, for nobody else will take them away.
-#[derive(Debug)]
-struct PassingCgroup(Place);
-
-impl Drop for PassingCgroup {
-    fn drop(&mut self) {
-        // Whoever outlives the container, without a pid namespace of its own, keeps them.
-        let _ = self.0.remove();
-    }
+    passing: Option<Passing>,
 }
 
 /// What the child is given beside its program.
@@ -197,11 +194,9 @@ fn carry_out(
                     }
                 }
                 HostStep::MakeCgroup { .. } => {
-                    make_cgroup(plan, index, &mut acquired)?;
-                    match (&mut maker, &acquired.place) {
-                        (Some(maker), Some(place)) => maker.placed(place)?,
-                        (None, Some(place)) => acquired.passing = Some(PassingCgroup(place.clone())),
-                        (_, None) => {}
+                    make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
+                    if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
+                        maker.placed(place)?;
                     }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -225,11 +220,13 @@ fn carry_out(
     container.ok_or(Error::Supervise(Errno::INVAL))
 }
 
-/// Makes the container's cgroups and opens the way in.
-fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
+/// Makes the container's cgroups and opens the way in. If they go with the container, nobody else will take them away.
+fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acquired) -> Result<(), Error> {
     let Some(cgroup) = &plan.cgroup else { return Ok(()) };
     let mut place = cgroup.place.clone();
-    let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
+    let controllers: Vec<_> = cgroup.controllers.iter().map(String::as_str).collect();
+    let made = place.create(&controllers).and_then(|()| {
+        acquired.passing = passes.then(|| Passing::of(&place)).transpose()?;
         if let Some(uid) = cgroup.owner {
             place.delegate(uid)?;
         }
@@ -241,8 +238,34 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
             acquired.cgroup = Some(entry);
             Ok(())
         }
-        Err(error) if cgroup.optional && error.is_permission() => Ok(()),
+        Err(error) => {
+            acquired.passing = None;
+            if passes {
+                let _ = place.remove();
+            }
+            does_without(cgroup.need, &error).then_some(()).ok_or_else(|| Error::cgroup(plan, index, &error))
+        }
+    }
+}
+
+fn limit_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
+    let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) else { return Ok(()) };
+    match place.apply(&cgroup.limits.writes) {
+        Ok(()) => Ok(()),
+        Err(_) if cgroup.need == Need::IfPossible => {
+            (acquired.place, acquired.cgroup, acquired.passing) = (None, None, None);
+            Ok(())
+        }
         Err(error) => Err(Error::cgroup(plan, index, &error)),
+    }
+}
+
+/// Whether the container can do without the cgroup that could not be made.
+fn does_without(need: Need, error: &CgroupError) -> bool {
+    match need {
+        Need::Always => false,
+        Need::IfPermitted => error.is_permission(),
+        Need::IfPossible => true,
     }
 }
 
@@ -255,11 +278,7 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
-        HostStep::LimitCgroup { .. } => {
-            if let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) {
-                place.apply(&cgroup.limits.writes).map_err(|error| Error::cgroup(plan, index, &error))?;
-            }
-        }
+        HostStep::LimitCgroup { .. } => limit_cgroup(plan, index, acquired)?,
         HostStep::LimitDevices { .. } => {
             let rules = plan.cgroup.as_ref().and_then(|cgroup| cgroup.devices.as_ref());
             if let (Some(place), Some(rules)) = (&acquired.place, rules) {
@@ -438,6 +457,10 @@ fn attend(
             },
             None => Ok(()),
         },
+        HostStep::SweepCgroups => {
+            container.passing.iter().for_each(Passing::sweep);
+            Ok(())
+        }
         _ => Err(Error::Supervise(Errno::INVAL)),
     }
 }
@@ -470,8 +493,14 @@ fn map_tree(trees: &[OwnedFd], number: usize, recursive: bool, namespace: &Owned
 
 fn guard(container: &Container, terminal: &HostTerminal) -> Result<GuardProcess, Errno> {
     let (husk, alive) = pipe_with(PipeFlags::CLOEXEC)?;
-    let guard =
-        Guard { husk: husk.as_fd(), container: container.pidfd.as_fd(), terminal: terminal.to_restore() };
+    let names = container.passing.as_ref().map(Passing::names).unwrap_or_default();
+    let cgroups = container.passing.as_ref().map(|passing| passing.cgroups(&names)).unwrap_or_default();
+    let guard = Guard {
+        husk: husk.as_fd(),
+        container: container.pidfd.as_fd(),
+        terminal: terminal.to_restore(),
+        cgroups: &cgroups,
+    };
     let args =
         Clone { namespaces: UnshareFlags::empty(), cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || stand_guard(&guard))?;

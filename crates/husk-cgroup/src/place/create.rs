@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
 
 use super::{Directory, Place};
@@ -25,6 +25,9 @@ impl Place {
         let mut made = Vec::new();
         let result = self.directories.iter().try_for_each(|directory| {
             make_all(directory, &mut made)?;
+            if made.last() != Some(&directory.path) {
+                refuse_occupied(directory)?;
+            }
             self.prepare(directory, controllers)
         });
         if let Err(error) = result {
@@ -50,7 +53,6 @@ impl Place {
     }
 
     fn prepare(&self, directory: &Directory, controllers: &[&str]) -> Result<(), CgroupError> {
-        refuse_occupied(directory)?;
         if !directory.is_v2() {
             if directory.controllers.iter().any(|name| name == "cpuset") {
                 inherit_cpuset(&directory.path, &directory.mount)?;
@@ -82,6 +84,26 @@ impl Place {
     }
 }
 
+/// Whether the directory can be made, entered by a child of this process, and has `controllers`, as far as can be seen.
+pub(super) fn is_possible(directory: &Directory, controllers: &[&str]) -> bool {
+    let mut above = directory.path.ancestors().skip(1);
+    let Some(parent) = above.find(|path| path.is_dir()) else { return false };
+    let may_write = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
+    if !parent.starts_with(&directory.mount) || !may_write(parent) {
+        return false;
+    }
+    if !directory.is_v2() {
+        return true;
+    }
+    let lacks = |file: &str| {
+        let has = words(&parent.join(file));
+        controllers.iter().any(|name| !has.iter().any(|had| had == name))
+    };
+    // From one cgroup into another only who may write to the one above both can move a process (cgroups(7)).
+    may_write(&parent.join("cgroup.procs"))
+        && (!lacks("cgroup.subtree_control") || !lacks("cgroup.controllers") && !has_processes(parent))
+}
+
 /// Makes the directory and those above it, below the mount, that are missing.
 fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), CgroupError> {
     let mut last = Errno::NOENT;
@@ -96,6 +118,15 @@ fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), Cgroup
 }
 
 fn make_missing(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), (Errno, PathBuf)> {
+    match rustix::fs::mkdir(&directory.path, Mode::from_raw_mode(0o755)) {
+        Ok(()) => {
+            made.push(directory.path.clone());
+            return Ok(());
+        }
+        Err(Errno::NOENT) => {}
+        Err(Errno::EXIST) => return Ok(()),
+        Err(errno) => return Err((errno, directory.path.clone())),
+    }
     let is_missing = |path: &&Path| **path != *directory.mount && !path.is_dir();
     let missing: Vec<_> = directory.path.ancestors().take_while(is_missing).collect();
     for path in missing.into_iter().rev() {

@@ -3,30 +3,38 @@
 
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::limits::{self, Hierarchy};
-use husk_cgroup::{Place, device};
+use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
+use husk_cgroup::{CgroupError, Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
-    Propagation, oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, NamespaceKind, Origin,
+    PassingCgroup, Propagation, oci::Resources,
 };
 
 use super::Compiler;
 use crate::PlanError;
-use crate::plan::{CgroupPlan, HostStep, IdMaps, Stage};
+use crate::plan::{CgroupPlan, HostStep, IdMaps, Need, Stage, in_options};
 use crate::user_namespace::UserKind;
 
 impl Compiler<'_, '_> {
     /// Whether the container's processes are in cgroups that are not the caller's, so that a cgroup namespace is to be made only
     /// when the process is in them.
     pub(super) fn has_cgroup(&self) -> bool {
-        self.config.cgroup.is_some()
+        match self.config.cgroup.as_ref().map(|given| &given.value) {
+            Some(Cgroup::New { .. } | Cgroup::Existing) => true,
+            Some(Cgroup::Passing(_)) => self.cgroup.is_some(),
+            None => false,
+        }
     }
 
     /// What husk does before the clone.
     pub(super) fn make_cgroup(&mut self) -> Result<(), PlanError> {
         let Some(given) = &self.config.cgroup else { return Ok(()) };
-        let Cgroup::New { path, resources, systemd } = &given.value else { return Ok(()) };
+        let (path, resources, systemd) = match &given.value {
+            Cgroup::New { path, resources, systemd } => (path, resources, systemd),
+            Cgroup::Passing(passing) => return self.make_passing_cgroup(passing, &given.origin),
+            Cgroup::Existing => return Ok(()),
+        };
         if *systemd {
             return Err(PlanError::Cgroup {
                 problem: "--systemd-cgroup: this build makes cgroups itself and does not ask systemd for them; leave the \
@@ -51,22 +59,81 @@ impl Compiler<'_, '_> {
         };
         let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
         let hierarchies = place.directories().len();
-        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies }, &origin);
+        let need = if asks || self.host.privileged { Need::Always } else { Need::IfPermitted };
+        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies, need }, &origin);
         if asks {
-            let words: Vec<_> =
-                limits.writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect();
-            let limits = self.arena.cstr(words.join(", "))?;
-            let origin = Origin::Config("linux.resources".to_owned());
-            self.before(Stage::Prepare, HostStep::LimitCgroup { limits }, &origin);
+            self.write_limits(&limits.writes, &Origin::Config("linux.resources".to_owned()))?;
         }
         if let Some(rules) = &devices {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
-        let optional = !asks && !self.host.privileged;
         let owner = self.cgroup_owner();
-        self.cgroup = Some(CgroupPlan { place, limits, devices, optional, owner });
+        let controllers = limits.controllers().into_iter().map(str::to_owned).collect();
+        let options = Vec::new();
+        self.cgroup = Some(CgroupPlan { place, limits, controllers, devices, need, owner, options });
         Ok(())
+    }
+
+    fn write_limits(&mut self, writes: &[Write], origin: &Origin) -> Result<(), PlanError> {
+        let words: Vec<_> = writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect();
+        let limits = self.arena.cstr(words.join(", "))?;
+        self.before(Stage::Prepare, HostStep::LimitCgroup { limits }, origin);
+        Ok(())
+    }
+
+    /// The cgroup of a container that is stayed with. Without limits that were asked for it is left out where it cannot be had.
+    fn make_passing_cgroup(&mut self, passing: &PassingCgroup, origin: &Origin) -> Result<(), PlanError> {
+        let asked = !passing.asked.is_empty();
+        let options: Vec<_> =
+            passing.asked.iter().copied().chain([("cgroupsPath", "--cgroup-parent")]).collect();
+        let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup {
+            problem: in_options(&options, error.to_string()),
+        };
+        let Some(found) = &self.host.cgroups else {
+            let Some((_, option)) = passing.asked.first().filter(|_| asked) else { return Ok(()) };
+            return Err(problem(&format_args!("{option}: {}", CgroupError::NoHierarchy)));
+        };
+        let mut limits = limits::files(&passing.resources, found.version).map_err(|error| problem(&error))?;
+        let mut needed = Vec::new();
+        for write in &mut limits.writes {
+            let is_asked = |(field, _): &(&str, &str)| write.origin.starts_with(&format!("linux.{field}"));
+            match passing.asked.iter().any(is_asked) {
+                true => needed.push(write.controller.clone()),
+                false => write.missing = Missing::Skip,
+            }
+        }
+        let controllers = limits.controllers();
+        let place = |pid: &dyn std::fmt::Display| {
+            let name = format!("husk-{pid}-{}", self.config.name);
+            Place::passing(found, passing.parent.as_deref(), &name, &controllers)
+                .map_err(|error| problem(&error))
+        };
+        // What is told is the same for every process that tells it.
+        let (place, told) = (place(&self.host.pid)?, place(&"<pid>")?);
+        if !asked && !place.can_be_made(&controllers) {
+            return Ok(());
+        }
+        if found.version == Hierarchy::V2 {
+            limits.writes.push(together());
+        }
+        let directory = told.v2().or(told.directories().first());
+        let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
+        let hierarchies = place.directories().len();
+        let need = if asked { Need::Always } else { Need::IfPossible };
+        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies, need }, origin);
+        self.write_limits(&limits.writes, origin)?;
+        let (controllers, devices, owner) = (needed, None, None);
+        self.cgroup = Some(CgroupPlan { place, limits, controllers, devices, need, owner, options });
+        Ok(())
+    }
+
+    /// What runs killed together with their guard have left: looked for when the command is on its way, so that nobody waits for it.
+    pub(super) fn sweep_cgroups(&mut self) {
+        let is_passing = matches!(self.config.cgroup, Some(Given { value: Cgroup::Passing(_), .. }));
+        if is_passing && self.cgroup.is_some() {
+            self.after(HostStep::SweepCgroups, &Origin::Default("nothing is left behind"));
+        }
     }
 
     /// Who on the host is root inside, if that is somebody else.
@@ -78,9 +145,13 @@ impl Compiler<'_, '_> {
 
     /// What the child does first of all: what it allocates from here on counts.
     pub(super) fn enter_cgroup(&mut self) {
-        let Some(given) = &self.config.cgroup else { return };
+        let Some(given) = self.config.cgroup.as_ref().filter(|_| self.has_cgroup()) else { return };
         let origin = given.origin.clone();
-        self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        let by_clone = matches!(given.value, Cgroup::Passing(_))
+            && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.place.version() == Hierarchy::V2);
+        if !by_clone {
+            self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        }
         if self.is_new(NamespaceKind::Cgroup) {
             let origin = self.config.namespaces.cgroup.origin.clone();
             self.child(Stage::Namespaces, Step::CgroupNamespace, &origin);
@@ -164,6 +235,18 @@ fn refuse_limits(resources: &Resources) -> Result<(), PlanError> {
     }
     let problem = "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited";
     Err(PlanError::Cgroup { problem: problem.to_owned() })
+}
+
+/// Who is killed for want of memory takes all of the container along, not a process that it cannot do without: `cgroup-v2.rst`,
+/// `memory.oom.group`.
+fn together() -> Write {
+    Write {
+        controller: "memory".to_owned(),
+        file: "memory.oom.group".to_owned(),
+        value: "1".to_owned(),
+        origin: "memory.oom.group".to_owned(),
+        missing: Missing::Skip,
+    }
 }
 
 fn filesystem(mount: &CgroupMount, flags: MountFlags) -> FilesystemMount {
