@@ -2,9 +2,13 @@
 //! The engines, and how each starts in a world.
 
 use std::fmt::{self, Display};
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::{Case, Result, World, cases};
+
+/// Where worlds look for the machine's programs.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An engine. Debian's versions of them are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,20 @@ impl Engine {
         };
         let cases = parts.iter().flat_map(|part| part.iter());
         cases.map(|(name, steps)| Case { name, engine: self, steps }).collect()
+    }
+
+    /// The first program that it needs and that this machine lacks.
+    pub fn missing(self) -> Option<&'static str> {
+        let own: &[_] = match self {
+            Self::Docker => &["dockerd", "docker", "docker-compose"],
+            Self::Remap => &["dockerd", "docker"],
+            Self::Podman => &["podman", "conmon", "catatonit"],
+            Self::Containerd => &["containerd", "ctr"],
+            Self::Buildah => &["buildah"],
+        };
+        let of_worlds = ["busybox", "tini", "tmux", "unshare"];
+        let is_there = |program: &str| PATH.split(':').any(|dir| Path::new(dir).join(program).exists());
+        own.iter().chain(&of_worlds).find(|program| !is_there(program)).copied()
     }
 
     /// Starts it in a world and gives it the image `box`: busybox, with the programs `look` and `limit`.

@@ -4,6 +4,7 @@
 // Printing is what this program is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
@@ -13,12 +14,13 @@ use std::time::Instant;
 use husk_engines::{Case, Engine, Result, Setting, Trial, Verdict, World, judge};
 
 const HELP: &str = "\
-usage: cargo xtask engines [--runtime PATH] [--reference PATH] [--engine NAME]… [--case NAME]… [--calls] [--list]
+usage: cargo xtask engines [--runtime PATH] [--reference PATH] [--engine NAME]… [--case NAME]… [--once] [--calls] [--list]
 
   --runtime PATH       the OCI runtime under test (default: husk-oci beside this program)
   --reference PATH     the one that it is compared with (default: runc)
   --engine NAME        docker, docker-remap, podman, containerd or buildah (default: all)
   --case NAME          cases with this in their name (default: all)
+  --once               no second try of a case that fails
   --calls              show how the engines called the runtime under test
   --without-unified    hide the empty cgroup hierarchy of version 2, which crun refuses
   --list               name the cases and end
@@ -31,6 +33,7 @@ struct Asked {
     reference: PathBuf,
     engines: Vec<Engine>,
     cases: Vec<String>,
+    once: bool,
     calls: bool,
     without_unified: bool,
     list: bool,
@@ -64,6 +67,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Asked>> {
         reference: "/usr/sbin/runc".into(),
         engines: Vec::new(),
         cases: Vec::new(),
+        once: false,
         calls: false,
         without_unified: false,
         list: false,
@@ -75,6 +79,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Asked>> {
             "--reference" => asked.reference = value()?.into(),
             "--engine" => asked.engines.push(value()?.parse()?),
             "--case" => asked.cases.push(value()?),
+            "--once" => asked.once = true,
             "--calls" => asked.calls = true,
             "--without-unified" => asked.without_unified = true,
             "--list" => asked.list = true,
@@ -95,35 +100,61 @@ fn run(asked: &Asked) -> Result<bool> {
         }
         return Ok(true);
     }
-    let runtime = absolute(&asked.runtime.clone().map_or_else(beside, Ok)?)?;
-    let reference = absolute(&asked.reference)?;
-    println!("{} beside {}", runtime.display(), reference.display());
-    let (begin, mut totals) = (Instant::now(), Totals::default());
+    let runtimes = Runtimes {
+        reference: absolute(&asked.reference)?,
+        tested: absolute(&asked.runtime.clone().map_or_else(beside, Ok)?)?,
+    };
+    println!("{} beside {}", runtimes.tested.display(), runtimes.reference.display());
+    let (begin, mut totals, mut none) = (Instant::now(), Totals::default(), true);
     for engine in &asked.engines {
         let cases = chosen(asked, *engine);
-        if !cases.is_empty() {
-            play(asked, *engine, &cases, &reference, &runtime, &mut totals)?;
+        if cases.is_empty() {
+            continue;
+        }
+        none = false;
+        match engine.missing() {
+            Some(program) => {
+                println!("SKIP {engine}: there is no {program} here; cargo xtask setup installs it")
+            }
+            None => play_twice(asked, *engine, &cases, &runtimes, &mut totals),
         }
     }
-    let Totals { same, cannot, failed } = totals;
-    let seconds = begin.elapsed().as_secs();
-    println!(
-        "\nengines: {same} the same, {} failed, {cannot} that runc cannot here; {seconds} s",
-        failed.len()
-    );
-    failed.iter().for_each(|name| println!("  failed: {name}"));
-    if same + cannot + failed.len() == 0 {
+    if none {
         return Err("no case has such a name".into());
     }
-    Ok(failed.is_empty())
+    println!();
+    totals.at_second_try.iter().for_each(|name| println!("  passed at the second try: {name}"));
+    totals.failed.iter().for_each(|name| println!("  failed: {name}"));
+    let Totals { passed, cannot, failed, .. } = &totals;
+    let (failed, seconds) = (failed.len(), begin.elapsed().as_secs());
+    println!("engines: {passed} passed, {failed} failed, {cannot} that runc cannot here; {seconds} s");
+    Ok(failed == 0)
+}
+
+/// What is compared.
+#[derive(Debug)]
+struct Runtimes {
+    reference: PathBuf,
+    tested: PathBuf,
 }
 
 /// The verdicts, added up.
 #[derive(Debug, Default)]
 struct Totals {
-    same: usize,
+    passed: usize,
     cannot: usize,
+    at_second_try: Vec<String>,
     failed: Vec<String>,
+}
+
+impl Totals {
+    fn add(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Same => self.passed += 1,
+            Verdict::ReferenceCannot { .. } => self.cannot += 1,
+            _ => {}
+        }
+    }
 }
 
 fn chosen(asked: &Asked, engine: Engine) -> Vec<Case> {
@@ -146,16 +177,33 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-/// Plays the cases of one engine, with both runtimes at the same time, and prints as they come.
+/// Plays the cases of one engine. Engines have moments of their own on a busy machine: what has failed is tried once more, with
+/// an engine that was started for it, and the totals say so.
+fn play_twice(asked: &Asked, engine: Engine, cases: &[Case], runtimes: &Runtimes, totals: &mut Totals) {
+    println!("\n== {engine}");
+    let name = |case: &Case| format!("{engine}: {}", case.name);
+    let unsettled = play(asked, engine, cases, runtimes, totals);
+    if unsettled.is_empty() || asked.once {
+        return totals.failed.extend(unsettled.iter().map(name));
+    }
+    println!("-- {engine}: a second try of {}", unsettled.len());
+    let failed = play(asked, engine, &unsettled, runtimes, totals);
+    let has_failed = |case: &&Case| failed.iter().any(|other| other.name == case.name);
+    let (failed, passed): (Vec<_>, Vec<_>) = unsettled.iter().partition(has_failed);
+    totals.at_second_try.extend(passed.into_iter().map(name));
+    totals.failed.extend(failed.into_iter().map(name));
+}
+
+/// Plays cases in two new worlds, with both runtimes at the same time, and prints as they come. Those are returned that failed or
+/// were not reached, because an engine did not start or a world broke.
 fn play(
     asked: &Asked,
     engine: Engine,
     cases: &[Case],
-    reference: &Path,
-    tested: &Path,
+    runtimes: &Runtimes,
     totals: &mut Totals,
-) -> Result {
-    println!("\n== {engine}");
+) -> Vec<Case> {
+    let mut unsettled = Vec::new();
     thread::scope(|scope| {
         let start = |runtime: &Path| -> Receiver<Result<Trial>> {
             let setting = Setting {
@@ -175,21 +223,27 @@ fn play(
             });
             receiver
         };
-        let (references, tests) = (start(reference), start(tested));
-        for case in cases {
-            let (reference, tested) = (references.recv()??, tests.recv()??);
+        let (references, tests) = (start(&runtimes.reference), start(&runtimes.tested));
+        for (index, case) in cases.iter().enumerate() {
+            let trials = || Ok::<_, Box<dyn Error + Send + Sync>>((references.recv()??, tests.recv()??));
+            let (reference, tested) = match trials() {
+                Ok(trials) => trials,
+                Err(error) => {
+                    println!("{:<40} BROKEN: {error}", case.name);
+                    return unsettled.extend_from_slice(&cases[index..]);
+                }
+            };
             let verdict = judge(case, &reference, &tested);
             let took = reference.took.max(tested.took).as_secs_f32();
             println!("{:<40} {took:>4.1} s  {verdict}", case.name);
             if asked.calls {
                 tested.calls().lines().for_each(|call| println!("    runc {call}"));
             }
-            match verdict {
-                Verdict::Same => totals.same += 1,
-                Verdict::ReferenceCannot { .. } => totals.cannot += 1,
-                _ => totals.failed.push(format!("{engine}: {}", case.name)),
+            totals.add(&verdict);
+            if verdict.is_failure() {
+                unsettled.push(*case);
             }
         }
-        Ok(())
-    })
+    });
+    unsettled
 }

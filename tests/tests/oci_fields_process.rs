@@ -252,6 +252,73 @@ fn process_oom_score_adj() {
     );
 }
 
+/// Changes a configuration so that the container has a user namespace of its own, with all that the first has.
+fn in_user_namespace(spec: &mut Value) {
+    spec["linux"]["namespaces"].as_array_mut().expect("namespaces").push(json!({"type": "user"}));
+    for map in ["uidMappings", "gidMappings"] {
+        spec["linux"][map] = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    }
+}
+
+#[test]
+fn process_oom_score_adj_with_a_user_namespace() {
+    let site = oci_site!();
+    let bundle = site.bundle().sh("cat /proc/self/oom_score_adj; exec sleep 1000").change(|spec| {
+        in_user_namespace(spec);
+        spec["process"]["oomScoreAdj"] = json!(600);
+    });
+    let container = bundle.start();
+    container.wait_for("600\n");
+    let exec = |score: i32| {
+        let process = json!({
+            "args": ["cat", "/proc/self/oom_score_adj"], "cwd": "/", "oomScoreAdj": score, "env": ["PATH=/bin"],
+            "user": {"uid": 0, "gid": 0}
+        });
+        let file = container.bundle().join("process.json");
+        fs::write(&file, process.to_string()).expect("a file");
+        container.verb_with("exec", ["--process", file.to_str().expect("text")]).run()
+    };
+    exec(650).succeeds().prints("650\n");
+    // Not below what the container has, but below what the caller had.
+    exec(610).succeeds().prints("610\n");
+}
+
+/// Below what its parents were given, a process may go with CAP_SYS_RESOURCE in the machine's first user namespace alone; the
+/// container's is another.
+#[test]
+fn process_oom_score_adj_below_the_callers() {
+    let site = oci_site!();
+    let own: i32 =
+        fs::read_to_string("/proc/self/oom_score_adj").expect("a score").trim().parse().expect("a number");
+    let below = own - 7;
+    let bundle = |change: fn(&mut Value)| {
+        site.bundle().sh("cat /proc/self/oom_score_adj").change(|spec| {
+            change(spec);
+            spec["process"]["oomScoreAdj"] = json!(below);
+        })
+    };
+    for change in [|_: &mut Value| (), in_user_namespace] {
+        if may_lower_oom_score() {
+            bundle(change).output().succeeds().prints(&format!("{below}\n"));
+            continue;
+        }
+        let output = bundle(change).fails();
+        if site.runtime().name() == "husk-oci" {
+            output.says("process.oomScoreAdj").says("Permission denied").says("CAP_SYS_RESOURCE");
+        }
+    }
+    if !may_lower_oom_score() {
+        site.note("CAP_SYS_RESOURCE is missing, so that only the refusal is seen");
+    }
+}
+
+fn may_lower_oom_score() -> bool {
+    const SYS_RESOURCE: u32 = 24;
+    let status = fs::read_to_string("/proc/self/status").expect("a status");
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("capabilities");
+    u64::from_str_radix(set.trim(), 16).expect("a set") >> SYS_RESOURCE & 1 == 1
+}
+
 /// Field 41 of /proc/PID/stat is the policy of the scheduler, 40 the real-time priority, 19 the nice value.
 fn stat(text: &str, field: usize) -> &str {
     let behind = text.rsplit(") ").next().expect("a process");

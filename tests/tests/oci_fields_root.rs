@@ -86,6 +86,23 @@ fn linux_rootfs_propagation() {
 }
 
 #[test]
+fn the_root_follows_the_host_also_with_ids_of_its_own() {
+    let site = oci_site!();
+    site.command("mount").args(["--make-rshared", "/"]).run().succeeds();
+    let ids = json!([{"containerID": 0, "hostID": 200_000, "size": 65_536}]);
+    for own_ids in [false, true] {
+        let said = site.inside("awk '$5 == \"/\" {print $7}' /proc/self/mountinfo", |spec| {
+            if own_ids {
+                spec.add_namespace("user", "");
+                (spec["linux"]["uidMappings"], spec["linux"]["gidMappings"]) = (ids.clone(), ids.clone());
+            }
+        });
+        let is_so = said.starts_with("master:");
+        assert!(is_so || site.deviates("crun", "makes the root private"), "own ids {own_ids}: {said}");
+    }
+}
+
+#[test]
 fn linux_masked_paths() {
     let site = oci_site!();
     let bundle =

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::os::unix::fs::chown;
 
-use husk_tests::Running;
-use husk_tests::oci::{Site, SpecChange};
+use husk_tests::oci::{Site, SpecChange, is_unified};
 use husk_tests::oci_site;
+use husk_tests::{Output, Running};
 use serde_json::{Value, json};
 
 /// A process in new namespaces.
@@ -153,4 +154,42 @@ fn a_time_namespace_needs_no_offsets() {
     let expected = fs::read_link(&path).expect("a namespace").display().to_string();
     let said = site.inside("readlink /proc/self/ns/time", |spec| spec.add_namespace("time", &path));
     assert_eq!(said, expected);
+}
+
+/// A container of an ordinary user who is root of a user namespace already: so Podman calls its runtime for one.
+fn of_a_users_root(site: &Site, user: &str) -> Output {
+    let all =
+        "cat /proc/self/uid_map; test -c /dev/null && echo $?; find /sys/fs/cgroup -name tasks | grep -c .";
+    let bundle = site.bundle().sh(all).change(|spec| {
+        spec["linux"]["cgroupsPath"] = Value::Null;
+        // Group 5 is not theirs.
+        spec.mount_options("/dev/pts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
+    });
+    bundle.write();
+    let own = site.path().join("own");
+    fs::create_dir_all(&own).expect("a directory");
+    chown(&own, Some(1000), Some(1000)).expect("chown by root");
+    let runtime = format!("XDG_RUNTIME_DIR={}", own.display());
+    let run =
+        ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "unshare", "--user", "--map-root-user"];
+    let command = site.command(run[0]).args(&run[1..]).args(["--mount", "env", user, &runtime]);
+    let command = command.arg(site.runtime().path()).args(["run", "--bundle"]).arg(bundle.path());
+    command.arg("rootless").run()
+}
+
+#[test]
+fn root_of_a_users_namespace_is_an_ordinary_user() {
+    let site = oci_site!();
+    let output = of_a_users_root(&site, "USER=ana");
+    let said = &output.succeeds().stdout;
+    let mut lines = said.lines();
+    assert!(lines.next().is_some_and(|map| map.split_whitespace().eq(["0", "1000", "1"])), "{said}");
+    assert_eq!(lines.next(), Some("0"), "{said}");
+    let own = is_unified() || lines.next().is_some_and(|hierarchies| hierarchies != "0");
+    assert!(own, "the cgroups that it is in are shown: {said}");
+    if !site.deviates("crun", "takes nobody for root of a system in a user namespace") {
+        let output = of_a_users_root(&site, "USER=root");
+        assert!(!output.status.success(), "{output}");
+        assert!(output.stderr.contains("/run/"), "{output}");
+    }
 }

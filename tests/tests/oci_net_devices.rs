@@ -15,8 +15,9 @@ fn run(site: &Site, script: &str, bundle: &Bundle<'_>) -> Option<Output> {
         return None;
     }
     bundle.write();
+    // The shell stays: with the last process in it the namespace would go, the other end there, and with that this one.
     let script = format!(
-        "ip link set lo up; ip link add husk0 type veth peer name other || exit 77; {script}; exec \"$@\""
+        "ip link set lo up; ip link add husk0 type veth peer name other || exit 77; {script}; \"$@\"; exit $?"
     );
     let run = site.command("unshare").args(["--net", "sh", "-c", &script, "sh"]).arg(site.runtime().path());
     let run = run.arg("--root").arg(site.root()).args(["run", "--bundle"]);

@@ -10,7 +10,8 @@ use crate::{Result, setup};
 pub(crate) fn run(args: &[String]) -> Result {
     let asks_only = args.iter().any(|arg| ["--help", "-h", "--list"].contains(&arg.as_str()));
     if !asks_only && !is_root() {
-        return Err("engines need root: sudo -E cargo xtask engines".into());
+        println!("SKIP engines: they need root: sudo -E cargo xtask engines");
+        return Ok(());
     }
     if !asks_only {
         setup::ensure();

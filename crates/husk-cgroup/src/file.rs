@@ -2,10 +2,13 @@
 //! Reading and writing files of cgroups.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use rustix::io::Errno;
+
+/// What the kernel writes at once into most of its files, in bytes.
+const PAGE: usize = 4096;
 
 /// What the system said.
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
@@ -15,7 +18,15 @@ pub(crate) fn errno(error: &std::io::Error) -> Errno {
 /// Writes `value` in one call, as the kernel wants it. A file that does not exist is not made: it would be refused with
 /// EACCES instead of ENOENT.
 pub(crate) fn write(path: &Path, value: &str) -> Result<(), Errno> {
-    let mut file = OpenOptions::new().write(true).open(path).map_err(|error| errno(&error))?;
+    write_to(&open_to_write(path)?, value)
+}
+
+pub(crate) fn open_to_write(path: &Path) -> Result<File, Errno> {
+    OpenOptions::new().write(true).open(path).map_err(|error| errno(&error))
+}
+
+/// As [`write`], into an open file.
+pub(crate) fn write_to(mut file: &File, value: &str) -> Result<(), Errno> {
     match file.write(value.as_bytes()) {
         Ok(count) if count == value.len() => Ok(()),
         Ok(_) => Err(Errno::IO),
@@ -23,13 +34,12 @@ pub(crate) fn write(path: &Path, value: &str) -> Result<(), Errno> {
     }
 }
 
+/// The text of a file of the kernel's, mostly in two reads: such a file does not say how long it is.
 pub(crate) fn read(path: &Path) -> Result<String, Errno> {
-    // Most files fit into the first read; a smaller one would have the kernel begin again in the middle of its list.
-    let mut bytes = Vec::with_capacity(8192);
+    let mut text = String::with_capacity(PAGE);
     let file = File::open(path).map_err(|error| errno(&error))?;
-    // Without asking for a size, which no such file has.
-    file.take(u64::MAX).read_to_end(&mut bytes).map_err(|error| errno(&error))?;
-    String::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
+    file.take(u64::MAX).read_to_string(&mut text).map_err(|error| errno(&error))?;
+    Ok(text)
 }
 
 /// A file with one number; `max` is the largest.

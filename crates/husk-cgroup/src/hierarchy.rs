@@ -47,8 +47,14 @@ impl Hierarchies {
 
     /// The same from the texts of the two files. `None` if nothing is mounted.
     pub fn parse(mountinfo: &str, own: &str) -> Option<Self> {
-        let all = mountinfo.lines().filter_map(mount);
-        let (mut mounts, others): (Vec<_>, Vec<_>) = all.partition(|mount| mount.point.starts_with(USUAL));
+        let mut seen: Vec<Mount> = Vec::new();
+        for mount in mountinfo.lines().filter_map(mount) {
+            // What is mounted later hides what is mounted there.
+            seen.retain(|earlier| earlier.point != mount.point);
+            seen.push(mount);
+        }
+        let is_usual = |mount: &Mount| mount.point.starts_with(USUAL);
+        let (mut mounts, others): (Vec<_>, Vec<_>) = seen.into_iter().partition(is_usual);
         mounts.extend(others);
         let v2 = mounts.iter().find(|mount| mount.is_v2).map(|mount| mount.mounted(own));
         let mut v1: Vec<Mounted> = Vec::new();
@@ -190,6 +196,15 @@ mod tests {
         assert_eq!(own("0::/docker/x"), Some("/sys/fs/cgroup".into()));
         assert_eq!(own("0::/other"), None);
         assert_eq!(own("0::/docker/x/../../z"), None);
+    }
+
+    #[test]
+    fn what_is_hidden_by_a_later_mount_is_not_meant() {
+        let text = "82 81 0:29 /.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                    92 91 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let found = Hierarchies::parse(text, "4:memory:/a\n").expect("hierarchies");
+        assert_eq!(found.v1.len(), 1);
+        assert_eq!(found.v1[0].own, Some("/sys/fs/cgroup/memory/a".into()));
     }
 
     #[test]

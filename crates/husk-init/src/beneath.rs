@@ -58,6 +58,9 @@ pub(crate) fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> 
         Err(fault) if fault.errno == Errno::NOENT => {}
         result => return result,
     }
+    if let Some(made) = make_last(root, path, mode) {
+        return Ok(made);
+    }
     let mut path = PathBuffer::of(&[path.to_bytes()])?;
     for _ in 0..LINKS {
         match make_missing(root, path.bytes(), mode)? {
@@ -75,6 +78,14 @@ enum Made {
     Directory(OwnedFd),
     /// One is a link that leads to nothing: the same path, with that link followed.
     Detour(PathBuffer),
+}
+
+/// Makes the last component of `path` beneath `root`, and opens it: mostly it is all that is missing. `None` if not.
+fn make_last(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Option<OwnedFd> {
+    let (above, name) = parent(root, path).ok()?;
+    // Of a component that is there already, the last word is what is opened then.
+    let _ = mkdirat(above, name, Mode::from_raw_mode(mode));
+    open(root, path, OFlags::PATH | OFlags::DIRECTORY).ok()
 }
 
 fn make_missing(root: BorrowedFd<'_>, bytes: &[u8], mode: u32) -> Result<Made, Fault> {

@@ -271,7 +271,6 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             let tree = mounts::Tree { source, recursive, attributes, recursive_attributes, propagation };
             mounts::bind(world, &tree, target)
         }
-        Step::OomScoreAdj(value) => write_in_proc(world, c"self/oom_score_adj", value),
         Step::Processors(processors) => sched_setaffinity(processors).at(Call::SchedSetaffinity),
         Step::Scheduler(ref attr) => sched_setattr(attr).at(Call::SchedSetattr),
         Step::IoPriority { class, level } => ioprio_set(class, level).at(Call::IoprioSet),

@@ -164,8 +164,6 @@ pub enum Step<'a> {
         /// The value.
         value: &'a CStr,
     },
-    /// Write how readily the kernel is to kill this process when memory is short (`/proc/PID/oom_score_adj`).
-    OomScoreAdj(&'a CStr),
     /// Run on the processors alone whose bits are set.
     Processors(&'a [u64]),
     /// Be scheduled like that.

@@ -63,9 +63,12 @@ fn warn(globals: &Globals, file: &Path, warnings: &[oci::Warning]) {
     }
 }
 
+/// Room for what engines mostly write, in bytes: it is then read at once.
+const USUAL: usize = 16 << 10;
+
 /// One byte more than is taken, so that a file that is too large is refused and not cut off.
 fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL);
     let read = File::open(file).and_then(|open| open.take(oci::MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| unreadable(file, error))?;
     Ok(bytes)

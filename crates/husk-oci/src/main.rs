@@ -4,6 +4,7 @@
 //! The library has the definition of the command line. `command_line` is what callers type, `verbs` what is then done, one file each, `log` where errors go, `output` what the caller
 //! reads.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), no_main)]
 
 mod bundle;
 mod command_line;
@@ -12,8 +13,6 @@ mod failure;
 mod log;
 mod output;
 mod verbs;
-
-use std::process::ExitCode;
 
 use command_line::{Call, Globals};
 use descriptors::Descriptors;
@@ -26,7 +25,18 @@ use husk_plan::in_words;
 static ALLOCATOR: husk_sys::AllocationGuard<std::alloc::System> =
     husk_sys::AllocationGuard(std::alloc::System);
 
-fn main() -> ExitCode {
+husk_sys::entry!();
+
+#[cfg(not(test))]
+husk_sys::program!(run);
+
+/// The exit status, for the caller.
+type Status = u8;
+
+const SUCCESS: Status = 0;
+
+#[cfg_attr(test, expect(dead_code, reason = "a test program has another start"))]
+fn run() -> Status {
     if husk_sys::is_more_privileged_than_caller() {
         let problem = "husk-oci has a set-user-id or set-group-id bit or file capabilities here, and is not made for that: \
                        take them away (chmod ug-s, setcap -r)";
@@ -41,7 +51,7 @@ fn main() -> ExitCode {
     let closed = close_descriptors(&call);
     let ready = log::open(&globals).and(closed);
     match ready.and_then(|()| carry_out(&globals, call)) {
-        Ok(code) => code,
+        Ok(status) => status,
         Err(failure) => fail(&globals, &failure),
     }
 }
@@ -61,7 +71,7 @@ fn close_descriptors(call: &Call) -> Result<(), Failure> {
         .map_err(|errno| Failure::new(format!("cannot close inherited descriptors: {}", in_words(errno))))
 }
 
-fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
+fn carry_out(globals: &Globals, call: Call) -> Result<Status, Failure> {
     match call {
         Call::Version => verbs::version::version(),
         Call::Help(verb) => verbs::help::help(verb),
@@ -84,8 +94,8 @@ fn carry_out(globals: &Globals, call: Call) -> Result<ExitCode, Failure> {
 }
 
 /// Says why, in the log for the engine and on standard error for whoever looks, once each.
-fn fail(globals: &Globals, failure: &Failure) -> ExitCode {
+fn fail(globals: &Globals, failure: &Failure) -> Status {
     log::error(globals, failure);
     output::error(failure);
-    ExitCode::from(failure.status)
+    failure.status
 }

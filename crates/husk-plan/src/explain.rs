@@ -332,6 +332,10 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::Join { kind, path } => {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
+        HostStep::OomScoreAdj(value) => format!(
+            "set how readily the kernel kills it when memory is short to {}, as the process made next then has it",
+            text(value)
+        ),
         HostStep::Processors(processors) => {
             format!(
                 "run on the processors {} alone, as the process made next then does",
@@ -540,9 +544,6 @@ fn child_sentence(step: &Step<'_>) -> String {
                 with(attributes),
                 travels(propagation)
             )
-        }
-        Step::OomScoreAdj(value) => {
-            format!("set how readily the kernel kills it when memory is short to {}", text(value))
         }
         Step::Processors(processors) => {
             format!("run on the processors {} alone", treatment::numbers(processors))

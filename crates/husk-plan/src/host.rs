@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::Hierarchies;
-use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, UserNamespace};
+use husk_cgroup::{Hierarchies, Place, limits};
+use husk_spec::{Cgroup, Config, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -70,6 +70,8 @@ pub struct Host {
     pub cgroups: Option<Hierarchies>,
     /// husk's own number: a cgroup that goes with the container is named by it.
     pub pid: u32,
+    /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
+    pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
     pub apparmor: Option<&'static CStr>,
     /// Whether SELinux is enabled, if it was asked for.
@@ -165,11 +167,23 @@ impl Host {
         if config.resource_group.is_some() {
             host.resctrl = resctrl();
         }
-        host.probe_subordinate_ids();
+        if !matches!(config.namespaces.user.value, UserNamespace::Host | UserNamespace::Join(_)) {
+            host.probe_subordinate_ids();
+        }
         host.probe_sources(config);
-        if matches!(&config.cgroup, Some(Given { value: Cgroup::New { .. } | Cgroup::Passing(_), .. })) {
-            host.cgroups = Hierarchies::read().ok();
-            host.pid = std::process::id();
+        match config.cgroup.as_ref().map(|given| &given.value) {
+            Some(Cgroup::New { path, .. }) => {
+                host.cgroups = Hierarchies::read().ok();
+                host.may_make_cgroups =
+                    host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
+            }
+            Some(Cgroup::Passing(passing)) => {
+                host.cgroups = Hierarchies::read().ok();
+                host.pid = std::process::id();
+                host.may_make_cgroups =
+                    !passing.asked.is_empty() || host.can_have_cgroup(passing, &config.name);
+            }
+            Some(Cgroup::Existing) | None => {}
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();
@@ -208,6 +222,25 @@ impl Host {
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
         all(&self.uid_map) && all(&self.gid_map)
+    }
+
+    /// Whether husk is root of the whole machine. Root of a user namespace has the capabilities, and no more of the host's
+    /// cgroups and devices than its user.
+    pub fn is_root(&self) -> bool {
+        self.privileged && self.has_all_ids()
+    }
+
+    fn can_make_cgroups(&self, path: Option<&str>, name: &str) -> bool {
+        let place = self.cgroups.as_ref().map(|found| Place::new(found, path, name));
+        place.is_some_and(|place| place.is_ok_and(|place| place.can_be_made()))
+    }
+
+    fn can_have_cgroup(&self, passing: &PassingCgroup, name: &str) -> bool {
+        let Some(found) = &self.cgroups else { return false };
+        let Ok(limits) = limits::files(&passing.resources, found.version) else { return false };
+        let controllers = limits.controllers();
+        let place = Place::passing(found, passing.parent.as_deref(), name, &controllers);
+        place.is_ok_and(|place| place.can_have(&controllers))
     }
 
     fn probe_namespaces(&mut self, config: &Config) {
@@ -317,7 +350,7 @@ fn id_map(path: &'static str) -> Result<Vec<IdMapping>, PlanError> {
 }
 
 pub(crate) fn id_map_in(path: &Path) -> std::io::Result<Vec<IdMapping>> {
-    Ok(std::fs::read_to_string(path)?.lines().filter_map(id_map_line).collect())
+    Ok(String::from_utf8_lossy(&read(path)?).lines().filter_map(id_map_line).collect())
 }
 
 impl JoinedUser {
@@ -347,7 +380,18 @@ pub(crate) fn kernel_version() -> (u32, u32) {
 
 /// The text of a host's file, empty if it cannot be read.
 fn read_text(path: &str) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    read(path.as_ref()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// The bytes of a file, mostly in two reads: those of the kernel do not say how long they are.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_up_to(File::open(path)?, u64::MAX)
+}
+
+fn read_up_to(file: File, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The name of a user in the text of `passwd(5)`.
@@ -447,8 +491,7 @@ fn accounts_text(root: BorrowedFd<'_>, path: &str) -> String {
         open_beneath(root, path, OFlags::PATH).ok().filter(regular)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = open_beneath(root, path, flags).ok().filter(regular)?;
-        let mut bytes = Vec::new();
-        File::from(file).take(ACCOUNTS_MAX).read_to_end(&mut bytes).ok()?;
+        let bytes = read_up_to(file.into(), ACCOUNTS_MAX).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().unwrap_or_default()

@@ -125,9 +125,7 @@ pub struct CgroupPlan {
 pub enum Need {
     /// Never.
     Always,
-    /// If they are not this user's to make.
-    IfPermitted,
-    /// If anything stands in the way.
+    /// If anything stands in the way: nobody asked for a limit.
     IfPossible,
 }
 
@@ -267,6 +265,9 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Be killed so readily when memory is short (`/proc/self/oom_score_adj`), and so is the child, which has that from husk. Below
+    /// what it was, that takes `CAP_SYS_RESOURCE` in the machine's first user namespace, which the child may not be in.
+    OomScoreAdj(&'a CStr),
     /// Run on the processors alone whose bits are set, and so does the child, which has them from husk.
     Processors(&'a [u64]),
     /// Take a detached copy of a part of the host's file tree, with which no mount travels.

@@ -53,6 +53,10 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
             format!("setns(<{}>, {})", text(path), namespace_flag(*kind)),
         ],
+        HostStep::OomScoreAdj(value) => vec![
+            "openat(AT_FDCWD, \"/proc/self/oom_score_adj\", O_WRONLY|O_CLOEXEC)".to_owned(),
+            format!("write(</proc/self/oom_score_adj>, {}, {})", quoted(value), value.to_bytes().len()),
+        ],
         HostStep::Processors(processors) => vec![processors_call(processors)],
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
@@ -206,7 +210,6 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::Propagation(propagation) => vec![root_propagation(*propagation, true)],
         Step::RootPropagation { propagation, recursive } => vec![root_propagation(*propagation, *recursive)],
-        Step::OomScoreAdj(value) => written_in_proc("self/oom_score_adj", value),
         Step::ApparmorProfile { file, word } => written_in_proc(&text(file), word),
         Step::SelinuxLabel(label) => written_in_proc("self/attr/exec", label),
         Step::KeyLabel(label) => written_in_proc("self/attr/keycreate", label),

@@ -99,7 +99,6 @@ pub(crate) fn decide<'a>(
     root_file_system: Option<u64>,
     notes: &mut Vec<Note>,
 ) -> Result<UserPlan<'a>, PlanError> {
-    let everything = vec![(0, u32::MAX)];
     match &asked.value {
         UserNamespace::Host if !host.privileged => Err(PlanError::NeedsRoot {
             origin: asked.origin.clone(),
@@ -108,9 +107,9 @@ pub(crate) fn decide<'a>(
         UserNamespace::Host => Ok(UserPlan {
             kind: UserKind::Host,
             starts_as_root: true,
-            setgroups: true,
-            uids: everything.clone(),
-            gids: everything,
+            setgroups: !host.setgroups_denied,
+            uids: inside(&host.uid_map),
+            gids: inside(&host.gid_map),
             shift: false,
         }),
         UserNamespace::Join(path) => Ok(joined(host, UserKind::Join(arena.cstr(path)?))),
@@ -122,6 +121,11 @@ pub(crate) fn decide<'a>(
         UserNamespace::Auto if host.privileged => root(arena, host, root_file_system, notes),
         UserNamespace::Auto => ordinary(arena, host, notes),
     }
+}
+
+/// The ids that there are inside.
+fn inside(map: &[IdMapping]) -> Vec<IdRange> {
+    map.iter().map(|m| (m.inside, m.count)).collect()
 }
 
 fn written<'a>(arena: &'a Arena, uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: bool) -> IdMaps<'a> {
@@ -137,7 +141,6 @@ fn new<'a>(
     shift: bool,
 ) -> UserPlan<'a> {
     let is_zero = |map: &[IdMapping], id| map.iter().any(|m| m.inside == 0 && m.outside == id);
-    let inside = |map: &[IdMapping]| map.iter().map(|m| (m.inside, m.count)).collect();
     UserPlan {
         kind: UserKind::New { maps, claim, origin },
         starts_as_root: claim.is_none() && is_zero(uids, host.uid) && is_zero(gids, host.gid),
@@ -150,9 +153,8 @@ fn new<'a>(
 
 /// An existing one. Where nobody can tell what is mapped in it, id 0 is all that can be counted on.
 fn joined<'a>(host: &Host, kind: UserKind<'a>) -> UserPlan<'a> {
-    let ranges = |map: &[IdMapping]| map.iter().map(|m| (m.inside, m.count)).collect();
     let (uids, gids, setgroups) = match &host.joined {
-        Some(user) => (ranges(&user.uid_map), ranges(&user.gid_map), user.setgroups),
+        Some(user) => (inside(&user.uid_map), inside(&user.gid_map), user.setgroups),
         None => (vec![(0, 1)], vec![(0, 1)], false),
     };
     UserPlan { kind, starts_as_root: false, setgroups, uids, gids, shift: host.privileged }

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use husk_cgroup::Hierarchies;
 use husk_plan::explain::Explanation;
 use husk_plan::shell::Script;
 use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
 use husk_spec::{
-    BindIdmap, BindMount, Capabilities, Config, Device, EnterRoot, Environment, FilesystemMount, Given,
-    Grant, Hooks, IdMapping, Labels, Lifetime, Mount, MountFlags, Namespace, Namespaces, Process,
-    Propagation, Root, Scheduling, Terminal, TimeOffsets, User, UserNamespace, Writes,
+    BindIdmap, BindMount, Capabilities, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
+    FilesystemMount, Given, Grant, Hooks, IdMapping, Labels, Lifetime, Mount, MountFlags, Namespace,
+    Namespaces, Process, Propagation, Root, Scheduling, Terminal, TimeOffsets, User, UserNamespace, Writes,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -221,6 +222,42 @@ fn of_root_in_a_nested_user_namespace() {
     let map = vec![IdMapping { inside: 0, outside: 100_000, count: 65_536 }];
     let host = Host { uid_map: map.clone(), gid_map: map, ..roots_host() };
     insta::assert_snapshot!(explained(&config(), &host));
+}
+
+/// As Podman has it for an ordinary user: root of the user namespace that it has made already, in which the host's cgroups and
+/// device numbers are not theirs.
+#[test]
+fn root_of_a_user_namespace_does_without_cgroups_and_nodes_that_are_not_its_own() {
+    let mut config = config();
+    config.namespaces.user = Given::argument(UserNamespace::Host, "none");
+    let (path, resources) = (Some("/made".to_owned()), Box::default());
+    config.cgroup = Some(Given::argument(Cgroup::New { path, resources, systemd: false }, "a cgroup"));
+    let (target, flags) = (PathBuf::from("/sys/fs/cgroup"), MountFlags::NONE);
+    config
+        .mounts
+        .push(Given::argument(Mount::Cgroup(CgroupMount { target, flags, propagation: None }), "cgroup"));
+    let mounted = "1 0 0:1 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+    let mut host = roots_host();
+    host.cgroups = Hierarchies::parse(mounted, "1:pids:/own\n");
+    for path in ["/sys/fs/cgroup/pids/own", "/sys/fs/cgroup/pids/made"] {
+        host.sources.insert(PathBuf::from(path), Found::Directory);
+    }
+
+    host.may_make_cgroups = true;
+    let of_root = explained(&config, &host);
+    for words in
+        ["make the cgroup", "/sys/fs/cgroup/pids/made to", "make the device node /dev/null", "enter the"]
+    {
+        assert!(of_root.contains(words), "{words}: {of_root}");
+    }
+
+    let map = vec![IdMapping { inside: 0, outside: 1000, count: 1 }];
+    let host = Host { uid_map: map.clone(), gid_map: map, may_make_cgroups: false, ..host };
+    let nested = explained(&config, &host);
+    assert!(nested.contains("/sys/fs/cgroup/pids/own to"), "{nested}");
+    for words in ["make the cgroup", "enter the", "/sys/fs/cgroup/pids/made", "make the device node"] {
+        assert!(!nested.contains(words), "{words}: {nested}");
+    }
 }
 
 #[test]

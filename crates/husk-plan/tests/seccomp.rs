@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use husk_init::Step;
 use husk_plan::{Action, Arena, Host, Plan, PlanError, explain, plan, shell, strace};
-use husk_spec::Lifetime;
 use husk_spec::oci::{Lowering, Spec};
+use husk_spec::{IdMapping, Lifetime};
 use serde_json::{Value, json};
 
 /// The plan of root on a made-up host, for a container with a profile and these capabilities.
@@ -40,8 +40,11 @@ fn planned<T>(
     };
     let mut config = spec.lower(&with).expect("a configuration with a meaning");
     config.cgroup = None;
+    let all = vec![IdMapping { inside: 0, outside: 0, count: u32::MAX }];
     let host = Host {
         privileged: true,
+        uid_map: all.clone(),
+        gid_map: all,
         file_systems: BTreeMap::from([(PathBuf::from("/bundle/rootfs"), 0xEF53)]),
         ..Host::default()
     };

@@ -42,7 +42,7 @@ impl BundleHooks {
         Ok(Some(Self { hooks: all, state, files, has_begun: false, problems: Vec::new() }))
     }
 
-    /// What went wrong without ending anything: the specification has `poststart` and `poststop` hooks complain and no more.
+    /// What went wrong without ending anything: the specification has `poststop` hooks complain and no more.
     pub fn problems(&self) -> impl Iterator<Item = &str> {
         self.problems.iter().map(String::as_str)
     }
@@ -68,8 +68,7 @@ impl BundleHooks {
         self.has_begun = true;
         self.state.status = Status::Running;
         self.state.pid = Some(pid.as_raw_nonzero().get());
-        self.problems.extend(hooks::run_all(&self.hooks.poststart, "poststart", &self.state));
-        Ok(())
+        hooks::run(&self.hooks.poststart, "poststart", &self.state)
     }
 
     /// The container has ended, or was never finished.

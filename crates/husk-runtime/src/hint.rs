@@ -93,6 +93,10 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Host(HostStep::MoveDevice { .. }), "netlink(RTM_NEWLINK)", Errno::INVAL) => {
             "the driver of this device does not let it leave its network namespace"
         }
+        (Action::Host(HostStep::OomScoreAdj(_)), "write", Errno::ACCESS) => {
+            "below what it was given, that takes CAP_SYS_RESOURCE in the machine's own user namespace: /proc/self/oom_score_adj of \
+             the caller is what can be had, or more"
+        }
         (Action::Host(HostStep::Join { .. }), "setns", Errno::PERM) => {
             "only who has CAP_SYS_ADMIN in the user namespace that owns it may enter: join that too, --join user=PID, \
              or run as root"

@@ -3,9 +3,9 @@
 //! address and MTU, which the kernel keeps, and with its addresses, which the kernel forgets and husk gives it again.
 
 use std::ffi::CStr;
-use std::thread;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -111,15 +111,14 @@ fn addresses_of(netlink: &mut Netlink, index: u32) -> Result<Vec<Address>, Faile
     Ok(found.iter().filter_map(|message| Address::of(message, index)).collect())
 }
 
-/// A socket in another network namespace. A thread enters that for it and ends there.
+/// A socket in another network namespace, which this process enters for it and leaves again.
 fn inside(namespace: BorrowedFd<'_>) -> Result<Netlink, Errno> {
-    thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
-            Netlink::open()
-        });
-        thread.join().unwrap_or(Err(Errno::CANCELED))
-    })
+    let network = Some(LinkNameSpaceType::Network);
+    let own = open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    move_into_link_name_space(namespace, network)?;
+    let socket = Netlink::open();
+    move_into_link_name_space(own.as_fd(), network)?;
+    socket
 }
 
 #[cfg(test)]

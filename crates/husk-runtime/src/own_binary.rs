@@ -10,6 +10,9 @@
 //! The cure is to run from a place where nobody can write whoever they are: a detached read-only mount of the file, or a sealed
 //! copy where only root may mount. The process looks at the place that it runs from and not at a mark in its environment, which
 //! an attacker could set.
+//!
+//! A program that root starts is there already when it comes here ([`husk_sys::move_to_read_only_mount`]): going there before libc
+//! starts is cheaper than asking whether it is needed. This is the rule that holds whether or not that worked.
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
-use husk_cgroup::{CgroupError, Entry, MemoryKills, Place};
+use husk_cgroup::{Entry, MemoryKills, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Need, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
@@ -243,7 +243,10 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acqui
             if passes {
                 let _ = place.remove();
             }
-            does_without(cgroup.need, &error).then_some(()).ok_or_else(|| Error::cgroup(plan, index, &error))
+            match cgroup.need {
+                Need::Always => Err(Error::cgroup(plan, index, &error)),
+                Need::IfPossible => Ok(()),
+            }
         }
     }
 }
@@ -257,15 +260,6 @@ fn limit_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Resul
             Ok(())
         }
         Err(error) => Err(Error::cgroup(plan, index, &error)),
-    }
-}
-
-/// Whether the container can do without the cgroup that could not be made.
-fn does_without(need: Need, error: &CgroupError) -> bool {
-    match need {
-        Need::Always => false,
-        Need::IfPermitted => error.is_permission(),
-        Need::IfPossible => true,
     }
 }
 
@@ -284,6 +278,12 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             if let (Some(place), Some(rules)) = (&acquired.place, rules) {
                 place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
             }
+        }
+        HostStep::OomScoreAdj(value) => {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = open(c"/proc/self/oom_score_adj", flags, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            rustix::io::write(&file, value.to_bytes()).map_err(|errno| failed(Call::Write, errno))?;
         }
         HostStep::Processors(processors) => {
             husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;

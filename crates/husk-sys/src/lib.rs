@@ -10,11 +10,13 @@
 mod allocation;
 mod bpf;
 mod clone;
+mod entry;
 mod exec;
 mod keyring;
 mod mount;
 mod namespace;
 mod net;
+mod program;
 mod scheduling;
 mod seccomp;
 mod shared;
@@ -27,6 +29,7 @@ pub use bpf::{
     load_device_program, program_by_id, program_name,
 };
 pub use clone::{Clone, Cloned, clone3, exit};
+pub use entry::move_to_read_only_mount;
 pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, execveat, getcwd,
     is_more_privileged_than_caller, unshare,
@@ -37,6 +40,7 @@ pub use namespace::{
     mount_namespace_id, namespace_type, owner_of_user_namespace, owning_user_namespace, parent_namespace,
 };
 pub use net::interface_up;
+pub use program::begin;
 pub use scheduling::{SchedAttr, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use seccomp::{
     Notification, NotificationAnswer, SECCOMP_NEW_LISTENER, SockFilter, answer_notification,
@@ -44,7 +48,7 @@ pub use seccomp::{
 };
 pub use shared::{SharedNumbers, now};
 pub use signal::{
-    SignalInfo, SignalSet, default_disposition, default_dispositions, is_ignored, read_signals,
+    SignalInfo, SignalSet, default_disposition, default_dispositions, ignore, is_ignored, read_signals,
     set_signal_mask, signal_of_number, signalfd, wait_signal,
 };
 pub use trial::{Trial, errno_name, landlock_abi};

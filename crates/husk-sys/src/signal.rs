@@ -12,6 +12,8 @@ use crate::errno;
 
 /// The kernel's last signal (`_NSIG`), and those whose disposition is fixed.
 const LAST: i32 = 64;
+const SIG_DFL: u64 = 0;
+const SIG_IGN: u64 = 1;
 const UNCHANGING: [i32; 2] = [Signal::KILL.as_raw(), Signal::STOP.as_raw()];
 
 /// A set of signals, the kernel's 64-bit `sigset_t`.
@@ -71,7 +73,15 @@ pub fn set_signal_mask(mask: SignalSet) -> io::Result<SignalSet> {
 /// # Errors
 /// `EINVAL` for `SIGKILL` and `SIGSTOP`.
 pub fn default_disposition(signal: Signal) -> io::Result<()> {
-    set_default(signal.as_raw())
+    set_disposition(signal.as_raw(), SIG_DFL)
+}
+
+/// Ignores `signal` from now on (`rt_sigaction(2)`, `SIG_IGN`).
+///
+/// # Errors
+/// `EINVAL` for `SIGKILL` and `SIGSTOP`.
+pub fn ignore(signal: Signal) -> io::Result<()> {
+    set_disposition(signal.as_raw(), SIG_IGN)
 }
 
 /// Whether the calling process ignores `signal` (`rt_sigaction(2)`, `SIG_IGN`), as one may have been made to by whoever executed
@@ -80,7 +90,6 @@ pub fn default_disposition(signal: Signal) -> io::Result<()> {
 /// # Errors
 /// None that a valid caller can meet.
 pub fn is_ignored(signal: Signal) -> io::Result<bool> {
-    const SIG_IGN: u64 = 1;
     let mut action = [0u64; 4]; // the kernel's struct sigaction, which begins with the handler
     // SAFETY: the kernel writes one struct sigaction (at most 32 bytes on every 64-bit machine) and reads no new one.
     unsafe {
@@ -101,11 +110,13 @@ pub fn is_ignored(signal: Signal) -> io::Result<bool> {
 /// # Errors
 /// None that a valid caller can meet.
 pub fn default_dispositions() -> io::Result<()> {
-    (1..=LAST).filter(|signal| !UNCHANGING.contains(signal)).try_for_each(set_default)
+    (1..=LAST)
+        .filter(|signal| !UNCHANGING.contains(signal))
+        .try_for_each(|signal| set_disposition(signal, SIG_DFL))
 }
 
-fn set_default(signal: i32) -> io::Result<()> {
-    let action = [0u64; 4]; // the kernel's struct sigaction: SIG_DFL, no flags, no restorer, empty mask
+fn set_disposition(signal: i32, handler: u64) -> io::Result<()> {
+    let action = [handler, 0, 0, 0]; // the kernel's struct sigaction: no flags, no restorer, empty mask
     // SAFETY: the kernel reads one struct sigaction (at most 32 bytes on every 64-bit machine) and writes no old one.
     unsafe {
         syscall!(Sysno::rt_sigaction, signal, action.as_ptr(), null_mut::<u64>(), size_of::<SignalSet>())

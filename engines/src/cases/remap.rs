@@ -49,7 +49,7 @@ pub(crate) const CASES: Cases = &[
     (
         "capabilities",
         &[shows(
-            "docker run --rm --cap-add net_admin box sh -c 'ip link set lo mtu 1000 && ip link'",
+            "docker run --rm --cap-add net_admin box sh -c 'ip link set lo mtu 1000 && ip link show lo'",
             "mtu 1000",
         )],
     ),

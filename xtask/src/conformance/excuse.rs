@@ -54,6 +54,7 @@ const DEFAULT_DEVICES: &str =
     "it counts the rows of devices.list, where those for the default devices come first";
 const AT_CREATE: &str =
     "the specification calls prestart hooks at create since 1.0.2, with the status `creating`";
+const POSTSTART: &str = "a poststart hook that fails is an error since 1.3, and the container is stopped, where the suite wants a warning";
 const NOT_STOPPED: &str = "runc deletes a container that was created and never started";
 
 const ENDED: &str =
@@ -80,6 +81,7 @@ static EXCUSES: &[Excuse] = &[
     suite("prestart", "", AT_CREATE),
     suite("misc_props", "implementations that are reading", "its bundle lacks the command that it names"),
     suite("pidfile", "create with '--pid-file'", "it waits for `true` to run for 10 s, and then kills it"),
+    suite("poststart_fail", "", POSTSTART),
     suite("process_rlimits", "has expected soft RLIMIT_NOFILE", "programs in Go raise that limit themselves"),
     engines("delete", "attempting to `delete`", NOT_STOPPED),
     engines(

@@ -34,6 +34,9 @@ const NEEDS: &[(&str, &str)] = &[
     ("/usr/share/gocode/src/github.com/google/uuid", "golang-github-google-uuid-dev"),
 ];
 
+/// Where it is written down which suite was built.
+const BUILT: &str = "built";
+
 /// The writer of results that the programs import.
 const TAP: &str = include_str!("tap.go");
 
@@ -48,17 +51,28 @@ pub(super) struct Suite {
 /// What tells one state of the suite from another.
 pub(super) const IDENTITY: &str = SHA256;
 
-/// Fetches and builds the suite in `scratch`, as far as that has not been done.
-pub(super) fn ensure(scratch: &Path) -> Result<Suite> {
+/// Gets into `scratch` what [`build`] needs, as far as it is not there.
+pub(super) fn provide(scratch: &Path) -> Result {
     install()?;
+    if is_built(scratch) { Ok(()) } else { fetch(scratch) }
+}
+
+/// Builds the suite in `scratch`, as far as that has not been done.
+pub(super) fn build(scratch: &Path) -> Result<Suite> {
     let directory = scratch.join("gopath/src/github.com/opencontainers/runtime-tools");
     let binaries = scratch.join("bin");
-    let built = scratch.join("built");
-    let stamp = format!("{SHA256}\n{TAP}");
-    if fs::read_to_string(&built).is_ok_and(|text| text == stamp) {
+    if is_built(scratch) {
         return Ok(Suite { programs: programs(&binaries)?, directory });
     }
-    let archive = fetch(scratch)?;
+    let archive = scratch.join(ARCHIVE);
+    if !is_intact(&archive) {
+        let reason =
+            format!("{ARCHIVE} did not come from Debian's {RELEASE} with the checksum that is known");
+        return Err(format!(
+            "{reason}; if the package has moved on, bring xtask/src/conformance/suite.rs up to it"
+        )
+        .into());
+    }
     let go_path = scratch.join("gopath");
     let _ = fs::remove_dir_all(&go_path);
     let _ = fs::remove_dir_all(&binaries);
@@ -68,52 +82,60 @@ pub(super) fn ensure(scratch: &Path) -> Result<Suite> {
     let tap = go_path.join("src/github.com/mndrix/tap-go");
     fs::create_dir_all(&tap)?;
     fs::write(tap.join("tap.go"), TAP)?;
-    build(scratch, &directory, &binaries)?;
-    fs::write(&built, stamp)?;
+    compile(scratch, &directory, &binaries)?;
+    fs::write(scratch.join(BUILT), stamp())?;
     Ok(Suite { programs: programs(&binaries)?, directory })
 }
 
-fn install() -> Result {
-    let missing: Vec<_> =
-        NEEDS.iter().filter(|(path, _)| !Path::new(path).exists()).map(|(_, package)| *package).collect();
-    if missing.is_empty() { Ok(()) } else { setup::install_packages(&missing) }
+fn is_built(scratch: &Path) -> bool {
+    fs::read_to_string(scratch.join(BUILT)).is_ok_and(|text| text == stamp())
 }
 
-/// The archive of the source, downloaded if it is not there with the right checksum. apt gets lists and settings of its
+fn stamp() -> String {
+    format!("{SHA256}\n{TAP}")
+}
+
+fn install() -> Result {
+    let wanted = missing();
+    if !wanted.is_empty() {
+        setup::install_packages(&wanted)?;
+    }
+    match missing().as_slice() {
+        [] => Ok(()),
+        packages => Err(format!("apt has no {} here", packages.join(", ")).into()),
+    }
+}
+
+fn missing() -> Vec<&'static str> {
+    NEEDS.iter().filter(|(path, _)| !Path::new(path).exists()).map(|(_, package)| *package).collect()
+}
+
+/// Downloads the archive of the source if it is not there with the right checksum. apt gets lists and settings of its
 /// own, so that it needs no entry among the machine's sources and leaves none.
-fn fetch(scratch: &Path) -> Result<PathBuf> {
-    let archive = scratch.join(ARCHIVE);
-    if !is_intact(&archive) {
-        let lists = scratch.join("lists");
-        fs::create_dir_all(lists.join("partial"))?;
-        let sources = scratch.join("sources.list");
-        fs::write(
-            &sources,
-            format!("deb-src [signed-by={KEYS}] http://deb.debian.org/debian {RELEASE} main\n"),
-        )?;
-        let settings = [
-            format!("Dir::Etc::SourceList={}", sources.display()),
-            "Dir::Etc::SourceParts=/dev/null".into(),
-            format!("Dir::State::Lists={}", lists.display()),
-            "Dir::Cache::pkgcache=".into(),
-            "Dir::Cache::srcpkgcache=".into(),
-            "APT::Sandbox::User=root".into(),
-        ];
-        let apt_get = |words: &[&str]| {
-            let mut apt_get = Command::new("apt-get");
-            apt_get.arg("-qq").args(settings.iter().flat_map(|setting| ["-o", setting])).args(words);
-            run(apt_get.current_dir(scratch).stdin(Stdio::null()))
-        };
-        apt_get(&["update"])?;
-        apt_get(&["source", "--tar-only", SOURCE])?;
-        fs::remove_dir_all(&lists)?;
+fn fetch(scratch: &Path) -> Result {
+    if is_intact(&scratch.join(ARCHIVE)) {
+        return Ok(());
     }
-    if is_intact(&archive) {
-        return Ok(archive);
-    }
-    let reason = format!("{ARCHIVE} did not come from Debian's {RELEASE} with the checksum that is known");
-    Err(format!("{reason}; if the package has moved on, bring xtask/src/conformance/suite.rs up to it")
-        .into())
+    let lists = scratch.join("lists");
+    fs::create_dir_all(lists.join("partial"))?;
+    let sources = scratch.join("sources.list");
+    fs::write(&sources, format!("deb-src [signed-by={KEYS}] http://deb.debian.org/debian {RELEASE} main\n"))?;
+    let settings = [
+        format!("Dir::Etc::SourceList={}", sources.display()),
+        "Dir::Etc::SourceParts=/dev/null".into(),
+        format!("Dir::State::Lists={}", lists.display()),
+        "Dir::Cache::pkgcache=".into(),
+        "Dir::Cache::srcpkgcache=".into(),
+        "APT::Sandbox::User=root".into(),
+    ];
+    let apt_get = |words: &[&str]| {
+        let mut apt_get = Command::new("apt-get");
+        apt_get.arg("-qq").args(settings.iter().flat_map(|setting| ["-o", setting])).args(words);
+        run(apt_get.current_dir(scratch).stdin(Stdio::null()))
+    };
+    apt_get(&["update"])?;
+    apt_get(&["source", "--tar-only", SOURCE])?;
+    Ok(fs::remove_dir_all(&lists)?)
 }
 
 fn is_intact(archive: &Path) -> bool {
@@ -121,8 +143,8 @@ fn is_intact(archive: &Path) -> bool {
     output.is_ok_and(|output| output.stdout.starts_with(SHA256.as_bytes()))
 }
 
-/// Builds without the net: all that is imported lies in `scratch` or in Debian's packages.
-fn build(scratch: &Path, directory: &Path, binaries: &Path) -> Result {
+/// Compiles without the net: all that is imported lies in `scratch` or in Debian's packages.
+fn compile(scratch: &Path, directory: &Path, binaries: &Path) -> Result {
     let go = |words: &[&str]| {
         let mut go = Command::new(find("go").unwrap_or_else(|| "go".into()));
         go.args(words)

@@ -24,8 +24,9 @@ impl Place {
     pub fn create(&mut self, controllers: &[&str]) -> Result<(), CgroupError> {
         let mut made = Vec::new();
         let result = self.directories.iter().try_for_each(|directory| {
-            make_all(directory, &mut made)?;
-            if made.last() != Some(&directory.path) {
+            let is_new = make_all(directory, &mut made)?;
+            // Only in version 2 a new one may be of a kind that takes no process: threaded.
+            if !is_new || directory.is_v2() {
                 refuse_occupied(directory)?;
             }
             self.prepare(directory, controllers)
@@ -104,39 +105,35 @@ pub(super) fn is_possible(directory: &Directory, controllers: &[&str]) -> bool {
         && (!lacks("cgroup.subtree_control") || !lacks("cgroup.controllers") && !has_processes(parent))
 }
 
-/// Makes the directory and those above it, below the mount, that are missing.
-fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), CgroupError> {
+/// Makes the directory and those above it, below the mount, that are missing. Whether it was missing itself.
+fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<bool, CgroupError> {
     let mut last = Errno::NOENT;
     for _ in 0..ATTEMPTS {
-        match make_missing(directory, made) {
+        match make_missing(&directory.path, &directory.mount, made) {
             Err((Errno::NOENT, _)) => last = Errno::NOENT,
             Err((errno, path)) => return Err(CgroupError::call("making", &path)(errno)),
-            Ok(()) => return Ok(()),
+            Ok(is_new) => return Ok(is_new),
         }
     }
     Err(CgroupError::call("making", &directory.path)(last))
 }
 
-fn make_missing(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), (Errno, PathBuf)> {
-    match rustix::fs::mkdir(&directory.path, Mode::from_raw_mode(0o755)) {
-        Ok(()) => {
-            made.push(directory.path.clone());
-            return Ok(());
+/// Mostly nothing but the last one is missing, so that it is made first, and those above it if that fails for want of them.
+fn make_missing(path: &Path, mount: &Path, made: &mut Vec<PathBuf>) -> Result<bool, (Errno, PathBuf)> {
+    let make = || rustix::fs::mkdir(path, Mode::from_raw_mode(0o755));
+    let result = match (make(), path.parent()) {
+        (Err(Errno::NOENT), Some(above)) if path != mount => {
+            make_missing(above, mount, made)?;
+            make()
         }
-        Err(Errno::NOENT) => {}
-        Err(Errno::EXIST) => return Ok(()),
-        Err(errno) => return Err((errno, directory.path.clone())),
+        (result, _) => result,
+    };
+    match result {
+        Ok(()) => made.push(path.to_owned()),
+        Err(Errno::EXIST) => return Ok(false),
+        Err(errno) => return Err((errno, path.to_owned())),
     }
-    let is_missing = |path: &&Path| **path != *directory.mount && !path.is_dir();
-    let missing: Vec<_> = directory.path.ancestors().take_while(is_missing).collect();
-    for path in missing.into_iter().rev() {
-        match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
-            Ok(()) => made.push(path.to_owned()),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err((errno, path.to_owned())),
-        }
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// A cgroup with processes in it is somebody else's: its limits would change, and `delete` would kill them.

@@ -36,14 +36,18 @@ fn v1(directory: &Directory, rules: &[Rule]) -> Result<(), CgroupError> {
     let target = List::new(rules)?;
     let list = directory.file("devices.list");
     let read = || file::read(&list).map_err(CgroupError::call("reading", &list));
-    for line in target.lines(List::read(&read()?).as_ref()) {
-        let path = directory.file(line.file);
-        file::write(&path, &line.value).map_err(|errno| CgroupError::Write {
+    for lines in target.lines(List::read(&read()?).as_ref()).chunk_by(|line, next| line.file == next.file) {
+        let path = directory.file(lines[0].file);
+        let failed = |value: &str, errno| CgroupError::Write {
             origin: "linux.resources.devices".to_owned(),
-            path,
-            value: line.value,
+            path: path.clone(),
+            value: value.to_owned(),
             errno,
-        })?;
+        };
+        let open = file::open_to_write(&path).map_err(|errno| failed(&lines[0].value, errno))?;
+        for line in lines {
+            file::write_to(&open, &line.value).map_err(|errno| failed(&line.value, errno))?;
+        }
     }
     // With a default of allowing, what was written is not to be read.
     let Some(current) = List::read(&read()?) else { return Ok(()) };

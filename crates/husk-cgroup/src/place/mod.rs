@@ -15,6 +15,7 @@ mod remove;
 
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CgroupError;
@@ -111,9 +112,31 @@ impl Place {
     }
 
     /// Whether this process may make the cgroups, and whether they would have `controllers`. It only looks.
-    pub fn can_be_made(&self, controllers: &[&str]) -> bool {
+    pub fn can_have(&self, controllers: &[&str]) -> bool {
         controllers.iter().all(|name| self.directory(name).is_some())
             && self.directories.iter().all(|directory| create::is_possible(directory, controllers))
+    }
+
+    /// The cgroups that this process is in, as far as they are to be seen.
+    pub fn own(found: &Hierarchies) -> Self {
+        let directory = |mounted: &Mounted| {
+            let (controllers, mount) = (mounted.controllers.clone(), mounted.mount.clone());
+            mounted.own.clone().map(|path| Directory { controllers, mount, path })
+        };
+        Self {
+            version: found.version,
+            directories: found.v1.iter().chain(&found.v2).filter_map(directory).collect(),
+            made: Vec::new(),
+        }
+    }
+
+    /// Whether this process may make it: what is above it in each hierarchy can be written to.
+    pub fn can_be_made(&self) -> bool {
+        let may_write = |path: &Path| accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+        let above = |directory: &Directory| {
+            directory.path.ancestors().skip(1).find(|path| path.is_dir()).map(may_write)
+        };
+        self.directories.iter().all(|directory| above(directory) == Some(true))
     }
 
     /// The cgroup of version 2 that the process `pid` is in, which somebody else has made.

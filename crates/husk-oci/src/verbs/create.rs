@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use husk_plan::{Arena, explain};
 use husk_runtime::container::{self, Making, Then};
@@ -16,20 +15,21 @@ use crate::command_line::{Create, Globals, Run};
 use crate::descriptors::Descriptors;
 use crate::failure::Failure;
 use crate::log;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn create(globals: &Globals, create: &Create) -> Result<ExitCode, Failure> {
+pub(crate) fn create(globals: &Globals, create: &Create) -> Result<Status, Failure> {
     with_plan(globals, create, Lifetime::Created, true, |making| {
-        container::create(&state_root(globals), making)?;
-        Ok(ExitCode::SUCCESS)
+        container::create(&state_root(globals), making, &|warning| log::warning(globals, warning))?;
+        Ok(SUCCESS)
     })
 }
 
-pub(crate) fn run(globals: &Globals, run: &Run) -> Result<ExitCode, Failure> {
+pub(crate) fn run(globals: &Globals, run: &Run) -> Result<Status, Failure> {
     let then = if run.detach { Then::Detach } else { Then::Stay { keep: run.keep } };
     with_plan(globals, &run.create, Lifetime::Detached, run.detach, |making| {
         let end =
             container::run(&state_root(globals), making, then, &|warning| log::warning(globals, warning))?;
-        Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
+        Ok(end.map_or(SUCCESS, |end| end.status()))
     })
 }
 
@@ -38,8 +38,8 @@ fn with_plan(
     create: &Create,
     lifetime: Lifetime,
     detaches: bool,
-    act: impl FnOnce(&Making<'_>) -> Result<ExitCode, Failure>,
-) -> Result<ExitCode, Failure> {
+    act: impl FnOnce(&Making<'_>) -> Result<Status, Failure>,
+) -> Result<Status, Failure> {
     let descriptors = Descriptors::of_container(create.preserve_fds)?;
     let mut bundle = Bundle::read(globals, create.bundle.as_deref())?;
     if let Some(process) = &mut bundle.spec.process {

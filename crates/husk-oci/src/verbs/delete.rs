@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `delete`.
 
-use std::process::ExitCode;
-
 use husk_runtime::container;
 use husk_spec::oci::ContainerId;
 
@@ -10,9 +8,10 @@ use super::state_root;
 use crate::command_line::Globals;
 use crate::failure::Failure;
 use crate::log;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn delete(globals: &Globals, id: &ContainerId, force: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn delete(globals: &Globals, id: &ContainerId, force: bool) -> Result<Status, Failure> {
     let warnings = container::delete(&state_root(globals), id, force)?;
     warnings.iter().for_each(|warning| log::warning(globals, warning));
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }

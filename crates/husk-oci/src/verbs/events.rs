@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `events`.
 
-use std::process::ExitCode;
-
 use husk_runtime::container::{self, Event, Stats};
 use serde::Serialize;
 
@@ -10,6 +8,7 @@ use super::state_root;
 use crate::command_line::{Events, Globals};
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
 /// One line of the output.
 #[derive(Serialize)]
@@ -20,7 +19,7 @@ struct Line<'a> {
     data: Option<&'a Stats>,
 }
 
-pub(crate) fn events(globals: &Globals, events: &Events) -> Result<ExitCode, Failure> {
+pub(crate) fn events(globals: &Globals, events: &Events) -> Result<Status, Failure> {
     let root = state_root(globals);
     let tell = |r#type: &str, data: Option<&Stats>| {
         let line = output::json_line(&Line { r#type, id: events.id.as_str(), data })?;
@@ -28,11 +27,11 @@ pub(crate) fn events(globals: &Globals, events: &Events) -> Result<ExitCode, Fai
     };
     if events.stats {
         tell("stats", Some(&container::statistics(&root, &events.id)?))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     }
     container::watch(&root, &events.id, events.interval, |event| match event {
         Event::Statistics(stats) => tell("stats", Some(&stats)),
         Event::OutOfMemory => tell("oom", None),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }

@@ -2,7 +2,6 @@
 //! `exec`.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use husk_runtime::container::{self, Exec};
 use husk_runtime::own_binary;
@@ -13,15 +12,16 @@ use crate::bundle;
 use crate::command_line::{self, Globals};
 use crate::descriptors::Descriptors;
 use crate::failure::Failure;
+use crate::{SUCCESS, Status};
 
 /// The exit status of an exec that failed itself: by it callers tell it from a command's.
 const FAILED: u8 = 255;
 
-pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<Status, Failure> {
     run(globals, exec).map_err(|failure| failure.with_status(FAILED))
 }
 
-fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure> {
+fn run(globals: &Globals, exec: &command_line::Exec) -> Result<Status, Failure> {
     if let Some(path) = exec.cgroups.first() {
         return Err(Failure::new(format!(
             "exec: --cgroup {path:?}: this build runs a further process in the container's own cgroup alone"
@@ -55,7 +55,7 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<ExitCode, Failure
         ignore_paused: exec.ignore_paused,
     };
     let end = container::exec(&root, &request)?;
-    Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status())))
+    Ok(end.map_or(SUCCESS, |end| end.status()))
 }
 
 /// The container's own process, with what the flags say.

@@ -2,7 +2,6 @@
 //! `features`: from the tables that the code itself uses, so that it lists what is understood and nothing else.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 use husk_spec::oci::{
     self, CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
 /// The lowest version of the specification whose configurations are understood.
 const OCI_VERSION_MIN: &str = "1.0.0";
@@ -29,11 +29,11 @@ mod carried_out {
 /// By this callers see whether a container can be checkpointed.
 const CHECKPOINT: &str = "org.opencontainers.runc.checkpoint.enabled";
 
-pub(crate) fn features() -> Result<ExitCode, Failure> {
+pub(crate) fn features() -> Result<Status, Failure> {
     let text = serde_json::to_string_pretty(&supported())
         .map_err(|error| Failure::new(format!("cannot write the features: {error}")))?;
     output::product(&(text + "\n"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 fn supported() -> Features {
@@ -90,7 +90,7 @@ fn seccomp() -> SeccompFeatures {
     let known = husk_plan::SECCOMP;
     SeccompFeatures {
         enabled: Some(true),
-        actions: Some(names(known.actions)),
+        actions: Some(names(known.actions).into_iter().chain([oci::Action::KILL.to_owned()]).collect()),
         operators: Some(names(known.operators)),
         archs: Some(names(known.archs)),
         known_flags: Some(names(known.flags)),
@@ -106,6 +106,9 @@ fn names<T: Serialize>(values: &[T]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use husk_spec::oci::Spec;
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -116,5 +119,87 @@ mod tests {
         let namespaces = linux.namespaces.expect("namespaces");
         assert!(namespaces.contains(&"user".to_owned()) && namespaces.contains(&"network".to_owned()));
         assert_eq!(names(husk_plan::SECCOMP.actions).len(), husk_plan::SECCOMP.actions.len());
+    }
+
+    /// A configuration with `linux` and `more`, as it is read; whatever is wrong with it fails the test.
+    fn read(linux: Value, more: Value) -> Spec {
+        let mut config = json!({
+            "ociVersion": oci::VERSION, "root": {"path": "r"}, "process": {"args": ["x"], "cwd": "/"}, "linux": linux
+        });
+        config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let text = config.to_string();
+        let spec = Spec::from_json(text.as_bytes()).unwrap_or_else(|error| panic!("{error} in {text}"));
+        let warnings = oci::validate(&spec).unwrap_or_else(|error| panic!("{error} in {text}"));
+        assert!(warnings.is_empty(), "{warnings:?} in {text}");
+        spec
+    }
+
+    #[test]
+    fn all_that_is_listed_is_understood_in_a_configuration() {
+        let features = supported();
+        for version in [&features.oci_version_min, &features.oci_version_max] {
+            assert_eq!(read(json!({}), json!({ "ociVersion": version })).oci_version, *version);
+        }
+        for kind in features.hooks.expect("hooks") {
+            let hooks =
+                read(json!({}), json!({ "hooks": { &kind: [{ "path": "/x" }] } })).hooks.expect("hooks");
+            let found = hooks.all().into_iter().find(|(its, _)| *its == kind).expect("the kind");
+            assert_eq!(found.1.len(), 1, "{kind}");
+        }
+        for option in features.mount_options.expect("options") {
+            MountOptions::default().apply(&option).unwrap_or_else(|_| panic!("{option}"));
+        }
+        let linux = features.linux.expect("linux");
+        for kind in linux.namespaces.expect("namespaces") {
+            let maps = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+            let maps = if kind == "user" { maps } else { json!([]) };
+            read(
+                json!({ "namespaces": [{ "type": kind }], "uidMappings": maps, "gidMappings": maps }),
+                json!({}),
+            );
+        }
+        for name in linux.capabilities.expect("capabilities") {
+            assert!(name.parse::<Capability>().is_ok(), "{name}");
+        }
+        let policy = linux.memory_policy.expect("memory policies");
+        let with_flag = |mode: &str, flags: &[&str]| {
+            let nodes = if ["MPOL_DEFAULT", "MPOL_LOCAL"].contains(&mode) { "" } else { "0" };
+            read(json!({ "memoryPolicy": { "mode": mode, "nodes": nodes, "flags": flags } }), json!({}))
+        };
+        policy.modes.expect("modes").iter().for_each(|mode| drop(with_flag(mode, &[])));
+        policy.flags.expect("flags").iter().for_each(|flag| drop(with_flag("MPOL_BIND", &[flag])));
+        let seccomp = linux.seccomp.expect("seccomp");
+        let profile = |archs: Value, flags: Value, action: &str, op: &str| {
+            let args = json!([{ "index": 0, "value": 1, "op": op }]);
+            let calls = json!([{ "names": ["mkdir"], "action": action, "args": args }]);
+            let listener = if action == "SCMP_ACT_NOTIFY" { json!("/x") } else { json!("") };
+            let profile = json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": archs, "flags": flags, "listenerPath": listener,
+                "syscalls": calls
+            });
+            read(json!({ "seccomp": profile }), json!({}))
+        };
+        let (errno, equal) = ("SCMP_ACT_ERRNO", "SCMP_CMP_EQ");
+        seccomp
+            .actions
+            .expect("actions")
+            .iter()
+            .for_each(|name| drop(profile(json!([]), json!([]), name, equal)));
+        seccomp
+            .operators
+            .expect("operators")
+            .iter()
+            .for_each(|name| drop(profile(json!([]), json!([]), errno, name)));
+        seccomp
+            .archs
+            .expect("archs")
+            .iter()
+            .for_each(|name| drop(profile(json!([name]), json!([]), errno, equal)));
+        assert_eq!(seccomp.known_flags, seccomp.supported_flags);
+        seccomp
+            .known_flags
+            .expect("flags")
+            .iter()
+            .for_each(|name| drop(profile(json!([]), json!([name]), errno, equal)));
     }
 }

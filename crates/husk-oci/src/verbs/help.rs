@@ -2,16 +2,16 @@
 //! `--help`.
 
 use std::fmt::Write;
-use std::process::ExitCode;
 
 use husk_oci::definition::{ABOUT, Flag, GLOBALS, VERBS, Verb};
 
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn help(verb: Option<&'static Verb>) -> Result<ExitCode, Failure> {
+pub(crate) fn help(verb: Option<&'static Verb>) -> Result<Status, Failure> {
     output::product(&verb.map_or_else(all, of_verb))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 fn all() -> String {

@@ -2,7 +2,6 @@
 //! `kill`.
 
 use std::ffi::OsStr;
-use std::process::ExitCode;
 
 use husk_runtime::container::{self, To};
 use rustix::process::Signal;
@@ -10,6 +9,7 @@ use rustix::process::Signal;
 use super::state_root;
 use crate::command_line::{Globals, Kill};
 use crate::failure::Failure;
+use crate::{SUCCESS, Status};
 
 /// The signals by number (`signal(7)`), as x86 and ARM have them.
 const NAMES: [&str; 31] = [
@@ -20,7 +20,7 @@ const NAMES: [&str; 31] = [
 
 const SYNONYMS: [(&str, i32); 5] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("RTMIN", 34), ("RTMAX", 64)];
 
-pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<ExitCode, Failure> {
+pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<Status, Failure> {
     let signal = match &kill.signal {
         None => Signal::TERM,
         Some(word) => signal(word).ok_or_else(|| {
@@ -29,7 +29,7 @@ pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<ExitCode, Failure> 
     };
     let to = if kill.all { To::All } else { To::Init };
     container::kill(&state_root(globals), &kill.id, signal, to)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 /// `9`, `KILL`, `SIGKILL`, `RTMIN+3`.

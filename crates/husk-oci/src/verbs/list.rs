@@ -2,17 +2,17 @@
 //! `list`.
 
 use std::fmt::Write;
-use std::process::ExitCode;
 
 use super::state::State;
 use super::state_root;
 use crate::command_line::{Globals, List, ListFormat};
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
 const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
 
-pub(crate) fn list(globals: &Globals, list: &List) -> Result<ExitCode, Failure> {
+pub(crate) fn list(globals: &Globals, list: &List) -> Result<Status, Failure> {
     let root = state_root(globals);
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut found = Vec::new();
@@ -38,7 +38,7 @@ pub(crate) fn list(globals: &Globals, list: &List) -> Result<ExitCode, Failure> 
         ListFormat::Table => table(&states),
     };
     output::product(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 /// The name of a user, its number if it has none.

@@ -30,12 +30,20 @@ pub(crate) fn state_root(globals: &Globals) -> StateRoot {
     let own = || {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
         match runtime {
-            Some(runtime) if !geteuid().is_root() => PathBuf::from(runtime).join("husk"),
+            Some(runtime) if !geteuid().is_root() || is_users_root() => PathBuf::from(runtime).join("husk"),
             _ if geteuid().is_root() => PathBuf::from("/run/husk"),
             _ => PathBuf::from(format!("/tmp/husk-{}", geteuid().as_raw())),
         }
     };
     StateRoot::new(globals.root.clone().unwrap_or_else(own))
+}
+
+/// Whether root is an ordinary user in a user namespace, where Podman calls its runtime: `/run` is not theirs. Root of a whole
+/// system in one is called root also by USER; runc goes by the same.
+fn is_users_root() -> bool {
+    let has_all_ids = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let is_mapped = std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !has_all_ids(map));
+    is_mapped && std::env::var_os("USER").is_none_or(|user| user != "root")
 }
 
 /// Whose terminal it is to be: husk's own caller's as long as husk stays, else that of whoever listens on the console socket.

@@ -2,7 +2,7 @@
 //! `ps`.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use husk_plan::in_words;
 use husk_runtime::container;
@@ -11,15 +11,16 @@ use super::state_root;
 use crate::command_line::{Globals, ListFormat, Ps};
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn ps(globals: &Globals, ps: &Ps) -> Result<ExitCode, Failure> {
+pub(crate) fn ps(globals: &Globals, ps: &Ps) -> Result<Status, Failure> {
     let pids = container::processes(&state_root(globals), &ps.id)?;
     let text = match ps.format {
         ListFormat::Json => output::json_line(&pids)?,
         ListFormat::Table => table(&pids, &ps.options)?,
     };
     output::product(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 /// What the host's `ps` says of these processes, by its column PID.

@@ -4,15 +4,15 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use husk_plan::in_words;
 use husk_spec::oci;
 use rustix::process::{getegid, geteuid};
 
 use crate::failure::Failure;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn spec(bundle: Option<&Path>, rootless: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn spec(bundle: Option<&Path>, rootless: bool) -> Result<Status, Failure> {
     // Where the host's cgroups are version 2 alone, a container has a cgroup namespace.
     let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let mut spec = oci::example(unified);
@@ -22,7 +22,7 @@ pub(crate) fn spec(bundle: Option<&Path>, rootless: bool) -> Result<ExitCode, Fa
     let text = serde_json::to_string_pretty(&spec)
         .map_err(|error| Failure::new(format!("cannot write the configuration: {error}")))?;
     write(&bundle.unwrap_or(Path::new(".")).join("config.json"), &(text + "\n"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 /// Writes a file that is not there yet.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `start`.
 
-use std::process::ExitCode;
-
 use husk_runtime::container;
 use husk_spec::oci::ContainerId;
 
@@ -10,9 +8,9 @@ use super::state_root;
 use crate::command_line::Globals;
 use crate::failure::Failure;
 use crate::log;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn start(globals: &Globals, id: &ContainerId) -> Result<ExitCode, Failure> {
-    let warnings = container::start(&state_root(globals), id)?;
-    warnings.iter().for_each(|warning| log::warning(globals, warning));
-    Ok(ExitCode::SUCCESS)
+pub(crate) fn start(globals: &Globals, id: &ContainerId) -> Result<Status, Failure> {
+    container::start(&state_root(globals), id, &|warning| log::warning(globals, warning))?;
+    Ok(SUCCESS)
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::ExitCode;
 
 use husk_runtime::container::{Condition, Record};
 use husk_spec::oci::ContainerId;
@@ -13,8 +12,9 @@ use super::state_root;
 use crate::command_line::Globals;
 use crate::failure::Failure;
 use crate::output;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn state(globals: &Globals, id: &ContainerId) -> Result<ExitCode, Failure> {
+pub(crate) fn state(globals: &Globals, id: &ContainerId) -> Result<Status, Failure> {
     let entry = state_root(globals).open(id)?;
     let record = entry.record()?;
     let condition = entry.condition(record.as_ref());
@@ -24,7 +24,7 @@ pub(crate) fn state(globals: &Globals, id: &ContainerId) -> Result<ExitCode, Fai
     let text = serde_json::to_string_pretty(&State::new(&record, condition, String::new()))
         .map_err(|error| Failure::new(format!("cannot write the state: {error}")))?;
     output::product(&(text + "\n"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 /// The state as runc prints it, in its order.

@@ -2,7 +2,6 @@
 //! `update`.
 
 use std::io::Read;
-use std::process::ExitCode;
 
 use husk_plan::in_words;
 use husk_runtime::container;
@@ -11,14 +10,15 @@ use husk_spec::oci::{BlockIo, Cpu, Memory, Pids, Resources};
 use super::state_root;
 use crate::command_line::{Globals, Update};
 use crate::failure::Failure;
+use crate::{SUCCESS, Status};
 
-pub(crate) fn update(globals: &Globals, update: &Update) -> Result<ExitCode, Failure> {
+pub(crate) fn update(globals: &Globals, update: &Update) -> Result<Status, Failure> {
     let resources = match &update.resources {
         Some(path) => read(path)?,
         None => from_flags(update)?,
     };
     container::update(&state_root(globals), &update.id, &resources)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 /// The limits in a file, or on standard input for `-`.

@@ -46,11 +46,13 @@ impl Compiler<'_, '_> {
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
         let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;
         let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
-        let may_limit_devices = self.host.privileged && self.host.has_all_ids();
-        let devices = may_limit_devices.then(|| device::rules(&resources.devices)).transpose();
+        let devices = self.host.is_root().then(|| device::rules(&resources.devices)).transpose();
         let devices = devices.map_err(|error| problem(&error))?;
         let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
         let asks = !limits.writes.is_empty();
+        if !asks && !self.host.may_make_cgroups {
+            return Ok(());
+        }
 
         let origin = given.origin.clone();
         let directory = match found.version {
@@ -59,7 +61,7 @@ impl Compiler<'_, '_> {
         };
         let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
         let hierarchies = place.directories().len();
-        let need = if asks || self.host.privileged { Need::Always } else { Need::IfPermitted };
+        let need = Need::Always;
         self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies, need }, &origin);
         if asks {
             self.write_limits(&limits.writes, &Origin::Config("linux.resources".to_owned()))?;
@@ -90,6 +92,9 @@ impl Compiler<'_, '_> {
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup {
             problem: in_options(&options, error.to_string()),
         };
+        if !asked && !self.host.may_make_cgroups {
+            return Ok(());
+        }
         let Some(found) = &self.host.cgroups else {
             let Some((_, option)) = passing.asked.first().filter(|_| asked) else { return Ok(()) };
             return Err(problem(&format_args!("{option}: {}", CgroupError::NoHierarchy)));
@@ -111,9 +116,6 @@ impl Compiler<'_, '_> {
         };
         // What is told is the same for every process that tells it.
         let (place, told) = (place(&self.host.pid)?, place(&"<pid>")?);
-        if !asked && !place.can_be_made(&controllers) {
-            return Ok(());
-        }
         if found.version == Hierarchy::V2 {
             limits.writes.push(together());
         }
@@ -146,10 +148,10 @@ impl Compiler<'_, '_> {
     /// What the child does first of all: what it allocates from here on counts.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = self.config.cgroup.as_ref().filter(|_| self.has_cgroup()) else { return };
-        let origin = given.origin.clone();
         let by_clone = matches!(given.value, Cgroup::Passing(_))
             && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.place.version() == Hierarchy::V2);
-        if !by_clone {
+        if (self.cgroup.is_some() || matches!(given.value, Cgroup::Existing)) && !by_clone {
+            let origin = given.origin.clone();
             self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
         }
         if self.is_new(NamespaceKind::Cgroup) {
@@ -166,7 +168,8 @@ impl Compiler<'_, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone());
+        let own = || self.host.cgroups.as_ref().map(Place::own);
+        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone()).or_else(own);
         match place {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)

@@ -45,6 +45,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.make_cgroup()?;
     compiler.begin()?;
     compiler.take_first_processors();
+    compiler.take_oom_score()?;
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;
@@ -167,6 +168,11 @@ impl<'a> Compiler<'a, '_> {
             Err(PlanError::NeedsRoot { origin: origin.clone(), what: "an idmapped mount" })
         }
     }
+}
+
+/// Whether what is mounted on the host later shows in a mount of this kind.
+fn follows(propagation: Propagation) -> bool {
+    matches!(propagation, Propagation::Shared | Propagation::Slave)
 }
 
 /// A part of the host's tree that is wanted.

@@ -14,7 +14,7 @@ use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
 use rustix::termios::Winsize;
 
-use super::{Compiler, HostTree, travel};
+use super::{Compiler, HostTree, follows, travel};
 use crate::PlanError;
 use crate::host::Found;
 use crate::plan::Stage;
@@ -283,7 +283,6 @@ impl<'a, 'c> Compiler<'a, 'c> {
     ) -> Result<(), PlanError> {
         self.make_target(&bind.target, directory, origin, mounted)?;
         let namespace = self.config.propagation.value;
-        let follows = |to: Propagation| matches!(to, Propagation::Shared | Propagation::Slave);
         let tree = HostTree {
             path: &bind.source,
             recursive: bind.recursive,
@@ -345,7 +344,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 let path = self.arena.cstr(above)?;
                 self.child(Stage::Mounts, Step::MakeDirectory { path, mode: 0o755 }, origin);
             }
-            if node.is_some() || self.user.is_host() {
+            if node.is_some() || self.makes_devices() {
                 let owner = node.map(|node| (node.uid, node.gid)).filter(|owner| *owner != (0, 0));
                 let step = Step::MakeNode { path, mode, device: number, owner };
                 self.child(Stage::Mounts, step, origin);
@@ -372,9 +371,14 @@ impl<'a, 'c> Compiler<'a, 'c> {
         Ok(())
     }
 
-    /// Whether a new node can be made: a device by root of the machine alone, a FIFO by anybody.
+    /// Whether nodes of devices can be made: by root of the machine alone.
+    fn makes_devices(&self) -> bool {
+        self.user.is_host() && self.host.has_all_ids()
+    }
+
+    /// Whether a new node can be made: a FIFO by anybody.
     fn can_make(&self, node: &Node) -> bool {
-        self.user.is_host() || FileType::from_raw_mode(node.mode) == FileType::Fifo
+        self.makes_devices() || FileType::from_raw_mode(node.mode) == FileType::Fifo
     }
 
     fn make_working_directory(&mut self) -> Result<(), PlanError> {

@@ -250,19 +250,9 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn open_proc_and_set_clocks(&mut self) -> Result<(), PlanError> {
-        let process = &self.config.process;
-        if self.has_time_offsets()
-            || !self.sysctls()?.is_empty()
-            || process.oom_score_adj.is_some()
-            || self.has_labels()
-        {
+        if self.has_time_offsets() || !self.sysctls()?.is_empty() || self.has_labels() {
             let origin = Origin::Because("no /proc of the container's is written to".to_owned());
             self.child(Stage::Namespaces, Step::OpenProc, &origin);
-        }
-        // Files in /proc of a process that is not dumpable are root's (proc(5)), so this comes before it is made so.
-        if let Some(adjustment) = &process.oom_score_adj {
-            let text = self.arena.cstr(adjustment.value.to_string())?;
-            self.child(Stage::Namespaces, Step::OomScoreAdj(text), &adjustment.origin);
         }
         let offsets = &self.config.namespaces.time_offsets;
         let line = |clock: &str, offset: &Option<Given<TimeOffset>>| {

@@ -5,7 +5,7 @@ use husk_init::{Attach, Filesystem, FsOption, Step};
 use husk_spec::{BindIdmap, EnterRoot, NamespaceKind, Origin, Writes};
 use rustix::mount::MountAttrFlags;
 
-use super::{Compiler, HostTree, travel};
+use super::{Compiler, HostTree, follows, travel};
 use crate::PlanError;
 use crate::plan::Stage;
 use crate::user_namespace::is_idmappable;
@@ -22,7 +22,8 @@ impl Compiler<'_, '_> {
         // privilege the kernel insists on all.
         let shifted = root.idmap && self.user.shift && self.host.privileged;
         let idmap = if shifted { BindIdmap::Container { recursive: false } } else { BindIdmap::Off };
-        let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host: false };
+        let follows_host = follows(self.config.propagation.value);
+        let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host };
         let source = self.host_tree(&tree, origin)?;
         if root.writes.value != Writes::Ephemeral {
             let attach = match self.is_new(NamespaceKind::Mount) {

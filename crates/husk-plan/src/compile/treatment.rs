@@ -22,6 +22,15 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
+    /// How readily it is killed, which it has from husk as well.
+    pub(super) fn take_oom_score(&mut self) -> Result<(), PlanError> {
+        if let Some(Given { value, origin }) = &self.config.process.oom_score_adj {
+            let value = self.arena.cstr(value.to_string())?;
+            self.before(Stage::Prepare, HostStep::OomScoreAdj(value), origin);
+        }
+        Ok(())
+    }
+
     /// Whether something is to be written about the process in /proc.
     pub(super) fn has_labels(&self) -> bool {
         let labels = &self.config.process.labels;

@@ -266,6 +266,9 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
+        HostStep::OomScoreAdj(value) => {
+            Piece::new(Place::Inside, format!("echo {} >/proc/self/oom_score_adj", text(value)))
+        }
         HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
@@ -387,9 +390,6 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         Step::Sysctl { path, value } => {
             let file = format!("/proc/sys/{}", path.to_string_lossy());
             Piece::new(Place::Inside, format!("printf %s {} >{}", text(value), quote(file.as_bytes())))
-        }
-        Step::OomScoreAdj(value) => {
-            Piece::new(Place::Inside, format!("printf %s {} >/proc/self/oom_score_adj", text(value)))
         }
         Step::Groups(_) | Step::Gid(_) | Step::Uid(_) if stage == Stage::Namespaces => taken_ids(context),
         step if stage <= Stage::Mounts => tree_piece(step),

@@ -61,23 +61,24 @@ pub enum Then {
     },
 }
 
-/// Makes a container, which then waits for [`super::start`].
+/// Makes a container, which then waits for [`super::start`]. `warn` is told of poststop hooks that failed when it could not be
+/// made.
 ///
 /// # Errors
 /// Whatever kept it from being made; nothing is left of the attempt.
-pub fn create(root: &StateRoot, making: &Making<'_>) -> Result<(), Error> {
+pub fn create(root: &StateRoot, making: &Making<'_>, warn: &dyn Fn(&str)) -> Result<(), Error> {
     let entry = root.make(making.id)?;
     match make(&entry, making) {
         Ok((container, _)) => {
             container.let_go();
             Ok(())
         }
-        Err(error) => Err(discard(entry, making, error)),
+        Err(error) => Err(discard(entry, making, error, warn)),
     }
 }
 
-/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go. `warn` is told of hooks
-/// whose failure changes nothing.
+/// Makes a container and runs its command. Returns how that ended, `None` if the container was let go. `warn` is told of poststop
+/// hooks that failed, which changes nothing.
 ///
 /// # Errors
 /// As [`create`].
@@ -98,13 +99,12 @@ pub fn run(
             state: creation.state(Status::Creating),
         };
         await_exec(making.plan, &mut container, becoming)?;
-        let warnings = hooks::run_all(poststart(making.spec), "poststart", &creation.state(Status::Running));
-        warnings.iter().for_each(|warning| warn(warning));
+        hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
         Ok((container, creation.master))
     });
     let (container, master) = match started {
         Ok(started) => started,
-        Err(error) => return Err(discard(entry, making, error)),
+        Err(error) => return Err(discard(entry, making, error, warn)),
     };
     let Then::Stay { keep } = then else {
         container.let_go();
@@ -121,10 +121,11 @@ pub fn run(
 }
 
 /// Takes away what there is of a container that could not be made.
-fn discard(entry: Entry, making: &Making<'_>, error: Error) -> Error {
+fn discard(entry: Entry, making: &Making<'_>, error: Error, warn: &dyn Fn(&str)) -> Error {
     // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
     let record = entry.record().ok().flatten();
-    let _ = delete::take_away(entry, record, Some(making.spec));
+    let warnings = delete::take_away(entry, record, Some(making.spec)).unwrap_or_default();
+    warnings.iter().for_each(|warning| warn(warning));
     error
 }
 
@@ -133,7 +134,7 @@ pub(crate) fn profile(spec: &Spec) -> Option<&Seccomp> {
     spec.linux.as_ref()?.seccomp.as_ref()
 }
 
-fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
+pub(crate) fn poststart(spec: &Spec) -> &[husk_spec::oci::Hook] {
     spec.hooks.as_ref().map_or(&[], |hooks| hooks.poststart.as_slice())
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -27,17 +28,54 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
         Err(Error::NoSuchContainer { .. }) if force => return Ok(Vec::new()),
         locked => locked?,
     }
-    let record = match entry.record() {
+    let (record, is_damaged) = match entry.record() {
         // What is damaged says nothing, and would stay for ever. What cannot be read now may be read later.
-        Err(Error::Damaged { .. }) if force => None,
-        record => record?,
+        Err(Error::Damaged { .. }) if force => (None, true),
+        record => (record?, false),
     };
     let status = entry.condition(record.as_ref()).status;
     if !force && !matches!(status, Status::Created | Status::Stopped) {
         return Err(Error::Condition { doing: "delete", status });
     }
     let spec = start::spec(&entry).ok();
+    if force && record.is_none() {
+        take_unrecorded_cgroup_away(&entry, spec.as_ref(), is_damaged)?;
+    }
     take_away(entry, record, spec.as_ref())
+}
+
+/// Takes away the cgroup of a container of which nothing is recorded, as far as the configuration says where that is. The processes
+/// in it are the container's only if a record was there, and if the path is absolute: a relative one counts from the cgroup of
+/// whoever made the container.
+fn take_unrecorded_cgroup_away(entry: &Entry, spec: Option<&Spec>, was_recorded: bool) -> Result<(), Error> {
+    let Some(spec) = spec else { return Ok(()) };
+    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
+    let place = Hierarchies::read().and_then(|found| Place::new(&found, path, entry.id().as_str()));
+    let Some(place) = place.ok().filter(Place::exists) else { return Ok(()) };
+    if was_recorded && path.is_some_and(|path| path.starts_with('/')) {
+        place.kill()?;
+    }
+    match place.pids()?.first() {
+        None => Ok(place.remove()?),
+        Some(pid) if was_recorded => Err(Error::WhoseProcess { id: entry.id().to_string(), pid: *pid }),
+        // Before the first record no cgroup is made.
+        Some(_) => Ok(()),
+    }
+}
+
+/// Kills all processes of a container, and waits until the first has ended.
+fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
+    let place = record.and_then(|record| record.cgroup.as_ref());
+    if let Some(place) = place.filter(|place| place.exists()) {
+        place.kill()?;
+    }
+    let Some(init) = record.and_then(|record| record.init.as_ref()) else { return Ok(()) };
+    let failed = |errno| Error::Process { doing: format!("kill process {}", init.pid), errno };
+    init.signal(Signal::KILL).map_err(failed)?;
+    if init.wait(PATIENCE).map_err(failed)? {
+        return Ok(());
+    }
+    Err(Error::Survives { id: entry.id().to_string(), pid: init.pid, seconds: PATIENCE.as_secs() })
 }
 
 /// Takes away all that is left of a container.
@@ -46,19 +84,8 @@ pub(crate) fn take_away(
     record: Option<Record>,
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
-    let place = record.as_ref().and_then(|record| record.cgroup.clone());
-    if let Some(place) = place.as_ref().filter(|place| place.exists()) {
-        place.kill()?;
-    }
-    if let Some(init) = record.as_ref().and_then(|record| record.init.as_ref()) {
-        let doing = || format!("kill process {}", init.pid);
-        init.signal(Signal::KILL).map_err(|errno| Error::Process { doing: doing(), errno })?;
-        if !init.wait(PATIENCE).map_err(|errno| Error::Process { doing: doing(), errno })? {
-            let (id, pid) = (entry.id().to_string(), init.pid);
-            return Err(Error::Survives { id, pid, seconds: PATIENCE.as_secs() });
-        }
-    }
-    if let Some(place) = place {
+    end(&entry, record.as_ref())?;
+    if let Some(place) = record.as_ref().and_then(|record| record.cgroup.as_ref()) {
         place.remove()?;
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());

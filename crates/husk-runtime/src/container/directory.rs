@@ -25,6 +25,9 @@ pub(crate) const START_SOCKET: &str = "start.sock";
 /// The largest state that is read, in bytes.
 const MAX: u64 = 64 << 20;
 
+/// Room for a record or a configuration as they mostly are, in bytes: it is then read at once.
+const USUAL: usize = 16 << 10;
+
 /// The directory with the states of all containers.
 #[derive(Debug)]
 pub struct StateRoot {
@@ -236,7 +239,7 @@ impl Entry {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(self.failed("open", name, errno)),
         };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL);
         File::from(fd).take(MAX).read_to_end(&mut bytes).map_err(|error| {
             self.failed("read", name, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
         })?;

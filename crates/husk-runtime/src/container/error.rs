@@ -83,6 +83,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// There are processes where the container's cgroup may have been.
+    #[error(
+        "the state of {id:?} is damaged, and does not say whether process {pid} is the container's, as its cgroup suggests"
+    )]
+    WhoseProcess {
+        /// The id.
+        id: String,
+        /// The process.
+        pid: i32,
+    },
     /// The configuration has no meaning.
     #[error(transparent)]
     Invalid(#[from] InvalidConfig),
@@ -162,6 +172,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
+            Self::WhoseProcess { .. } => Some("end it, and try again".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,
         }

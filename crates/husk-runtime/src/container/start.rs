@@ -12,18 +12,18 @@ use rustix::process::Signal;
 
 use super::agent::Agent;
 use super::command::Becoming;
-use super::create::{profile, send_go, start_address};
+use super::create::{poststart, profile, send_go, start_address};
 use super::directory::START_SOCKET;
-use super::{Condition, Entry, Error, Record, StateRoot, hooks};
+use super::{Condition, Entry, Error, Record, StateRoot, delete, hooks};
 use crate::link::Link;
 use crate::why_exec;
 
-/// Lets the command of a container run that was created. Returns what is to be said of poststart hooks that failed, which changes
-/// nothing (specification, `runtime.md`, lifecycle).
+/// Lets the command of a container run that was created.
 ///
 /// # Errors
-/// A container that does not wait for it, a command that cannot be executed, a startContainer hook that failed.
-pub fn start(root: &StateRoot, id: &ContainerId) -> Result<Vec<String>, Error> {
+/// A container that does not wait for it, a command that cannot be executed, a hook that failed. After a hook nothing is left of
+/// the container (specification 1.3, `runtime.md`, lifecycle, 7 and 9): `warn` is told of poststop hooks that failed as well.
+pub fn start(root: &StateRoot, id: &ContainerId, warn: &dyn Fn(&str)) -> Result<(), Error> {
     let entry = root.open(id)?;
     entry.lock()?;
     let record = entry.record()?;
@@ -32,10 +32,18 @@ pub fn start(root: &StateRoot, id: &ContainerId) -> Result<Vec<String>, Error> {
         return Err(Error::Condition { doing: "start", status: condition.status });
     };
     let spec = spec(&entry)?;
-    release(&entry, &record, &spec, condition.pid.unwrap_or_default())?;
     let running = Condition { status: Status::Running, pid: condition.pid };
-    let poststart = spec.hooks.as_ref().map_or(&[][..], |hooks| &hooks.poststart);
-    Ok(hooks::run_all(poststart, "poststart", &record.for_hooks(running)))
+    let started = release(&entry, &record, &spec, condition.pid.unwrap_or_default())
+        .and_then(|()| Ok(hooks::run(poststart(&spec), "poststart", &record.for_hooks(running))?));
+    match started {
+        Err(error @ Error::Run(crate::Error::Hook { .. })) => {
+            // What is to be said is which hook it was; delete --force finds what cannot be taken away now.
+            let warnings = delete::take_away(entry, Some(record), Some(&spec)).unwrap_or_default();
+            warnings.iter().for_each(|warning| warn(warning));
+            Err(error)
+        }
+        started => started,
+    }
 }
 
 /// The configuration that a container was made from.

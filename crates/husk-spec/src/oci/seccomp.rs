@@ -89,6 +89,11 @@ pub enum Action {
     Allow,
 }
 
+impl Action {
+    /// The older name of [`Self::KillThread`], which is read as well.
+    pub const KILL: &str = "SCMP_ACT_KILL";
+}
+
 /// How an argument is compared; as unsigned numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the documentation")]

@@ -189,10 +189,11 @@ pub(crate) const CASES: Cases = &[
     (
         "limits: processes",
         &[
-            shows("docker run --rm --pids-limit 5 box limit pids", "5"),
+            // Below that runc has not always enough for its own threads.
+            shows("docker run --rm --pids-limit 30 box limit pids", "30"),
             exits(
                 2,
-                "docker run --rm --pids-limit 3 box sh -c 'for i in 1 2 3 4 5; do sleep 1 & done; wait' 2>/dev/null",
+                "docker run --rm --pids-limit 30 box sh -c 'for i in $(seq 40); do sleep 1 & done; wait' 2>/dev/null",
             ),
         ],
     ),
