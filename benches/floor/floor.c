@@ -10,6 +10,8 @@
 // top to bottom.
 //
 //     floor ROOT COMMAND [ARG...]             what `husk run ROOT COMMAND` does
+//     floor --cgroups ROOT COMMAND [ARG...]   the same, in a cgroup of its own in every hierarchy, which it sees at
+//                                             /sys/fs/cgroup: what an OCI runtime makes besides
 //     floor --by-hand ROOT COMMAND [ARG...]   what `unshare --pid --uts --ipc --mount --fork --mount-proc
 //                                             chroot ROOT COMMAND` does, which is much less
 //
@@ -209,10 +211,88 @@ static void drop_capabilities(void) {
 
 // `tree` is the detached copy of ROOT that the parent idmaps, or -1: an ordinary user may not copy mounts on the
 // host, but may in the new namespaces, where the capabilities are.
+// --- cgroups --------------------------------------------------------------------------------------------------
+
+enum { HIERARCHIES = 32 };
+
+// A hierarchy of cgroups, and the container's directory in it.
+struct cgroup {
+    const char *mount, *path;
+    int is_v2, tasks;
+};
+
+static struct cgroup cgroups[HIERARCHIES];
+static int cgroup_count, v2_cgroup = -1;
+
+static void copy_file(const char *from, const char *to) {
+    char text[256] = "";
+    int file = TRY(from, open(from, O_RDONLY | O_CLOEXEC));
+    TRY(from, read(file, text, sizeof text - 1));
+    close(file);
+    write_file(to, text);
+}
+
+// From outside: a directory in each hierarchy. A process enters by itself, with a file that is open already, since whoever
+// moves another waits for all processors (RCU); version 2 takes it at its clone.
+static void make_cgroups(void) {
+    char mount[128], type[32], path[192], from[192], to[224];
+    FILE *mounts = fopen("/proc/self/mounts", "r");
+    if (!mounts)
+        die("/proc/self/mounts");
+    while (cgroup_count < HIERARCHIES && fscanf(mounts, "%*s %127s %31s %*[^\n]", mount, type) == 2) {
+        if (strncmp(type, "cgroup", 6) != 0)
+            continue;
+        struct cgroup *made = &cgroups[cgroup_count++];
+        snprintf(path, sizeof path, "%s/husk-floor-%d", mount, getpid());
+        *made = (struct cgroup){strdup(mount), strdup(path), strcmp(type, "cgroup2") == 0, -1};
+        TRY(path, mkdir(path, 0755));
+        if (made->is_v2) {
+            v2_cgroup = TRY(path, open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+            continue;
+        }
+        for (int i = 0; i < 2 && strstr(mount, "cpuset"); i++) { // a new one is empty, and takes nobody
+            snprintf(from, sizeof from, "%s/%s", mount, i ? "cpuset.mems" : "cpuset.cpus");
+            snprintf(to, sizeof to, "%s/%s", path, i ? "cpuset.mems" : "cpuset.cpus");
+            copy_file(from, to);
+        }
+        snprintf(to, sizeof to, "%s/tasks", path);
+        made->tasks = TRY(to, open(to, O_WRONLY | O_CLOEXEC));
+    }
+    fclose(mounts);
+}
+
+static void enter_cgroups(void) {
+    for (int i = 0; i < cgroup_count; i++)
+        if (!cgroups[i].is_v2)
+            TRY("enter a cgroup", write(cgroups[i].tasks, "0", 1));
+}
+
+// From inside, the root being mounted: the container sees its own cgroups and cannot change them.
+static void mount_cgroups(void) {
+    const unsigned read_only = HARMLESS | MOUNT_ATTR_RDONLY;
+    char place[192];
+    if (cgroup_count == 0)
+        return;
+    new_mount("tmpfs", "sys/fs/cgroup", HARMLESS, OPTIONS("mode", "755"));
+    for (int i = 0; i < cgroup_count; i++) {
+        const char *name = strrchr(cgroups[i].mount, '/');
+        snprintf(place, sizeof place, "sys/fs/cgroup%s", name);
+        TRY(place, mkdir(place, 0755));
+        bind_mount(cgroups[i].path, place, read_only);
+    }
+    set_attributes(AT_FDCWD, "sys/fs/cgroup", (struct mount_attr){.attr_set = MOUNT_ATTR_RDONLY});
+}
+
+static void remove_cgroups(void) {
+    for (int i = 0; i < cgroup_count; i++)
+        TRY(cgroups[i].path, rmdir(cgroups[i].path));
+}
+
 static void child(int parent, int tree, const char *root, char **command, int is_root) {
     // Until the parent has written the id maps nothing works as root. End of file: the parent is dead.
     // What needs no id is done meanwhile.
     TRY("PDEATHSIG", prctl(PR_SET_PDEATHSIG, SIGKILL));
+    enter_cgroups();
     loopback_up();
     TRY("sethostname", sethostname("container", strlen("container")));
     set_attributes(AT_FDCWD, "/", (struct mount_attr){.propagation = MS_PRIVATE});
@@ -236,6 +316,7 @@ static void child(int parent, int tree, const char *root, char **command, int is
 
     new_mount("proc", "proc", HARMLESS, NULL);
     new_mount("sysfs", "sys", HARMLESS | MOUNT_ATTR_RDONLY, NULL);
+    mount_cgroups();
     mount_dev(is_root);
     new_mount("tmpfs", "tmp", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, OPTIONS("mode", "1777", "size", "64m"));
     new_mount("tmpfs", "run", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, OPTIONS("mode", "755", "size", "64m"));
@@ -306,6 +387,10 @@ static int parent(const char *root, char **command) {
         .pidfd = (uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
+    if (v2_cgroup >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = v2_cgroup;
+    }
     int pid = TRY("clone3", syscall(SYS_clone3, &args, sizeof args));
     if (pid == 0) {
         close(sockets[0]); // or the child would keep its own end of file from arriving
@@ -320,6 +405,7 @@ static int parent(const char *root, char **command) {
 
     siginfo_t info;
     TRY("waitid", waitid(P_PIDFD, pidfd, &info, WEXITED));
+    remove_cgroups();
     return exit_status(info);
 }
 
@@ -356,8 +442,12 @@ static int by_hand(const char *root, char **command) {
 int main(int argc, char **argv) {
     if (argc > 3 && strcmp(argv[1], "--by-hand") == 0)
         return by_hand(argv[2], argv + 3);
+    if (argc > 3 && strcmp(argv[1], "--cgroups") == 0) {
+        make_cgroups();
+        return parent(argv[2], argv + 3);
+    }
     if (argc > 2)
         return parent(argv[1], argv + 2);
-    dprintf(2, "usage: floor [--by-hand] ROOT COMMAND [ARG...]\n");
+    dprintf(2, "usage: floor [--cgroups | --by-hand] ROOT COMMAND [ARG...]\n");
     return 125;
 }

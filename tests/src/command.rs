@@ -2,10 +2,11 @@
 //! A command to run, with an end.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command as Process, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::{Output, Running};
 
@@ -94,7 +95,7 @@ impl Command {
     pub fn start(self) -> Running {
         let mut process = self.process();
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = process.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.shown()));
+        let child = spawned(&mut process).unwrap_or_else(|error| panic!("{}: {error}", self.shown()));
         Running::new(child, self.shown(), self.input, self.timeout)
     }
 
@@ -117,5 +118,19 @@ impl Command {
             word => format!("'{}'", word.replace('\'', "'\\''")),
         };
         self.words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A program that this process has just copied cannot be executed as long as a child that another test forked meanwhile has
+/// not executed its own: until then it has the copy open for writing.
+fn spawned(process: &mut Process) -> io::Result<Child> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match process.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
     }
 }

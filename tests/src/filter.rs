@@ -9,13 +9,18 @@ use crate::{Command, Place, is_root};
 /// An ordinary user whom no machine knows.
 const UID: &str = "54321";
 
-/// Refuses system calls with an errno: arguments NUMBER=ERRNO,… and the command.
+/// Refuses system calls with an errno: arguments NUMBER=ERRNO,… or NUMBER:SECOND=ERRNO,…, for calls with that second argument,
+/// and the command.
 const FILTER: &str = r#"
 import ctypes, os, struct, sys
 code = [(0x20, 0, 0, 0)]
 for pair in filter(None, sys.argv[1].split(",")):
-    call, errno = map(int, pair.split("="))
-    code += [(0x15, 0, 1, call), (0x06, 0, 0, 0x50000 | errno)]
+    call, errno = pair.split("=")
+    call, _, second = call.partition(":")
+    refuse = [(0x06, 0, 0, 0x50000 | int(errno))]
+    if second:
+        refuse = [(0x20, 0, 0, 24), (0x15, 0, 1, int(second)), *refuse, (0x20, 0, 0, 0)]
+    code += [(0x15, 0, len(refuse), int(call)), *refuse]
 code.append((0x06, 0, 0, 0x7fff0000))
 raw = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in code))
 program = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(raw))
@@ -39,6 +44,14 @@ pub fn refusing(place: &Place, command: Command, calls: &str, sysctl: Option<(&s
     let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh", "python3"];
     let filter = filter.to_str().expect("a path of the test's is text").to_owned();
     command.through([filter.as_str(), calls]).through(words)
+}
+
+/// `command` under a seccomp filter that refuses `calls` (NUMBER=ERRNO,… or NUMBER:SECOND=ERRNO,…), as an older kernel would.
+/// Whoever runs it, it has `no_new_privs`. Needs python3.
+pub fn masked(place: &Place, command: Command, calls: &str) -> Command {
+    let filter = place.path().join("mask.py");
+    fs::write(&filter, FILTER).expect("a file");
+    command.through(["python3", filter.to_str().expect("a path of the test's is text"), calls])
 }
 
 /// What this machine lacks for [`refusing`].

@@ -34,7 +34,7 @@ pub use browser::Browser;
 pub use by_hand::{classic_pair, command_line, descendant};
 pub use caller::Caller;
 pub use command::Command;
-pub use filter::{cannot_filter, refusing};
+pub use filter::{cannot_filter, masked, refusing};
 pub use output::Output;
 pub use outside::Outside;
 pub use place::Place;

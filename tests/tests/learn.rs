@@ -144,6 +144,21 @@ impl<'c, 'p> Desk<'c, 'p> {
 
     #[track_caller]
     fn wait_for(&self, text: &str) {
+        self.wait_while(text, || sleep(Duration::from_millis(50)));
+    }
+
+    /// Asks for hints until this one comes: what was typed on the other terminal may take a while to show.
+    #[track_caller]
+    fn ask_for(&self, hint: &str) {
+        self.wait_while(hint, || {
+            sleep(Duration::from_millis(600));
+            self.husk.type_line("h");
+            sleep(Duration::from_millis(600));
+        });
+    }
+
+    #[track_caller]
+    fn wait_while(&self, text: &str, next: impl Fn()) {
         let until = Instant::now() + PATIENCE;
         // The screen wraps lines between words.
         let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -154,7 +169,7 @@ impl<'c, 'p> Desk<'c, 'p> {
                 self.husk.history(),
                 self.hands.history()
             );
-            sleep(Duration::from_millis(50));
+            next();
         }
     }
 }
@@ -244,18 +259,14 @@ fn a_wrong_step_gets_a_hint() {
         ] {
             assert_ne!(wrong, right, "the lesson has changed");
             desk.hands.type_line(&wrong);
-            sleep(Duration::from_millis(600));
-            desk.husk.type_line("h");
-            desk.wait_for(hint);
+            desk.ask_for(hint);
             desk.hands.type_line("exit");
             desk.wait_until_ready();
         }
         assert_eq!(desk.lesson().map(|lesson| lesson.number), Some(4), "{}", desk.husk.history());
         if let Some(as_root) = (!caller.is_root()).then(|| as_root(&place)).flatten() {
             desk.hands.type_line(&format!("{} --uts --fork sleep 12", as_root.display()));
-            sleep(Duration::from_millis(600));
-            desk.husk.type_line("h");
-            desk.wait_for("is an unshare of root's, and husk may not look into it");
+            desk.ask_for("is an unshare of root's, and husk may not look into it");
             desk.wait_until_ready();
         }
         desk.type_by_hand(&format!("cd '{}'", desk.directory.display()));

@@ -20,9 +20,10 @@ use crate::{Result, workspace};
 /// The argument with which this program runs once more.
 pub(crate) const INSIDE: &str = "--inside";
 
-/// Runs the rest of its arguments where the hierarchy of version 2 beside those of version 1 is not to be seen.
-const WITHOUT_UNIFIED: &str =
-    r#"if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi; exec "$@""#;
+/// Runs the rest of its arguments, but for the first, where the hierarchy of version 2 beside those of version 1 is not to be seen, and
+/// with states in memory, as /run is where engines run: the first is their directory.
+const WITHOUT_UNIFIED: &str = r#"if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi
+mount -t tmpfs states "$1"; shift; exec "$@""#;
 
 /// The configurations: what they are called, and where they are in the repository.
 const CONFIGS: &[(&str, &str)] = &[
@@ -40,11 +41,13 @@ struct Target {
 }
 
 const FLOOR: &str = "bare C, as husk";
+const WITH_CGROUPS: &str = "bare C, with cgroups";
 const HELLO: &str = "static hello, world";
 const VERSION: &str = "husk-oci --version";
 
 const TARGETS: &[Target] = &[
     Target { of: "husk-oci, runc spec", to: FLOOR, factor: 1.5, plus: 0.0 },
+    Target { of: "husk-oci, runc spec", to: WITH_CGROUPS, factor: 1.5, plus: 0.0 },
     Target { of: "husk-oci, runc spec", to: "crun, runc spec", factor: 0.5, plus: 0.0 },
     Target { of: "husk-oci, Docker", to: "crun, Docker", factor: 0.3, plus: 0.0 },
     Target { of: VERSION, to: HELLO, factor: 1.0, plus: 0.5 },
@@ -68,13 +71,15 @@ pub(crate) fn rows(runs: usize, floor: &Path, root: &Path, scratch: &Path) -> Re
             fs::write(bundle.join("config.json"), config.to_string())?;
         }
     }
+    let states = bundles.join("states");
+    fs::create_dir_all(&states)?;
     let rows = all_rows(&husk_oci()?, &compile_hello(scratch)?, floor, root, &bundles);
     let said = rows.iter().map(|row| json!({ "name": row.name, "command": row.command, "check": row.check }));
     let asked = scratch.join("rows.json");
     fs::write(&asked, json!({ "runs": runs, "rows": said.collect::<Vec<_>>() }).to_string())?;
     let mut inside = Command::new("unshare");
     inside.args(["--mount", "--propagation", "private", "sh", "-c", WITHOUT_UNIFIED, "sh"]);
-    inside.arg(std::env::current_exe()?).args(["bench", INSIDE]).stdin(fs::File::open(&asked)?);
+    inside.arg(&states).arg(std::env::current_exe()?).args(["bench", INSIDE]).stdin(fs::File::open(&asked)?);
     let figures = output(inside.stderr(Stdio::inherit()))?;
     Ok(serde_json::from_str(&figures)?)
 }
@@ -116,16 +121,21 @@ fn command(row: &Value, which: &str) -> Command {
 
 fn all_rows(husk_oci: &Path, hello: &Path, floor: &Path, root: &Path, bundles: &Path) -> Vec<Row> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let bare = |inside: &str| {
-        [text(floor), text(root)].into_iter().chain(inside.split(' ').map(str::to_owned)).collect()
+    let bare = |flag: Option<&str>, inside: &str| {
+        let words = flag.into_iter().map(str::to_owned).chain([text(root)]);
+        [text(floor)].into_iter().chain(words).chain(inside.split(' ').map(str::to_owned)).collect()
     };
-    let mut rows =
-        vec![Row { name: FLOOR.to_owned(), command: bare("/bin/true"), check: Some(bare("/bin/echo here")) }];
+    let of_floor = |name: &str, flag| Row {
+        name: name.to_owned(),
+        command: bare(flag, "/bin/true"),
+        check: Some(bare(flag, "/bin/echo here")),
+    };
+    let mut rows = vec![of_floor(FLOOR, None), of_floor(WITH_CGROUPS, Some("--cgroups"))];
     let others = ["crun", "runc"].into_iter().filter_map(|name| Some((name, find(name)?)));
     let runtimes: Vec<_> = [("husk-oci", husk_oci.to_owned())].into_iter().chain(others).collect();
     for (config, _) in CONFIGS {
         for (name, program) in &runtimes {
-            let state = bundles.join(format!("state-{name}"));
+            let state = bundles.join("states").join(name);
             let id = format!("husk-bench-{}", process::id());
             let run = |inside: &str| {
                 let bundle = bundle(bundles, config, inside);

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use husk_spec::{Given, IdMapping, Origin, UserNamespace};
 
-use crate::host::{Host, IdRange};
+use crate::host::{Host, IdRange, MapHelpers};
 use crate::plan::{Claim, IdMaps, Note};
 use crate::{Arena, PlanError};
 
@@ -114,7 +114,7 @@ pub(crate) fn decide<'a>(
         }),
         UserNamespace::Join(path) => Ok(joined(host, UserKind::Join(arena.cstr(path)?))),
         UserNamespace::Mapped { uids, gids } => {
-            let maps = written(arena, uids, gids, !host.privileged);
+            let maps = given(arena, host, (uids, gids), &asked.origin)?;
             Ok(new(host, maps, None, asked.origin.clone(), (uids, gids), host.privileged))
         }
         UserNamespace::Single => Ok(single(arena, host, asked.origin.clone())),
@@ -130,6 +130,45 @@ fn inside(map: &[IdMapping]) -> Vec<IdRange> {
 
 fn written<'a>(arena: &'a Arena, uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: bool) -> IdMaps<'a> {
     IdMaps::Written { uids: arena.slice(uids), gids: arena.slice(gids), deny_setgroups }
+}
+
+/// The maps of a configuration: written by who may do that, which for an ordinary user is its own ids alone.
+fn given<'a>(
+    arena: &'a Arena,
+    host: &Host,
+    (uids, gids): (&[IdMapping], &[IdMapping]),
+    origin: &Origin,
+) -> Result<IdMaps<'a>, PlanError> {
+    let is_own =
+        |map: &[IdMapping], id| matches!(map, [IdMapping { outside, count: 1, .. }] if *outside == id);
+    if host.privileged || host.uid == 0 || is_own(uids, host.uid) && is_own(gids, host.gid) {
+        return Ok(written(arena, uids, gids, !host.privileged));
+    }
+    let (_, _, helpers) = subordinate(host).map_err(|missing| PlanError::Contradiction {
+        origin: origin.clone(),
+        problem: format!("ids other than your own are mapped, and {missing}"),
+        hint: CURE.to_owned(),
+    })?;
+    by_helpers(arena, helpers, (uids, gids))
+}
+
+/// The ranges that an ordinary user may map, the first of each kind, and who does that; or what is missing.
+fn subordinate(host: &Host) -> Result<(IdRange, IdRange, &MapHelpers), &'static str> {
+    match (&host.map_helpers, host.subordinate_uids.first(), host.subordinate_gids.first()) {
+        (Some(helpers), Some(uids), Some(gids)) => Ok((*uids, *gids, helpers)),
+        (_, None, _) => Err("there is no range for you in /etc/subuid"),
+        (_, _, None) => Err("there is no range for you in /etc/subgid"),
+        (None, _, _) => Err("newuidmap and newgidmap are not installed"),
+    }
+}
+
+fn by_helpers<'a>(
+    arena: &'a Arena,
+    helpers: &MapHelpers,
+    (uids, gids): (&[IdMapping], &[IdMapping]),
+) -> Result<IdMaps<'a>, PlanError> {
+    let helpers = [arena.cstr(&helpers.newuidmap)?, arena.cstr(&helpers.newgidmap)?];
+    Ok(IdMaps::ByHelpers { uids: arena.slice(uids), gids: arena.slice(gids), helpers })
 }
 
 fn new<'a>(
@@ -219,25 +258,19 @@ fn same_ids<'a>(arena: &'a Arena, host: &Host, reason: &str) -> UserPlan<'a> {
 /// For an ordinary user: the subordinate ids, if there are any and the helpers that may map them; else the own ids alone.
 fn ordinary<'a>(arena: &'a Arena, host: &Host, notes: &mut Vec<Note>) -> Result<UserPlan<'a>, PlanError> {
     let origin = Origin::Default("a user namespace of its own");
-    let missing = match (&host.map_helpers, host.subordinate_uids.first(), host.subordinate_gids.first()) {
-        (Some(helpers), Some(uids), Some(gids)) => {
+    let missing = match subordinate(host) {
+        Ok((uids, gids, helpers)) => {
             let map = |own: u32, (first, count): IdRange| {
                 [
                     IdMapping { inside: 0, outside: own, count: 1 },
                     IdMapping { inside: 1, outside: first, count },
                 ]
             };
-            let (uids, gids) = (map(host.uid, *uids), map(host.gid, *gids));
-            let maps = IdMaps::ByHelpers {
-                uids: arena.slice(&uids),
-                gids: arena.slice(&gids),
-                helpers: [arena.cstr(&helpers.newuidmap)?, arena.cstr(&helpers.newgidmap)?],
-            };
+            let (uids, gids) = (map(host.uid, uids), map(host.gid, gids));
+            let maps = by_helpers(arena, helpers, (&uids, &gids))?;
             return Ok(new(host, maps, None, origin, (&uids, &gids), false));
         }
-        (_, None, _) => "there is no range for you in /etc/subuid",
-        (_, _, None) => "there is no range for you in /etc/subgid",
-        (None, _, _) => "newuidmap and newgidmap are not installed",
+        Err(missing) => missing,
     };
     notes.push(Note {
         what: format!("only your own ids are mapped, so -u and chown to others fail inside: {missing}"),

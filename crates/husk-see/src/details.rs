@@ -3,12 +3,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::fstat;
-
 use crate::cgroup::{self, Cgroup, Limits};
 use crate::id_map::{self, IdMap};
-use crate::mountinfo::{self, Mount};
-use crate::namespace::{Kind, Namespaces};
+use crate::kernel::{self, Kernel};
+use crate::machine;
+use crate::mountinfo::Mount;
+use crate::namespace::{Kind, Namespaces, inode};
 use crate::process::words;
 use crate::procfs::ProcessDirectory;
 use crate::root::Root;
@@ -84,27 +84,32 @@ impl Details {
     pub(crate) fn of(
         pid: u32,
         directory: &ProcessDirectory,
+        kernel: Kernel,
         root: Option<Root>,
         host_name: Option<Text>,
         host: &[Mount],
     ) -> Option<Self> {
-        let status = status::parse(&directory.read("status")?)?;
+        let mut status = status::parse(&directory.read("status")?)?;
+        let namespaces = kernel.namespaces(pid, directory);
+        let namespace = |kind: Kind| namespaces[kind as usize].as_ref();
+        if let Some(pids) = namespace(Kind::Pid).and_then(|innermost| kernel.pids(pid, innermost)) {
+            status.pids = pids;
+        }
         let map = |name| directory.read(name).map(|content| id_map::parse(&content));
         let cgroups = cgroup::parse(&directory.read("cgroup").unwrap_or_default());
-        let user = directory.open_namespace(Kind::User);
-        let mounts = directory.read("mountinfo").filter(|content| !content.is_empty());
+        let user = namespace(Kind::User);
         Some(Self {
             pid,
             status,
             command: words(directory.read("cmdline").unwrap_or_default()),
             executable: directory.link("exe"),
             directory: directory.link("cwd"),
-            namespaces: Namespaces::of(directory),
-            owners: Kind::ALL.map(|kind| owner(&directory.open_namespace(kind)?)),
-            user_owner: user.as_ref().and_then(|user| husk_sys::owner_of_user_namespace(user.as_fd()).ok()),
+            namespaces: Namespaces::behind(&namespaces),
+            owners: Kind::ALL.map(|kind| owner(namespace(kind)?)),
+            user_owner: user.and_then(|user| husk_sys::owner_of_user_namespace(user.as_fd()).ok()),
             user_nesting: user.map(nesting).unwrap_or_default(),
             root,
-            mounts: mounts.map(|content| mountinfo::parse(&content)),
+            mounts: machine::mounts(directory, kernel),
             host_name,
             uid_map: map("uid_map"),
             gid_map: map("gid_map"),
@@ -126,17 +131,9 @@ fn owner(namespace: &OwnedFd) -> Option<u64> {
     inode(&husk_sys::owning_user_namespace(namespace.as_fd()).ok()?)
 }
 
-fn inode(namespace: &OwnedFd) -> Option<u64> {
-    fstat(namespace).ok().map(|stat| stat.st_ino)
-}
-
-/// A namespace and those that it was made in, up to the last that may be seen. The kernel nests 33 at most.
-fn nesting(namespace: OwnedFd) -> Vec<u64> {
-    let parent = |namespace: &OwnedFd| husk_sys::parent_namespace(namespace.as_fd()).ok();
-    std::iter::successors(Some(namespace), parent)
-        .take(40)
-        .filter_map(|namespace| inode(&namespace))
-        .collect()
+/// A namespace and those that it was made in, up to the last that may be seen.
+fn nesting(namespace: &OwnedFd) -> Vec<u64> {
+    kernel::nesting(namespace).filter_map(|namespace| inode(&namespace)).collect()
 }
 
 fn number(content: Option<Vec<u8>>) -> Option<i32> {

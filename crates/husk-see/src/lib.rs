@@ -15,6 +15,7 @@ mod details;
 mod difference;
 mod engine;
 mod id_map;
+mod kernel;
 mod machine;
 mod mountinfo;
 mod namespace;

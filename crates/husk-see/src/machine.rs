@@ -13,6 +13,7 @@ use crate::container::{Census, Container, Group, Rooted, Seen};
 use crate::details::Details;
 use crate::engine::{self, Engine, Maker};
 use crate::id_map;
+use crate::kernel::Kernel;
 use crate::mountinfo::{self, Mount};
 use crate::namespace::{Kind, Namespaces};
 use crate::process::{self, Process};
@@ -45,6 +46,7 @@ pub struct Machine {
     /// How many processes have namespaces that the caller may not see.
     pub unreadable: usize,
     proc: Proc,
+    kernel: Kernel,
     mounts: Vec<Mount>,
     own: Process,
 }
@@ -60,13 +62,17 @@ impl Machine {
         ids.sort_unstable();
         let look = |pid: u32| proc.process(pid).and_then(|directory| Process::of(pid, &directory));
         let processes: Vec<Process> = ids.into_iter().filter_map(look).collect();
-        let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-        let own = look(own).ok_or_else(|| io::Error::other("/proc does not show husk itself"))?;
+        let own = proc
+            .own_id()
+            .and_then(look)
+            .ok_or_else(|| io::Error::other("/proc does not show husk itself"))?;
         let host = Host::of(&processes, &own);
         let readable = |process: &&Process| process.is_kernel || !process.namespaces.is_unknown();
         let unreadable = processes.len() - processes.iter().filter(readable).count();
-        let mounts = Self::mounts(&proc, &host, &own);
-        let mut machine = Self { host, processes, containers: Vec::new(), unreadable, proc, mounts, own };
+        let kernel = Kernel::probe(own.pid);
+        let mounts = Self::mounts(&proc, kernel, &host, &own);
+        let mut machine =
+            Self { host, processes, containers: Vec::new(), unreadable, proc, kernel, mounts, own };
         let groups = machine.census().groups();
         machine.read_commands(&groups);
         machine.containers = machine.find_containers(&groups);
@@ -74,8 +80,8 @@ impl Machine {
     }
 
     /// The host's mounts, or husk's own where those cannot be had.
-    fn mounts(proc: &Proc, host: &Host, own: &Process) -> Vec<Mount> {
-        let of = |pid: u32| proc.process(pid)?.read("mountinfo").map(|content| mountinfo::parse(&content));
+    fn mounts(proc: &Proc, kernel: Kernel, host: &Host, own: &Process) -> Vec<Mount> {
+        let of = |pid: u32| mounts(&proc.process(pid)?, kernel);
         let is_own = host.namespaces[Kind::Mnt] == own.namespaces[Kind::Mnt];
         let hosts = if is_own { None } else { of(host.process).filter(|mounts| !mounts.is_empty()) };
         hosts.or_else(|| of(own.pid)).unwrap_or_default()
@@ -98,7 +104,7 @@ impl Machine {
         let is_here = self.process(pid)?.namespaces[Kind::Uts].is_some()
             && self.process(pid)?.namespaces[Kind::Uts] == self.own.namespaces[Kind::Uts];
         let name = is_here.then(|| self.host.name.clone());
-        Details::of(pid, &directory, root, name, &self.mounts)
+        Details::of(pid, &directory, self.kernel, root, name, &self.mounts)
     }
 
     /// Whether the root of a process is this directory, `None` if the caller may not look or one of them is gone.
@@ -279,14 +285,17 @@ impl Machine {
                 continue;
             }
             let mounts = || peers.of(process);
-            let root = directory.and_then(|directory| Root::of(&directory, &self.mounts, mounts));
+            let root =
+                directory.and_then(|directory| Root::of(&directory, self.kernel, &self.mounts, mounts));
             roots.push((path, Rooted { processes: vec![process.pid], root }));
         }
         roots.into_iter().map(|(_, rooted)| rooted).collect()
     }
 
     fn root(&self, directory: &ProcessDirectory, process: &Process) -> Option<Root> {
-        Root::of(directory, &self.mounts, || Peers { machine: self, known: HashMap::new() }.of(process))
+        Root::of(directory, self.kernel, &self.mounts, || {
+            Peers { machine: self, known: HashMap::new() }.of(process)
+        })
     }
 
     /// The parent of a process's namespace.
@@ -331,6 +340,12 @@ impl Peers<'_> {
         };
         self.known.entry(namespace).or_insert_with(|| look().unwrap_or_default()).clone()
     }
+}
+
+/// The mounts that a process sees; none of a process on its way out.
+pub(crate) fn mounts(directory: &ProcessDirectory, kernel: Kernel) -> Option<Vec<Mount>> {
+    let read = || directory.read("mountinfo").map(|content| mountinfo::parse(&content));
+    kernel.mounts(directory).or_else(read)
 }
 
 fn cgroups(directory: &ProcessDirectory) -> Vec<cgroup::Cgroup> {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`).
 
+use crate::id_map::IdMap;
 use crate::text::Text;
 
-/// A mount, as the process sees it whose file was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A mount, as a process sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
     /// Its id, until it is reused.
     pub id: u32,
@@ -26,6 +27,10 @@ pub struct Mount {
     pub source: Text,
     /// Options of the file system.
     pub fs_options: Text,
+    /// Which user ids on the disk show as which here, if it is idmapped and the kernel has told: a mountinfo does not.
+    pub uid_map: Option<IdMap>,
+    /// The same of groups.
+    pub gid_map: Option<IdMap>,
 }
 
 /// Reads the file. Lines that are no mounts are passed over.
@@ -42,7 +47,21 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let optional: Vec<_> = std::iter::from_fn(&mut next).take_while(|field| *field != b"-").collect();
     let (fs_type, source, fs_options) = (unescaped(next()?), unescaped(next()?), unescaped(next()?));
     let propagation = Text::new(optional.join(&b' '));
-    Some(Mount { id, parent, device, root, point, options, propagation, fs_type, source, fs_options })
+    let (uid_map, gid_map) = (None, None);
+    Some(Mount {
+        id,
+        parent,
+        device,
+        root,
+        point,
+        options,
+        propagation,
+        fs_type,
+        source,
+        fs_options,
+        uid_map,
+        gid_map,
+    })
 }
 
 fn number(field: &[u8]) -> Option<u32> {
@@ -55,7 +74,7 @@ fn device(field: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// The kernel writes blanks, newlines, backslashes and `#` as three octal digits.
-fn unescaped(field: &[u8]) -> Text {
+pub(crate) fn unescaped(field: &[u8]) -> Text {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((byte, after)) = rest.split_first() {

@@ -3,6 +3,9 @@
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::fstat;
 
 use crate::procfs::ProcessDirectory;
 
@@ -74,6 +77,11 @@ impl Namespaces {
         all
     }
 
+    /// Those that these descriptors, in the order of [`Kind::ALL`], stand for.
+    pub(crate) fn behind(descriptors: &[Option<OwnedFd>; 8]) -> Self {
+        Self(descriptors.each_ref().map(|descriptor| inode(descriptor.as_ref()?)))
+    }
+
     /// Whether nothing is known.
     pub fn is_unknown(&self) -> bool {
         self.0 == [None; 8]
@@ -83,6 +91,11 @@ impl Namespaces {
     pub(crate) fn common(&self, other: &Self) -> usize {
         Kind::ALL.into_iter().filter(|kind| self[*kind].is_some() && self[*kind] == other[*kind]).count()
     }
+}
+
+/// The inode of the namespace that a descriptor stands for.
+pub(crate) fn inode(namespace: &OwnedFd) -> Option<u64> {
+    fstat(namespace).ok().map(|stat| stat.st_ino)
 }
 
 impl Index<Kind> for Namespaces {

@@ -42,6 +42,12 @@ impl Proc {
         Ok(ids)
     }
 
+    /// The id of husk itself there: another than `getpid(2)` says if this `/proc` is of another pid namespace.
+    pub(crate) fn own_id(&self) -> Option<u32> {
+        let target = readlinkat(&self.0, "self", Vec::with_capacity(16)).ok()?;
+        target.to_str().ok()?.parse().ok()
+    }
+
     /// The directory of a process, `None` if it is gone.
     pub(crate) fn process(&self, pid: u32) -> Option<ProcessDirectory> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -74,6 +80,12 @@ impl ProcessDirectory {
         let link = self.link(file)?;
         let (_, inode) = std::str::from_utf8(link.bytes()).ok()?.split_once(":[")?;
         inode.strip_suffix(']')?.parse().ok()
+    }
+
+    /// Whether the process is still there, if only to be waited for.
+    pub(crate) fn is_alive(&self) -> bool {
+        rustix::fs::accessat(&self.0, "stat", rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty())
+            .is_ok()
     }
 
     /// A descriptor of one of its namespaces: to ask it, not to enter it.

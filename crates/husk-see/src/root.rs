@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The root file system of a process: where on the host it is, as far as that can be said from outside.
 
-use rustix::fs::{AtFlags, StatxFlags, statx};
-
+use crate::kernel::{self, Kernel};
 use crate::mountinfo::{self, Mount};
-use crate::namespace::Kind;
 use crate::procfs::ProcessDirectory;
-use crate::text::Text;
-
-/// `STATX_MNT_ID_UNIQUE` (Linux 6.8), which rustix has no name for.
-const UNIQUE_MOUNT_ID: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+use crate::text::{Text, beneath, join};
 
 /// What a process has at `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,20 +36,24 @@ impl Root {
     /// process in the same mount namespace that has not changed its root.
     pub(crate) fn of(
         directory: &ProcessDirectory,
+        kernel: Kernel,
         host: &[Mount],
         peers: impl FnOnce() -> Vec<Mount>,
     ) -> Option<Self> {
         let path = directory.link("root");
-        // Readable for everybody, in contrast to the link.
-        let mounts = mountinfo::parse(&directory.read("mountinfo")?);
-        let place = match mounts.iter().rfind(|mount| mount.point.is("/")) {
-            Some(mount) => Place::of(mount, mount.root.clone()),
-            // Below a mount that is outside of its root, and so not in its list.
-            None => {
-                let path = path.as_ref()?;
-                covering_mount(directory, path).or_else(|| in_peers(path, &peers()))?
-            }
+        let told = || {
+            let mount = kernel::covering_mount(directory)?;
+            let rest = beneath(&mount.point, path.as_ref()?)?;
+            Some(Place::of(&mount, join(&mount.root, &rest)))
         };
+        let place = kernel
+            .tells_mounts
+            .then(told)
+            .flatten()
+            .or_else(|| Place::listed(directory))
+            // Below a mount that is outside of its root, and so not in its list. Older kernels tell of that one less.
+            .or_else(told)
+            .or_else(|| in_peers(path.as_ref()?, &peers()))?;
         Some(place.seen_from(host, path))
     }
 }
@@ -70,6 +69,15 @@ struct Place {
 }
 
 impl Place {
+    /// The mount `/` of a mountinfo: readable for everybody, in contrast to the link.
+    fn listed(directory: &ProcessDirectory) -> Option<Self> {
+        let mut tops = mountinfo::parse(&directory.read("mountinfo")?);
+        tops.retain(|mount| mount.point.is("/"));
+        // What is mounted over the root is there as well, and not seen.
+        let is_on_other = |mount: &Mount| tops.iter().any(|top| top.id == mount.parent && top.id != mount.id);
+        tops.iter().find(|mount| !is_on_other(mount)).map(|mount| Self::of(mount, mount.root.clone()))
+    }
+
     fn of(mount: &Mount, directory: Text) -> Self {
         let Mount { device, fs_type, source, fs_options, .. } = mount.clone();
         Self { device, fs_type, source, fs_options, directory }
@@ -88,48 +96,12 @@ impl Place {
     }
 }
 
-/// The mount that the root of a process is in, from the kernel itself (`statmount(2)`).
-fn covering_mount(directory: &ProcessDirectory, path: &Text) -> Option<Place> {
-    // DONT_SYNC: a file system of somebody's own (FUSE) is not asked, and so cannot keep husk waiting.
-    let status = statx(directory, "root", AtFlags::STATX_DONT_SYNC, UNIQUE_MOUNT_ID).ok()?;
-    if status.stx_mask & UNIQUE_MOUNT_ID.bits() == 0 {
-        return None;
-    }
-    let namespace =
-        husk_sys::mount_namespace_id(std::os::fd::AsFd::as_fd(&directory.open_namespace(Kind::Mnt)?)).ok()?;
-    let mut buffer = [0; 8192];
-    let mount = husk_sys::statmount(status.stx_mnt_id, namespace, &mut buffer).ok()?;
-    let rest = beneath(&mount.point.into(), path)?;
-    Some(Place {
-        device: mount.device,
-        fs_type: mount.fs_type.into(),
-        source: mount.source.into(),
-        fs_options: Text::default(),
-        directory: join(&mount.root.into(), &rest),
-    })
-}
-
-/// The same from the list of a process that sees the whole mount namespace: the mount with the longest path above.
+/// Where a path is, from the list of a process that sees the whole mount namespace: in the mount with the longest path above.
 fn in_peers(path: &Text, mounts: &[Mount]) -> Option<Place> {
     let above = mounts.iter().filter_map(|mount| Some((mount, beneath(&mount.point, path)?)));
     // Of two on the same path the later one is on top.
     let (mount, rest) = above.max_by_key(|(mount, _)| mount.point.bytes().len())?;
     Some(Place::of(mount, join(&mount.root, &rest)))
-}
-
-/// What is left of `path` below `top`, `None` if it is elsewhere.
-fn beneath(top: &Text, path: &Text) -> Option<Text> {
-    let rest = path.bytes().strip_prefix(top.bytes().strip_suffix(b"/").unwrap_or(top.bytes()))?;
-    (rest.is_empty() || rest[0] == b'/').then(|| Text::new(rest.strip_prefix(b"/").unwrap_or(rest)))
-}
-
-fn join(top: &Text, rest: &Text) -> Text {
-    let top = top.bytes().strip_suffix(b"/").unwrap_or(top.bytes());
-    match (top, rest.bytes()) {
-        (b"", b"") => "/".into(),
-        (top, b"") => top.into(),
-        (top, rest) => [top, b"/", rest].concat().into(),
-    }
 }
 
 /// The layers of an overlay from its options: `lowerdir=A:B`, or `lowerdir+=A` for each, and `upperdir=`.

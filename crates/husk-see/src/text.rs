@@ -82,6 +82,22 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// What is left of the path `path` below `top`, `None` if it is elsewhere.
+pub(crate) fn beneath(top: &Text, path: &Text) -> Option<Text> {
+    let rest = path.bytes().strip_prefix(top.bytes().strip_suffix(b"/").unwrap_or(top.bytes()))?;
+    (rest.is_empty() || rest[0] == b'/').then(|| Text::new(rest.strip_prefix(b"/").unwrap_or(rest)))
+}
+
+/// The path `rest` below `top`.
+pub(crate) fn join(top: &Text, rest: &Text) -> Text {
+    let top = top.bytes().strip_suffix(b"/").unwrap_or(top.bytes());
+    match (top, rest.bytes()) {
+        (b"", b"") => "/".into(),
+        (top, b"") => top.into(),
+        (top, rest) => [top, b"/", rest].concat().into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

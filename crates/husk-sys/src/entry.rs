@@ -10,7 +10,7 @@
 //! Nothing is set up yet here. No relocation is applied, so no address may be in memory (no table of strings, no panic that is
 //! reached); libc's functions for memory are chosen by the processor later, so slices must not be compared or copied.
 
-use core::ffi::{c_char, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::read_volatile;
 
@@ -71,14 +71,13 @@ macro_rules! entry {
 /// `stack` is what the kernel leaves a new program: the number of its arguments, their addresses, a null, the addresses of its
 /// environment, a null (`elf_create_tables` in `fs/binfmt_elf.c`).
 pub unsafe extern "C" fn move_to_read_only_mount(stack: *const usize) {
-    // SAFETY: as the caller promises; the arguments end before the null.
-    let (argv, envp) = unsafe {
-        let argv = stack.add(1).cast::<*const c_char>();
-        (argv, argv.add(*stack + 1))
-    };
-    // SAFETY: as above.
+    // SAFETY: as the caller promises.
+    let count = unsafe { *stack };
+    let argv = stack.wrapping_add(1).cast::<*const c_char>();
+    let envp = argv.wrapping_add(count + 1);
+    // SAFETY: as the caller promises.
     if unsafe { enters_container(argv) } && is_root() {
-        // SAFETY: as above: both are null-terminated arrays of C strings.
+        // SAFETY: as the caller promises.
         unsafe { execute_again(argv, envp) };
     }
 }
@@ -87,21 +86,17 @@ pub unsafe extern "C" fn move_to_read_only_mount(stack: *const usize) {
 /// `argv` is a null-terminated array of C strings.
 unsafe fn enters_container(mut argv: *const *const c_char) -> bool {
     loop {
-        // SAFETY: the caller's promise; the loop ends at the null.
+        // SAFETY: the loop ends at the null.
         let argument = unsafe { *argv };
         if argument.is_null() {
             return false;
         }
         // SAFETY: both are C strings.
-        if unsafe {
-            same(argument, c"create".as_ptr())
-                || same(argument, c"run".as_ptr())
-                || same(argument, c"exec".as_ptr())
-        } {
+        let is = |word: &CStr| unsafe { same(argument, word.as_ptr()) };
+        if is(c"create") || is(c"run") || is(c"exec") {
             return true;
         }
-        // SAFETY: what is there is not the null at the end.
-        argv = unsafe { argv.add(1) };
+        argv = argv.wrapping_add(1);
     }
 }
 
@@ -111,32 +106,33 @@ unsafe fn enters_container(mut argv: *const *const c_char) -> bool {
 /// Both are C strings.
 unsafe fn same(mut a: *const c_char, mut b: *const c_char) -> bool {
     loop {
-        // SAFETY: neither is beyond its NUL: the loop ends at the first of them.
-        let (x, y) = unsafe { (read_volatile(a), read_volatile(b)) };
+        // SAFETY: it is not beyond its NUL: the loop ends at the first difference, or there.
+        let x = unsafe { read_volatile(a) };
+        // SAFETY: as above.
+        let y = unsafe { read_volatile(b) };
         if x != y {
             return false;
         }
         if x == 0 {
             return true;
         }
-        // SAFETY: as above.
-        (a, b) = unsafe { (a.add(1), b.add(1)) };
+        (a, b) = (a.wrapping_add(1), b.wrapping_add(1));
     }
 }
 
 /// By its real and its effective id: a program with a set-user-id bit goes on to the check that refuses it.
 fn is_root() -> bool {
-    // SAFETY: these calls have no arguments.
-    let ids = unsafe { (syscall!(Sysno::getuid), syscall!(Sysno::geteuid)) };
-    matches!(ids, (Ok(0), Ok(0)))
+    // SAFETY: no arguments.
+    let real = unsafe { syscall!(Sysno::getuid) };
+    // SAFETY: no arguments.
+    let effective = unsafe { syscall!(Sysno::geteuid) };
+    matches!((real, effective), (Ok(0), Ok(0)))
 }
 
 /// # Safety
 /// Both are null-terminated arrays of C strings.
 unsafe fn execute_again(argv: *const *const c_char, envp: *const *const c_char) {
-    // SAFETY: the path is a C string.
-    let file = unsafe { syscall!(Sysno::openat, AT_FDCWD, c"/proc/self/exe".as_ptr(), O_PATH | O_CLOEXEC) };
-    let Ok(file) = file else { return };
+    let Some(file) = open_own(O_PATH) else { return };
     if !is_read_only(file) && !is_immutable() {
         let flags = OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH;
         // SAFETY: the path is a C string.
@@ -151,18 +147,22 @@ unsafe fn execute_again(argv: *const *const c_char, envp: *const *const c_char) 
     close(file);
 }
 
+fn open_own(flags: u32) -> Option<usize> {
+    let path = c"/proc/self/exe".as_ptr();
+    // SAFETY: the path is a C string.
+    unsafe { syscall!(Sysno::openat, AT_FDCWD, path, flags | O_CLOEXEC) }.ok()
+}
+
 fn is_read_only(file: usize) -> bool {
-    let mut found = MaybeUninit::<statfs>::zeroed();
-    // SAFETY: the kernel writes one struct statfs.
-    let done = unsafe { syscall!(Sysno::fstatfs, file, found.as_mut_ptr()) };
     // SAFETY: zeroes are a struct statfs.
-    done.is_ok() && unsafe { (*found.as_ptr()).f_flags } as u64 & ST_RDONLY != 0
+    let mut found = unsafe { MaybeUninit::<statfs>::zeroed().assume_init() };
+    // SAFETY: the kernel writes one struct statfs.
+    let done = unsafe { syscall!(Sysno::fstatfs, file, &raw mut found) };
+    done.is_ok() && found.f_flags as u64 & ST_RDONLY != 0
 }
 
 fn is_immutable() -> bool {
-    // SAFETY: the path is a C string.
-    let file = unsafe { syscall!(Sysno::openat, AT_FDCWD, c"/proc/self/exe".as_ptr(), O_RDONLY | O_CLOEXEC) };
-    let Ok(file) = file else { return false };
+    let Some(file) = open_own(O_RDONLY) else { return false };
     let mut flags = 0u64;
     // SAFETY: the kernel writes an int, and has room for a long.
     let done = unsafe { syscall!(Sysno::ioctl, file, GET_FLAGS, &raw mut flags) };

@@ -35,9 +35,10 @@ pub use exec::{
     is_more_privileged_than_caller, unshare,
 };
 pub use keyring::join_session_keyring;
-pub use mount::{MountChange, MountStatus, Propagation, mount_setattr, statmount};
+pub use mount::{MountChange, MountStatus, Propagation, listmount, mount_setattr, statmount};
 pub use namespace::{
-    mount_namespace_id, namespace_type, owner_of_user_namespace, owning_user_namespace, parent_namespace,
+    mount_namespace_id, namespace_of, namespace_type, owner_of_user_namespace, owning_user_namespace,
+    parent_namespace, pid_in_namespace,
 };
 pub use net::interface_up;
 pub use program::begin;

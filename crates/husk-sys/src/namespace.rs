@@ -35,9 +35,9 @@ pub fn namespace_type(namespace: BorrowedFd<'_>) -> io::Result<UnshareFlags> {
     Ok(UnshareFlags::from_bits_retain(kind as u32))
 }
 
-fn related(namespace: BorrowedFd<'_>, request: u32) -> io::Result<OwnedFd> {
-    // SAFETY: these requests take no argument and make a new descriptor.
-    let fd = unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), request) }.map_err(errno)?;
+fn related(object: BorrowedFd<'_>, request: u32) -> io::Result<OwnedFd> {
+    // SAFETY: these requests take no argument, or 0, and make a new descriptor.
+    let fd = unsafe { syscall!(Sysno::ioctl, object.as_raw_fd(), request, 0) }.map_err(errno)?;
     // SAFETY: the kernel has made this descriptor for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -65,6 +65,40 @@ pub fn mount_namespace_id(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: the kernel writes one u64, and `id` outlives the call.
     unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), NS_GET_MNTNS_ID, &raw mut id) }.map_err(errno)?;
     Ok(id)
+}
+
+/// The id of the process `pid` in the pid namespace `namespace`: `pid` is as the caller's pid namespace numbers processes
+/// (`NS_GET_TGID_IN_PIDNS`, Linux 6.11).
+///
+/// # Errors
+/// `ESRCH` if there is no such process, or not in that namespace; `EINVAL` for any other kind; `ENOTTY` before Linux 6.11.
+pub fn pid_in_namespace(namespace: BorrowedFd<'_>, pid: u32) -> io::Result<u32> {
+    const NS_GET_TGID_IN_PIDNS: u32 = 0x8004_b709; // _IOR(NSIO, 0x9, int)
+    // SAFETY: this request takes a number and returns one.
+    let pid = unsafe { syscall!(Sysno::ioctl, namespace.as_raw_fd(), NS_GET_TGID_IN_PIDNS, pid) };
+    Ok(pid.map_err(errno)? as u32)
+}
+
+/// A namespace of the process that the pidfd `process` stands for, by its kind: the flag that makes a new one; close-on-exec
+/// (`PIDFD_GET_MNT_NAMESPACE` and the like, Linux 6.11).
+///
+/// # Errors
+/// `ESRCH` if the process is gone; `EACCES` if the caller may not look (`ptrace(2)`, `PTRACE_MODE_READ_FSCREDS`); `EOPNOTSUPP`
+/// if this kernel has no such namespaces; `ENOTTY` before Linux 6.11; `EINVAL` for no or several kinds.
+pub fn namespace_of(process: BorrowedFd<'_>, kind: UnshareFlags) -> io::Result<OwnedFd> {
+    const PIDFS_IOCTL: u32 = 0xff00; // _IO(0xFF, N) is 0xff00 + N
+    let number = match kind {
+        UnshareFlags::NEWCGROUP => 1,
+        UnshareFlags::NEWIPC => 2,
+        UnshareFlags::NEWNS => 3,
+        UnshareFlags::NEWNET => 4,
+        UnshareFlags::NEWPID => 5,
+        UnshareFlags::NEWTIME => 7,
+        UnshareFlags::NEWUSER => 9,
+        UnshareFlags::NEWUTS => 10,
+        _ => return Err(io::Errno::INVAL),
+    };
+    related(process, PIDFS_IOCTL + number)
 }
 
 #[cfg(test)]
@@ -113,9 +147,50 @@ mod tests {
             return; // this kernel is older than 6.11
         };
         let mut buffer = [0; 4096];
-        let status = crate::statmount(root.stx_mnt_id, namespace, &mut buffer).unwrap();
+        crate::statmount(root.stx_mnt_id, namespace, &mut buffer).unwrap();
+        let status = crate::MountStatus::read(&buffer);
         assert_eq!((status.fs_type, status.point, status.root), (&b"proc"[..], &b"/proc"[..], &b"/"[..]));
         assert_eq!(status.device, (root.stx_dev_major, root.stx_dev_minor));
         assert_eq!(crate::statmount(root.stx_mnt_id, namespace, &mut [0; 16]), Err(Errno::OVERFLOW));
+        let mut ids = [0; 4096];
+        let count = crate::listmount(namespace, 0, &mut ids).unwrap();
+        assert!(ids[..count].contains(&root.stx_mnt_id) && ids[..count].is_sorted());
+        // In parts, it is the same list.
+        let mut parts = std::vec![];
+        let mut part = [0; 3];
+        loop {
+            let count = crate::listmount(namespace, parts.last().copied().unwrap_or(0), &mut part).unwrap();
+            parts.extend_from_slice(&part[..count]);
+            if count < part.len() {
+                break;
+            }
+        }
+        assert_eq!(parts, ids[..count]);
+    }
+
+    #[test]
+    fn a_process_has_an_id_and_namespaces() {
+        let process = rustix::process::getpid();
+        let number = process.as_raw_nonzero().get() as u32;
+        match pid_in_namespace(own("pid").as_fd(), number) {
+            Ok(pid) => assert_eq!(pid, number),
+            Err(errno) => return assert_eq!(errno, Errno::NOTTY, "this kernel is older than 6.11"),
+        }
+        assert_eq!(pid_in_namespace(own("uts").as_fd(), number), Err(Errno::INVAL));
+        let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).unwrap();
+        for (name, kind) in [
+            ("cgroup", UnshareFlags::NEWCGROUP),
+            ("ipc", UnshareFlags::NEWIPC),
+            ("mnt", UnshareFlags::NEWNS),
+            ("net", UnshareFlags::NEWNET),
+            ("pid", UnshareFlags::NEWPID),
+            ("time", UnshareFlags::NEWTIME),
+            ("user", UnshareFlags::NEWUSER),
+            ("uts", UnshareFlags::NEWUTS),
+        ] {
+            let namespace = namespace_of(process.as_fd(), kind).unwrap();
+            assert_eq!(fstat(&namespace).unwrap().st_ino, fstat(own(name)).unwrap().st_ino, "{name}");
+        }
+        assert_eq!(namespace_of(process.as_fd(), UnshareFlags::FILES).unwrap_err(), Errno::INVAL);
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
-use husk_cgroup::{CgroupError, Place, device};
+use husk_cgroup::{CgroupError, Directory, Place, device};
 use husk_init::{Attributes, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, NamespaceKind, Origin,
@@ -174,6 +174,11 @@ impl Compiler<'_, '_> {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
             }
+            Some(place) if !self.may_mount_cgroup2() => {
+                let Some(directory) = place.v2() else { return Ok(()) };
+                let bind = bind(mount, directory, mount.target.clone());
+                self.bind(&bind, true, origin, mounted)
+            }
             _ => {
                 let new = FilesystemMount {
                     kind: "cgroup2".to_owned(),
@@ -183,6 +188,11 @@ impl Compiler<'_, '_> {
                 self.mount_filesystem(&new, origin, mounted)
             }
         }
+    }
+
+    /// Whether version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
+    fn may_mount_cgroup2(&self) -> bool {
+        !self.is_hosts(NamespaceKind::Cgroup) || self.user.is_host() && self.host.has_all_ids()
     }
 
     fn mount_cgroup_v1(
@@ -203,17 +213,7 @@ impl Compiler<'_, '_> {
         self.mount_filesystem(&tmpfs, origin, mounted)?;
         for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
-            let bind = BindMount {
-                source: directory.path.clone(),
-                target: mount.target.join(name),
-                recursive: false,
-                idmap: BindIdmap::Off,
-                flags: mount.flags,
-                recursive_flags: MountFlags::NONE,
-                propagation: vec![(Propagation::Private, false)],
-                shared_with_host: false,
-            };
-            self.bind(&bind, true, origin, mounted)?;
+            self.bind(&bind(mount, directory, mount.target.join(name)), true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
             for controller in alone.filter(|controller| name != controller.as_str()) {
                 let path = self.arena.cstr(mount.target.join(controller))?;
@@ -249,6 +249,19 @@ fn together() -> Write {
         value: "1".to_owned(),
         origin: "memory.oom.group".to_owned(),
         missing: Missing::Skip,
+    }
+}
+
+fn bind(mount: &CgroupMount, directory: &Directory, target: PathBuf) -> BindMount {
+    BindMount {
+        source: directory.path.clone(),
+        target,
+        recursive: false,
+        idmap: BindIdmap::Off,
+        flags: mount.flags,
+        recursive_flags: MountFlags::NONE,
+        propagation: vec![(Propagation::Private, false)],
+        shared_with_host: false,
     }
 }
 

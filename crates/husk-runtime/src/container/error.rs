@@ -172,6 +172,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
+            Self::NoCgroup { .. } => Some(
+                "an ordinary user's container has one where a cgroup was delegated to the user, as in a session of systemd: \
+                 systemd-run --user --scope -p Delegate=yes husk-oci run …"
+                    .to_owned(),
+            ),
             Self::WhoseProcess { .. } => Some("end it, and try again".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,

@@ -31,7 +31,7 @@ pub(super) fn mount(point: &str, fs_type: &str, device: u32, propagation: &str) 
         propagation: propagation.into(),
         fs_type: fs_type.into(),
         source: "none".into(),
-        fs_options: "".into(),
+        ..Mount::default()
     }
 }
 

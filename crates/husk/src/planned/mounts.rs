@@ -69,16 +69,12 @@ struct Tree<'h> {
 impl Tree<'_> {
     fn mount(&mut self, kind: &str, source: &str, target: &Path, flags: MountFlags) {
         let mut mount = Mount {
-            id: 0,
-            parent: 0,
-            device: (0, 0),
             root: "/".into(),
             point: text(target),
             options: "rw,relatime".into(),
-            propagation: Text::default(),
             fs_type: kind.into(),
             source: source.into(),
-            fs_options: Text::default(),
+            ..Mount::default()
         };
         change(&mut mount, flags);
         self.mounts.push(mount);

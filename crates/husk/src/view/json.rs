@@ -194,6 +194,8 @@ fn mount(mount: &Mount) -> Value {
         "type": text(&mount.fs_type),
         "source": text(&mount.source),
         "fs_options": text(&mount.fs_options),
+        "uid_map": mount.uid_map.as_ref().map(map),
+        "gid_map": mount.gid_map.as_ref().map(map),
     })
 }
 

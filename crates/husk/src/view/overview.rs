@@ -99,7 +99,8 @@ pub(crate) fn mounts(mounts: &[Mount], screen: Screen) -> String {
         };
         let propagation =
             if mount.propagation.is_empty() { "private" } else { &mount.propagation.to_string() };
-        let options = format!("{}, {propagation}", mount.options);
+        let owners = words::owners(mount.uid_map.as_ref(), mount.gid_map.as_ref());
+        let options = format!("{}, {propagation}{owners}", mount.options);
         vec![mount.point.to_string(), mount.fs_type.to_string(), source, options]
     };
     let rows: Vec<_> = mounts.iter().map(row).collect();

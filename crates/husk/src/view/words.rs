@@ -113,6 +113,28 @@ pub(crate) fn ranges(map: Option<&IdMap>) -> String {
     }
 }
 
+/// How an idmapped mount shows the owners of its files, behind other words; nothing if that is not known.
+pub(crate) fn owners(uids: Option<&IdMap>, gids: Option<&IdMap>) -> String {
+    let range = |range: &husk_see::IdRange| {
+        let husk_see::IdRange { inside, outside, count } = *range;
+        let ids = |first: u32| match count {
+            1 => first.to_string(),
+            _ => format!("{first}-{}", u64::from(first) + u64::from(count) - 1),
+        };
+        format!("{} as {}", ids(inside), ids(outside))
+    };
+    let ranges = |map: &IdMap| map.0.iter().map(range).collect::<Vec<_>>().join(" and ");
+    match (uids, gids) {
+        (Some(uids), Some(gids)) if uids == gids => format!(", owners {}", ranges(uids)),
+        _ => {
+            let of = |who: &str, map: Option<&IdMap>| {
+                map.map_or_else(String::new, |map| format!(", {who} {}", ranges(map)))
+            };
+            of("users", uids) + &of("groups", gids)
+        }
+    }
+}
+
 /// A limit with its unit.
 pub(crate) fn limit(limit: Limit, unit: impl Fn(u64) -> String) -> String {
     match limit {
@@ -167,6 +189,13 @@ mod tests {
         assert_eq!((users(None), users(Some(&map(&[])))), (String::new(), "none mapped".into()));
         let both = ranges(Some(&map(&[(0, 1000, 1), (1, 100_000, 9)])));
         assert_eq!(both, "0 inside is 1000 outside; 1-9 inside are 100000-100008 outside");
+        let (own, many) = (map(&[(0, 1000, 1)]), map(&[(0, 5, 1), (1, 100_000, 9)]));
+        assert_eq!(owners(Some(&many), Some(&many)), ", owners 0 as 5 and 1-9 as 100000-100008");
+        assert_eq!(
+            owners(Some(&many), Some(&own)),
+            ", users 0 as 5 and 1-9 as 100000-100008, groups 0 as 1000"
+        );
+        assert_eq!(owners(None, None), "");
     }
 
     #[test]

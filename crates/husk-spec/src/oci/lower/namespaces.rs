@@ -20,7 +20,7 @@ pub(super) fn lower(linux: &Linux) -> Result<Namespaces, InvalidConfig> {
         Namespace::New => {
             let uids = linux.uid_mappings.iter().map(mapping).collect();
             let gids = linux.gid_mappings.iter().map(mapping).collect();
-            Given { value: UserNamespace::Mapped { uids, gids }, origin: user.origin }
+            Given::config(UserNamespace::Mapped { uids, gids }, "linux.uidMappings")
         }
     };
     Ok(Namespaces {
