@@ -4,8 +4,10 @@
 pub(crate) mod buildah;
 pub(crate) mod containerd;
 pub(crate) mod docker;
+pub(crate) mod kubernetes;
 pub(crate) mod podman;
 pub(crate) mod remap;
+pub(crate) mod rootless;
 
 use crate::Step;
 

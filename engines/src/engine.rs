@@ -19,15 +19,27 @@ pub enum Engine {
     Remap,
     /// Podman with conmon.
     Podman,
+    /// The same for an ordinary user.
+    Rootless,
     /// containerd, by `ctr`.
     Containerd,
+    /// containerd with its plugin for Kubernetes, asked as a kubelet asks.
+    Kubernetes,
     /// buildah.
     Buildah,
 }
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Docker, Self::Remap, Self::Podman, Self::Containerd, Self::Buildah];
+    pub const ALL: [Self; 7] = [
+        Self::Docker,
+        Self::Remap,
+        Self::Podman,
+        Self::Rootless,
+        Self::Containerd,
+        Self::Kubernetes,
+        Self::Buildah,
+    ];
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
@@ -35,7 +47,9 @@ impl Engine {
             Self::Docker => "docker",
             Self::Remap => "docker-remap",
             Self::Podman => "podman",
+            Self::Rootless => "podman-rootless",
             Self::Containerd => "containerd",
+            Self::Kubernetes => "kubernetes",
             Self::Buildah => "buildah",
         }
     }
@@ -46,7 +60,9 @@ impl Engine {
             Self::Docker => cases::docker::CASES,
             Self::Remap => &[cases::remap::CASES],
             Self::Podman => cases::podman::CASES,
+            Self::Rootless => &[cases::rootless::CASES],
             Self::Containerd => &[cases::containerd::CASES],
+            Self::Kubernetes => &[cases::kubernetes::CASES],
             Self::Buildah => &[cases::buildah::CASES],
         };
         let cases = parts.iter().flat_map(|part| part.iter());
@@ -59,7 +75,9 @@ impl Engine {
             Self::Docker => &["dockerd", "docker", "docker-compose"],
             Self::Remap => &["dockerd", "docker"],
             Self::Podman => &["podman", "conmon", "catatonit"],
+            Self::Rootless => &["podman", "conmon", "catatonit", "newuidmap", "setpriv"],
             Self::Containerd => &["containerd", "ctr"],
+            Self::Kubernetes => &["containerd", "ctr", "curl", "protoc"],
             Self::Buildah => &["buildah"],
         };
         let of_worlds = ["busybox", "tini", "tmux", "unshare"];
@@ -74,7 +92,9 @@ impl Engine {
             Self::Docker => DOCKER.replace("$MORE", ""),
             Self::Remap => DOCKER.replace("$MORE", "--userns-remap=remap"),
             Self::Podman | Self::Buildah => CONTAINERS.replace("$ENGINE", self.name()),
+            Self::Rootless => ROOTLESS.into(),
             Self::Containerd => CONTAINERD.into(),
+            Self::Kubernetes => kubernetes(world)?,
         };
         world.must(&starting).map_err(|error| format!("{self} does not start: {error}"))?;
         Ok(())
@@ -84,11 +104,14 @@ impl Engine {
     pub(crate) fn clearing(self) -> &'static str {
         match self {
             Self::Docker | Self::Remap => "docker rm -fv $(docker ps -aq) >/dev/null 2>&1",
-            Self::Podman => "podman pod rm -fa -t 0 >/dev/null 2>&1; podman rm -fa -t 0 >/dev/null 2>&1",
+            Self::Podman | Self::Rootless => {
+                "podman pod rm -fa -t 0 >/dev/null 2>&1; podman rm -fa -t 0 >/dev/null 2>&1"
+            }
             Self::Containerd => {
                 "for id in $(ctr task ls -q); do ctr task rm -f $id; done >/dev/null 2>&1
                  for id in $(ctr container ls -q); do ctr container rm $id; done >/dev/null 2>&1"
             }
+            Self::Kubernetes => "kubelet clear >/dev/null 2>&1",
             Self::Buildah => "buildah rm -a >/dev/null 2>&1",
         }
     }
@@ -121,6 +144,13 @@ fn root(world: &mut World) -> Result {
     world.write_file("root/etc/group", "root:x:0:\nana:x:1000:\nwheel:x:10:ana\n")?;
     world.must(ROOT)?;
     Ok(())
+}
+
+fn kubernetes(world: &mut World) -> Result<String> {
+    world.must("mkdir -p /tmp/engines/cri")?;
+    world.write_file("cri/cri.proto", include_str!("../world/cri/cri.proto"))?;
+    world.write_file("bin/kubelet", include_str!("../world/cri/kubelet"))?;
+    Ok(KUBERNETES.into())
 }
 
 const ROOT: &str = r#"
@@ -201,7 +231,42 @@ else
 fi
 "#;
 
-/// ctr imports only what has a manifest. The plugin for Kubernetes would want a network.
+/// The user has an account in the world alone, and what a distribution gives one: a range of ids, a directory below `/run`.
+const ROOTLESS: &str = r#"
+cd /tmp/engines
+echo user:x:61000:61000::/tmp/engines/home/user:/bin/sh >>/etc/passwd
+echo user:x:61000: >>/etc/group
+echo user:100000:65536 | tee -a /etc/subuid >>/etc/subgid
+mkdir -p home/user /run/user/61000
+chown 61000:61000 home home/user /run/user/61000
+chmod 700 /run/user/61000
+cat >containers.conf <<'END'
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+netns = "none"
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[engine.runtimes]
+runc = ["/tmp/engines/bin/runc"]
+END
+cat >storage.conf <<'END'
+[storage]
+driver = "vfs"
+END
+cat >bin/podman <<'END'
+#!/bin/sh
+exec setpriv --reuid 61000 --regid 61000 --clear-groups env USER=user LOGNAME=user HOME=/tmp/engines/home/user \
+    XDG_RUNTIME_DIR=/run/user/61000 CONTAINERS_CONF=/tmp/engines/containers.conf \
+    CONTAINERS_STORAGE_CONF=/tmp/engines/storage.conf /usr/bin/podman "$@"
+END
+chmod 755 bin/podman
+podman import --quiet --change 'ENV PATH=/bin' /tmp/engines/root.tar box
+"#;
+
+/// ctr imports only what has a manifest. The plugin for Kubernetes has an engine of its own.
 const CONTAINERD: &str = r#"
 mkdir -p /tmp/engines/containerd/image && cd /tmp/engines/containerd
 cat >config.toml <<'END'
@@ -232,4 +297,56 @@ while case $1 in -*) true ;; *) false ;; esac; do options="$options $1"; shift; 
 exec ctr run --runc-binary /tmp/engines/bin/runc $options localhost/box:latest "$@"
 END
 chmod 755 /tmp/engines/bin/run
+"#;
+
+/// Pods have a network namespace each, and an address that nobody has set: the plugin for networks only says one. Without
+/// CAP_SYS_RESOURCE nobody gets a lower `oom_score_adj` than its own.
+const KUBERNETES: &str = r#"
+cd /tmp/engines/cri
+chmod 755 /tmp/engines/bin/kubelet
+mkdir -p bin net.d
+cat >config.toml <<'END'
+version = 2
+root = "/tmp/engines/cri/root"
+state = "/run/containerd"
+[grpc]
+address = "/tmp/engines/cri/socket"
+[plugins."io.containerd.internal.v1.opt"]
+path = "/tmp/engines/cri/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+restrict_oom_score_adj = true
+sandbox_image = "localhost/pause:latest"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/tmp/engines/cri/bin"
+conf_dir = "/tmp/engines/cri/net.d"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "/tmp/engines/bin/runc"
+SystemdCgroup = false
+END
+cat >bin/none <<'END'
+#!/bin/sh
+case $CNI_COMMAND in
+VERSION) echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}' ;;
+ADD) echo '{"cniVersion": "0.3.1", "interfaces": [{"name": "eth0", "sandbox": "'"$CNI_NETNS"'"}], "ips": [{"version": "4", "address": "10.9.0.2/24", "interface": 0}]}' ;;
+esac
+END
+chmod 755 bin/none; ln bin/none bin/loopback
+echo '{"cniVersion": "0.3.1", "name": "none", "plugins": [{"type": "none"}]}' >net.d/10-none.conflist
+containerd --config config.toml >log 2>&1 &
+export CONTAINERD_ADDRESS=/tmp/engines/cri/socket CONTAINERD_NAMESPACE=k8s.io
+for _ in $(seq 200); do
+    ctr version >/dev/null 2>&1 && break
+    sleep 0.05
+done
+layer=$(sha256sum </tmp/engines/root.tar | cut -d' ' -f1)
+ln /tmp/engines/root.tar layer.tar
+for image in 'box ["sh"]' 'pause ["sleep","1000000"]'; do
+    printf '{"architecture":"%s","os":"linux","config":{"Cmd":%s,"Env":["PATH=/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+        "$(dpkg --print-architecture)" "${image#* }" "$layer" >config.json
+    printf '[{"Config":"config.json","RepoTags":["localhost/%s:latest"],"Layers":["layer.tar"]}]' "${image%% *}" >manifest.json
+    tar -cf image.tar manifest.json config.json layer.tar
+    ctr image import image.tar >/dev/null || { tail -n 20 log >&2; exit 1; }
+done
 "#;

@@ -18,7 +18,7 @@ usage: cargo xtask engines [--runtime PATH] [--reference PATH] [--engine NAME]â€
 
   --runtime PATH       the OCI runtime under test (default: husk-oci beside this program)
   --reference PATH     the one that it is compared with (default: runc)
-  --engine NAME        docker, docker-remap, podman, containerd or buildah (default: all)
+  --engine NAME        docker, docker-remap, podman, podman-rootless, containerd, kubernetes or buildah (default: all)
   --case NAME          cases with this in their name (default: all)
   --once               no second try of a case that fails
   --calls              show how the engines called the runtime under test

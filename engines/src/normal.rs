@@ -36,6 +36,11 @@ const MAY_DIFFER: &[(&str, &str, &str)] = &[
         "husk-oci gives a tmpfs the mode of what it covers when it is made, runc changes it afterwards",
     ),
     (
+        "/run / rw,nosuid,nodev,relatime  tmpfs rw,mode=755,uid=61000,gid=61000",
+        "/run / rw,nosuid,nodev,relatime  tmpfs rw,uid=61000,gid=61000",
+        "the same, for an ordinary user",
+    ),
+    (
         "drwxrwxrwt 65534:65534 0,0 /dev/mqueue",
         "drwxrwxrwt 0:65534 0,0 /dev/mqueue",
         "the queues belong to whoever made the namespace; anybody may use them",
@@ -61,8 +66,12 @@ const MAY_DIFFER: &[(&str, &str, &str)] = &[
 const MAY_LACK: &[(&str, &str)] =
     &[("c 10:200 rwm", "runc allows /dev/net/tun to everybody; from 1.2 on it does not")];
 
-/// Lines that an engine prints or not, by chance.
-const BY_CHANCE: &[&str] = &["error waiting for container: context canceled"];
+/// Lines that are printed or not, by chance: an engine's, and runc's about cgroups that an ordinary user's container has not.
+const BY_CHANCE: &[&str] = &[
+    "error waiting for container: context canceled",
+    "level=warning msg=\"cannot toggle freezer: cgroups not configured for container\"",
+    "level=warning msg=\"lstat : no such file or directory\"",
+];
 
 /// The text with ids, times, and numbers of processes, pipes and namespaces replaced, and with the runtime's own words
 /// reduced to those that others search for.

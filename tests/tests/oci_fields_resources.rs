@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use husk_tests::oci::{Cgroup, Site, is_unified};
+use husk_tests::oci::{Cgroup, Driver, Site, is_unified};
 use husk_tests::oci_site;
 use serde_json::{Value, json};
 
@@ -49,6 +49,11 @@ fn is_there(file: &File) -> bool {
     let probe =
         Cgroup::new(&format!("husk-oci-probe-{}-{:?}", std::process::id(), std::thread::current().id()));
     let directory = probe.directory(controller);
+    if is_unified() {
+        // As runtimes do.
+        let controller = name.split('.').next().unwrap_or_default();
+        let _ = fs::write("/sys/fs/cgroup/cgroup.subtree_control", format!("+{controller}"));
+    }
     let made = !name.is_empty() && fs::create_dir(&directory).is_ok();
     let is_there = made && directory.join(name).exists();
     if made {
@@ -74,9 +79,20 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn linux_cgroups_path() {
     let site = oci_site!();
-    let path = format!("{}/deep/er/inner", site.cgroup().path());
+    let above = site.cgroup().path();
+    let (path, cgroup) = match site.driver() {
+        Driver::Cgroupfs => {
+            let path = format!("{above}/deep/er/inner");
+            (path.clone(), Cgroup::new(&path))
+        }
+        // A dash leads from a slice to one in it.
+        Driver::Systemd => {
+            let slice = above.trim_matches('/').trim_end_matches(".slice");
+            let cgroup = Cgroup::new(&format!("{above}/{slice}-deep.slice/{slice}-inner.scope"));
+            (format!("{slice}-deep.slice:{slice}:inner"), cgroup)
+        }
+    };
     let container = site.bundle().change(|spec| spec["linux"]["cgroupsPath"] = json!(path)).create();
-    let cgroup = Cgroup::new(&path);
     assert_eq!(cgroup.processes(), [container.pid()]);
     container.delete();
     assert!(!cgroup.exists(), "its own cgroup goes: {:?}", cgroup.directories());
@@ -264,7 +280,7 @@ fn linux_resources_devices() {
 #[test]
 fn linux_resources_block_io() {
     let site = oci_site!();
-    let weight = [(file("blkio", "blkio.weight", "io.weight"), "300", "default 2928")];
+    let weight = [(file("blkio", "blkio.weight", "io.weight"), "300", "default 2930")];
     expect(json!({"blockIO": {"weight": 300}}), &weight, &site);
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let numbers = devices.filter_map(|entry| fs::read_to_string(entry.path().join("dev")).ok());

@@ -241,9 +241,9 @@ mod tests {
             judged(&rows, &TARGETS[0]),
             "husk-oci, runc spec: at most 1.5 times bare C, as husk: met (1.50 times)\n"
         );
-        assert_eq!(judged(&rows, &TARGETS[1]), "husk-oci, runc spec beside crun, runc spec: not measured\n");
+        assert_eq!(judged(&rows, &TARGETS[2]), "husk-oci, runc spec beside crun, runc spec: not measured\n");
         assert_eq!(
-            judged(&rows, &TARGETS[3]),
+            judged(&rows, &TARGETS[4]),
             "husk-oci --version: at most 0.5 ms more than static hello, world: missed (+0.60 ms)\n"
         );
     }

@@ -42,6 +42,8 @@ const NEEDS: &[(Need, &str)] = &[
     (Program("buildah"), "buildah"),
     (Program("catatonit"), "catatonit"),
     (Program("tini"), "tini"),
+    (Program("curl"), "curl"),
+    (Program("protoc"), "protobuf-compiler"),
 ];
 
 /// Runs its arguments while no package may start a service: Docker and containerd are wanted as programs, not as daemons

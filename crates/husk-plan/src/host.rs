@@ -70,6 +70,8 @@ pub struct Host {
     pub cgroups: Option<Hierarchies>,
     /// husk's own number: a cgroup that goes with the container is named by it.
     pub pid: u32,
+    /// Whether systemd runs here, if it is to be asked for cgroups (`sd_booted(3)`).
+    pub systemd: bool,
     /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
     pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
@@ -172,10 +174,11 @@ impl Host {
         }
         host.probe_sources(config);
         match config.cgroup.as_ref().map(|given| &given.value) {
-            Some(Cgroup::New { path, .. }) => {
+            Some(Cgroup::New { path, systemd, .. }) => {
                 host.cgroups = Hierarchies::read().ok();
+                host.systemd = *systemd && Path::new("/run/systemd/system").is_dir();
                 host.may_make_cgroups =
-                    host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
+                    *systemd || host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
             }
             Some(Cgroup::Passing(passing)) => {
                 host.cgroups = Hierarchies::read().ok();
@@ -183,7 +186,7 @@ impl Host {
                 host.may_make_cgroups =
                     !passing.asked.is_empty() || host.can_have_cgroup(passing, &config.name);
             }
-            Some(Cgroup::Existing) | None => {}
+            Some(Cgroup::Scope { .. } | Cgroup::Existing) | None => {}
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();

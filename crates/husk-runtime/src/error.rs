@@ -4,7 +4,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use husk_cgroup::CgroupError;
 use husk_init::{Call, Failure};
 use husk_plan::{Plan, Stage, explain, in_words};
 use husk_spec::Origin;
@@ -123,11 +122,11 @@ impl Error {
         Some(Self::Hook { origin, path, problem, words })
     }
 
-    pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &CgroupError) -> Self {
+    pub(crate) fn cgroup(plan: &Plan<'_>, index: usize, error: &dyn fmt::Display) -> Self {
         let step = &plan.steps[index];
         Self::Cgroup {
             doing: explain::describe(step),
-            problem: plan.cgroup.as_ref().map_or_else(|| error.to_string(), |cgroup| cgroup.said(error)),
+            problem: error.to_string(),
             number: index + 1,
             origin: step.origin.clone(),
         }

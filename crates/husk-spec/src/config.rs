@@ -70,6 +70,11 @@ pub enum Cgroup {
     Passing(Box<PassingCgroup>),
     /// Those of a container that is there, which the caller has opened.
     Existing,
+    /// That of a container that is there, into which only systemd may move a process; the caller has opened the way.
+    Scope {
+        /// The unit.
+        unit: String,
+    },
 }
 
 /// The cgroup of a container that somebody stays with: made for the limits that are wanted, and on version 1 in no other hierarchy.

@@ -29,6 +29,32 @@ pub(crate) const CASES: Cases = &[
         ],
     ),
     (
+        "attach",
+        &[
+            shows("terminal \"run -d -t one sh -c 'read x; tty; echo got \\$x; exit 3'\"", "status 0"),
+            shows("terminal 'ctr task attach one' key:h key:i key:Enter", "got hi\nstatus 3"),
+        ],
+    ),
+    (
+        "kill: signals",
+        &[
+            does(
+                "run -d one sh -c 'for s in HUP USR1 WINCH; do trap \"echo $s >>/tmp/got\" $s; done; touch /tmp/up; while :; do sleep 0.05; done'",
+            ),
+            does("until ctr task exec --exec-id u$$ one test -e /tmp/up; do sleep 0.1; done"),
+            does("for s in HUP USR1 28; do ctr task kill -s $s one; sleep 0.2; done"),
+            shows("ctr task exec --exec-id e1 one cat /tmp/got", "HUP\nUSR1\nWINCH"),
+        ],
+    ),
+    (
+        "the shim is killed",
+        &[
+            does("run -d one sleep 60"),
+            does("pkill -9 -f '[c]ontainerd-shim-runc-v2 -namespace default'"),
+            shows("await 0 sh -c \"ps -e -o args= | grep -c '^sleep 60'\"", "0"),
+        ],
+    ),
+    (
         "kill: all",
         &[
             does("run -d one sh -c 'sleep 100 & sleep 101'"),
@@ -100,6 +126,26 @@ pub(crate) const CASES: Cases = &[
                 "find /sys/fs/cgroup -path '*/default/one/*' | grep -E '/(memory.limit_in_bytes|memory.max|cpu.cfs_quota_us|cpu.max|cpu.shares|cpu.weight)$' | sort | xargs grep -H .",
                 ":67108864",
             ),
+        ],
+    ),
+    (
+        "limits: processors",
+        &[
+            does("run -d --cpu-quota=20000 --cpu-period=50000 one sleep 100"),
+            shows(
+                "find /sys/fs/cgroup -path '*/default/one/*' | grep -E '/(cpu.cfs_.*_us|cpu.max)$' | sort | xargs grep -H .",
+                "20000",
+            ),
+        ],
+    ),
+    (
+        "seccomp profile",
+        &[
+            does(
+                "echo '{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mkdir\",\"mkdirat\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":28}]}' >profile.json",
+            ),
+            exits(1, "run --rm --seccomp --seccomp-profile=$PWD/profile.json one mkdir /x"),
+            does("run --rm --seccomp --seccomp-profile=$PWD/profile.json one touch /x"),
         ],
     ),
     (

@@ -6,28 +6,28 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use husk_cgroup::Directory;
 use husk_cgroup::limits::{Hierarchy, Missing, Write};
+use husk_cgroup::{Directory, Place};
 use husk_init::Step;
 
 use super::quote::quote;
-use super::steps::{Piece, Place};
+use super::steps::{Piece, Place as Line};
 use crate::plan::{Action, CgroupPlan, HostStep, Plan};
 
 /// What a step is to such a cgroup; `None` if it is no step of one.
 pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
-    let cgroup = passing(plan)?;
+    let (cgroup, place) = passing(plan)?;
     Some(match action {
-        Action::Host(HostStep::MakeCgroup { .. }) => Piece::new(Place::Cgroup, make(cgroup)),
+        Action::Host(HostStep::MakeCgroup { .. }) => Piece::new(Line::Cgroup, make(cgroup, place)),
         Action::Host(HostStep::LimitCgroup { .. }) => {
-            let lines = cgroup.limits.writes.iter().filter_map(|write| limit(cgroup, write));
-            Piece::new(Place::Cgroup, lines.collect::<Vec<_>>().join("\n"))
+            let lines = cgroup.limits.writes.iter().filter_map(|write| limit(place, write));
+            Piece::new(Line::Cgroup, lines.collect::<Vec<_>>().join("\n"))
         }
         Action::Host(HostStep::SweepCgroups) => {
             Piece::done("what a script that is killed leaves, the next `husk run` removes")
         }
         Action::Child(Step::EnterCgroup) => {
-            Piece::done("the script enters them before it makes namespaces").in_full(enter(cgroup).join("; "))
+            Piece::done("the script enters them before it makes namespaces").in_full(enter(place).join("; "))
         }
         _ => return None,
     })
@@ -35,15 +35,16 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
 
 /// The lines by which a process enters it.
 pub(super) fn entering(plan: &Plan<'_>) -> Vec<String> {
-    passing(plan).map(enter).unwrap_or_default()
+    passing(plan).map(|(_, place)| enter(place)).unwrap_or_default()
 }
 
-fn passing<'p>(plan: &'p Plan<'_>) -> Option<&'p CgroupPlan> {
-    plan.cgroup.as_ref().filter(|cgroup| cgroup.passes())
+fn passing<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Place)> {
+    let cgroup = plan.cgroup.as_ref().filter(|cgroup| cgroup.passes())?;
+    Some((cgroup, cgroup.place()?))
 }
 
-fn enter(cgroup: &CgroupPlan) -> Vec<String> {
-    let directories = cgroup.place.directories().iter();
+fn enter(place: &Place) -> Vec<String> {
+    let directories = place.directories().iter();
     directories.map(|directory| format!("echo 0 >{}/cgroup.procs", path(&directory.path))).collect()
 }
 
@@ -61,11 +62,11 @@ fn path(cgroup: &Path) -> String {
     }
 }
 
-fn make(cgroup: &CgroupPlan) -> String {
+fn make(cgroup: &CgroupPlan, place: &Place) -> String {
     let mut code = String::new();
-    for directory in cgroup.place.directories() {
+    for directory in place.directories() {
         let made = path(&directory.path);
-        if cgroup.place.version() == Hierarchy::V2 {
+        if place.version() == Hierarchy::V2 {
             code += &pass_down(cgroup, directory);
         }
         let _ = writeln!(code, "mkdir {made}\ncgroups+=({made})");
@@ -95,8 +96,8 @@ fn pass_down(cgroup: &CgroupPlan, directory: &Directory) -> String {
     )
 }
 
-fn limit(cgroup: &CgroupPlan, write: &Write) -> Option<String> {
-    let directory = path(&cgroup.place.directory(&write.controller)?.path);
+fn limit(place: &Place, write: &Write) -> Option<String> {
+    let directory = path(&place.directory(&write.controller)?.path);
     let line = |file: &str, value: &str| format!("echo {} >{directory}/{file}", quote(value.as_bytes()));
     let set = line(&write.file, &write.value);
     Some(match &write.missing {

@@ -194,6 +194,17 @@ pub(crate) const CASES: Cases = &[
         ],
     ),
     (
+        "the shim is killed",
+        &[
+            does("docker run -d --name one box sh -c 'sleep 60; true'"),
+            does("pkill -9 -f '[c]ontainerd-shim-runc-v2 -namespace moby'"),
+            shows("await exited docker inspect -f '{{.State.Status}}' one", "exited"),
+            shows("ps -e -o args= | grep -c '^sleep 60'; true", "0"),
+            does("docker start one"),
+            shows("docker exec one ps -o args", "sleep 60"),
+        ],
+    ),
+    (
         "pause",
         &[
             does("docker run -d --name one box sh -c 'i=0; while :; do i=$((i+1)); echo $i >/tmp/i; done'"),

@@ -63,6 +63,10 @@ pub(crate) const CASES: Cases = &[
                 "docker run --rm --mount type=bind,src=$PWD/v,dst=/v,readonly,bind-propagation=rprivate box grep ' /v ' /proc/self/mountinfo | cut -d' ' -f5-6",
                 "ro,",
             ),
+            shows(
+                "docker run --rm -v $PWD/v:/v:rw,Z,delegated --mount type=bind,src=$PWD/v,dst=/w,bind-nonrecursive=true --mount type=volume,dst=/home,volume-nocopy=true box sh -c 'cat /v/file /w/file; ls /home | wc -l'",
+                "text\ntext\n0",
+            ),
             exits(125, "docker run --rm --mount type=bind,src=$PWD/nowhere,dst=/v box true"),
         ],
     ),
@@ -179,6 +183,10 @@ pub(crate) const CASES: Cases = &[
             shows(
                 "docker run --rm --memory 64m --memory-reservation 32m --memory-swap 128m box limit memory reservation swap",
                 "67108864",
+            ),
+            shows(
+                "docker run --rm --memory 64m --memory-swappiness 10 --oom-kill-disable box sh -c 'limit swappiness; head -n 1 /sys/fs/cgroup/memory/memory.oom_control'",
+                "10",
             ),
             shows(
                 "docker run --name one --memory 32m --memory-swap 32m --oom-score-adj 500 box sh -c 'cat /proc/self/oom_score_adj; tail -c 100m /dev/zero' | cat; docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' one",

@@ -44,6 +44,30 @@ pub(crate) const CASES: Cases = &[
         ],
     ),
     (
+        "compose",
+        &[
+            does(
+                "mkdir -p c && cat >c/docker-compose.yml <<'END'\nversion: '2.4'\nservices:\n  one:\n    image: localhost/box\n    network_mode: none\n    command: sh -c 'echo one >/shared/one; sleep 100'\n    volumes: ['data:/shared']\n    mem_limit: 32m\n  two:\n    image: localhost/box\n    network_mode: none\n    command: sh -c 'until cat /shared/one 2>/dev/null; do sleep 0.1; done; exit 3'\n    volumes: ['data:/shared']\nvolumes: {data: {}}\nEND",
+            ),
+            does(
+                "podman system service --time 0 unix:///tmp/engines/c/socket >c/log 2>&1 & await yes sh -c 'test -S c/socket && echo yes'",
+            ),
+            does(
+                "DOCKER_HOST=unix:///tmp/engines/c/socket docker-compose --no-ansi -p group -f c/docker-compose.yml up -d 2>/dev/null",
+            ),
+            shows(
+                "await 3 podman inspect -f '{{.State.ExitCode}}' group_two_1 && podman logs group_two_1",
+                "one",
+            ),
+            shows("podman exec group_one_1 limit memory", "33554432"),
+            does(
+                "DOCKER_HOST=unix:///tmp/engines/c/socket docker-compose -p group -f c/docker-compose.yml down -v -t 0 2>/dev/null",
+            ),
+            shows("podman ps -aq | wc -l", "0"),
+            does("pkill -f '[s]ystem service'"),
+        ],
+    ),
+    (
         "copy, differences, commit",
         &[
             does("podman run -d --name one box sh -c 'echo x >/tmp/x; sleep 100'"),

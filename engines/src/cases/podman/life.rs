@@ -163,6 +163,16 @@ pub(crate) const CASES: Cases = &[
         ],
     ),
     (
+        "conmon is killed",
+        &[
+            does("podman run -d --name one box sh -c 'sleep 60; true'"),
+            does("pkill -9 -x conmon"),
+            shows("podman ps -a --format '{{.Names}} {{.State}}'", "one"),
+            does("podman rm -f -t 0 one"),
+            shows("await 0 sh -c \"ps -e -o args= | grep -c '^sleep 60'\"", "0"),
+        ],
+    ),
+    (
         "pause",
         &[
             does("podman run -d --name one box sh -c 'i=0; while :; do i=$((i+1)); echo $i >/tmp/i; done'"),

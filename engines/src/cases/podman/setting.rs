@@ -50,6 +50,10 @@ pub(crate) const CASES: Cases = &[
                 "podman run --rm -v $PWD/v:/v:noexec,nodev,nosuid,z box grep ' /v ' /proc/self/mountinfo | cut -d' ' -f5-6",
                 "noexec",
             ),
+            shows(
+                "podman run --rm -v $PWD/v:/v:rbind,rw,suid,dev,exec,rslave box grep ' /v ' /proc/self/mountinfo | sed 's/:[0-9]*//g' | cut -d' ' -f5-7",
+                "/v rw",
+            ),
             shows("podman run --rm -v $PWD/v:/v:O box sh -c 'echo over >/v/file; cat /v/file'", "over"),
             shows("cat v/file", "text"),
             shows("podman run --rm -u ana -v $PWD/v:/v:U box stat -c '%u %n' /v /v/new", "1000 /v/new"),
