@@ -144,6 +144,59 @@ fn linux_resources_memory_of_v1() {
     expect(json!({"memory": {"kernelTCP": 16 * MIB}}), &rows, &site);
 }
 
+/// The kernel has had no limit of its own for kernel memory since Linux 5.16, so that there is nothing to see of it.
+#[test]
+fn linux_resources_memory_kernel_is_left_out() {
+    let site = oci_site!();
+    let rows = [(file("memory", "memory.limit_in_bytes", "memory.max"), "67108864", "67108864")];
+    expect(json!({"memory": {"limit": 64 * MIB, "kernel": 16 * MIB}}), &rows, &site);
+}
+
+/// What is below is counted above, as on version 2 always and on version 1 since Linux 5.11.
+#[test]
+fn linux_resources_memory_use_hierarchy() {
+    let site = oci_site!();
+    let with = |value: bool| {
+        site.bundle().change(|spec| spec["linux"]["resources"]["memory"] = json!({"useHierarchy": value}))
+    };
+    with(true).output().succeeds();
+    if site.deviates("runc", "takes no notice of memory.useHierarchy")
+        || site.deviates("crun", "takes no notice of memory.useHierarchy")
+    {
+        return;
+    }
+    with(false).refused().says("linux.resources.memory.useHierarchy");
+}
+
+#[test]
+fn linux_resources_memory_check_before_update() {
+    let site = oci_site!();
+    let bundle = site.bundle().sh("head -c 24m /dev/zero > /dev/shm/file; echo full; exec sleep 1000");
+    let bundle = bundle.change(|spec| spec["linux"]["resources"]["memory"] = json!({"limit": 64 * MIB}));
+    let container = bundle.start();
+    container.wait_for("full");
+    let update = |limit: u64, check: bool| {
+        let resources = json!({"memory": {"limit": limit, "checkBeforeUpdate": check}});
+        container.verb_with("update", ["--resources", "-"]).input(resources.to_string()).run()
+    };
+    let limit = || {
+        let (controller, name) =
+            if is_unified() { ("", "memory.max") } else { ("memory", "memory.limit_in_bytes") };
+        container.cgroup().read(controller, name).expect("a limit").parse::<u64>().expect("a number")
+    };
+    if is_unified() && (site.is_too_old("runc", (1, 1, 6), "it") || site.is_too_old("crun", (1, 9, 0), "it"))
+    {
+        return;
+    }
+    // Without swap the kernel of version 1 finds nothing to give up, and says the same without being asked.
+    update(8 * MIB, true).exits(1);
+    assert_eq!(limit(), 64 * MIB);
+    assert_eq!(container.status(), "running");
+    update(48 * MIB, true).succeeds();
+    assert_eq!(limit(), 48 * MIB);
+    container.delete();
+}
+
 #[test]
 fn linux_resources_memory_limit_is_felt() {
     let site = oci_site!();

@@ -343,6 +343,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
                 treatment::numbers(processors)
             )
         }
+        HostStep::OpenRoot { number, path } => format!("open the root {} (tree {number})", text(path)),
         HostStep::PrepareTree { number, source, recursive, propagation } => format!(
             "take a detached, {} copy of the mount at {}{} (tree {number})",
             propagation_name(*propagation),

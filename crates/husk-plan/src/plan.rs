@@ -315,6 +315,13 @@ pub enum HostStep<'a> {
         /// Its propagation.
         propagation: Propagation,
     },
+    /// Open the root of a process that is there.
+    OpenRoot {
+        /// The number by which the child knows it.
+        number: usize,
+        /// The link to it, in /proc.
+        path: &'a CStr,
+    },
     /// Make the container's cgroups.
     MakeCgroup {
         /// The directory in the hierarchy that counts.

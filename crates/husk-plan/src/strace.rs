@@ -61,6 +61,9 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             format!("write(</proc/self/oom_score_adj>, {}, {})", quoted(value), value.to_bytes().len()),
         ],
         HostStep::Processors(processors) => vec![processors_call(processors)],
+        HostStep::OpenRoot { path, .. } => {
+            vec![format!("open({}, O_PATH|O_DIRECTORY|O_CLOEXEC)", quoted(path))]
+        }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
             vec![

@@ -156,6 +156,8 @@ pub enum EnterRoot {
     Pivot,
     /// `chroot(2)`: the old root stays mounted underneath, and CAP_SYS_CHROOT is enough to get back to it.
     Chroot,
+    /// `chroot(2)` to the root of this process, which is none that the mount namespace leads to.
+    OfProcess(i32),
 }
 
 /// The kinds of namespaces (`namespaces(7)`).

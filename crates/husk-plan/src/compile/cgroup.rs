@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
 use husk_cgroup::systemd::Scope;
 use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
-use husk_init::{Attributes, Step};
+use husk_init::{Attributes, FsOption, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, NamespaceKind,
     Origin, PassingCgroup, Propagation, oci::Resources,
@@ -303,7 +303,15 @@ impl<'a> Compiler<'a, '_> {
         if mount.flags.set.contains(readonly) {
             let target = self.arena.cstr(&mount.target)?;
             let attributes = Attributes { set: readonly, clear: rustix::mount::MountAttrFlags::empty() };
-            self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, origin);
+            let step = match self.is_new(NamespaceKind::Mount) {
+                true => Step::MountAttributes { target, attributes },
+                // In a root that is attached nowhere no mount but the topmost changes; its file system does.
+                false => {
+                    let options = self.arena.slice(&[FsOption { key: c"ro", value: None }]);
+                    Step::Reconfigure { target, options }
+                }
+            };
+            self.child(Stage::Mounts, step, origin);
         }
         Ok(())
     }

@@ -274,6 +274,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
             Piece::new(Place::Inside, format!("echo {} >/proc/self/oom_score_adj", text(value)))
         }
         HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
+        HostStep::OpenRoot { .. } => Piece::done("a script enters no container"),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
