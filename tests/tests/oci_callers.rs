@@ -576,7 +576,7 @@ fn rule_17_a_runtime_killed_at_any_moment_leaves_what_delete_force_cleans() {
         create.kill().expect("one's own child can be killed");
         create.wait().expect("one's own child can be waited for");
         site.oci(["delete", "--force", bundle.id()]).run();
-        let cgroup = husk_tests::oci::Cgroup::new(&format!("{}/{}", site.cgroup().path(), bundle.id()));
+        let cgroup = site.cgroup_of(bundle.id());
         let until = Instant::now() + Duration::from_secs(2);
         while cgroup.exists() && Instant::now() < until {
             sleep(Duration::from_millis(5));

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use husk_tests::oci::{Cgroup, Site, is_unified};
+use husk_tests::oci::{Cgroup, Driver, Site, is_unified};
 use husk_tests::oci_site;
 use serde_json::{Value, json};
 
@@ -49,6 +49,11 @@ fn is_there(file: &File) -> bool {
     let probe =
         Cgroup::new(&format!("husk-oci-probe-{}-{:?}", std::process::id(), std::thread::current().id()));
     let directory = probe.directory(controller);
+    if is_unified() {
+        // As runtimes do.
+        let controller = name.split('.').next().unwrap_or_default();
+        let _ = fs::write("/sys/fs/cgroup/cgroup.subtree_control", format!("+{controller}"));
+    }
     let made = !name.is_empty() && fs::create_dir(&directory).is_ok();
     let is_there = made && directory.join(name).exists();
     if made {
@@ -74,9 +79,20 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn linux_cgroups_path() {
     let site = oci_site!();
-    let path = format!("{}/deep/er/inner", site.cgroup().path());
+    let above = site.cgroup().path();
+    let (path, cgroup) = match site.driver() {
+        Driver::Cgroupfs => {
+            let path = format!("{above}/deep/er/inner");
+            (path.clone(), Cgroup::new(&path))
+        }
+        // A dash leads from a slice to one in it.
+        Driver::Systemd => {
+            let slice = above.trim_matches('/').trim_end_matches(".slice");
+            let cgroup = Cgroup::new(&format!("{above}/{slice}-deep.slice/{slice}-inner.scope"));
+            (format!("{slice}-deep.slice:{slice}:inner"), cgroup)
+        }
+    };
     let container = site.bundle().change(|spec| spec["linux"]["cgroupsPath"] = json!(path)).create();
-    let cgroup = Cgroup::new(&path);
     assert_eq!(cgroup.processes(), [container.pid()]);
     container.delete();
     assert!(!cgroup.exists(), "its own cgroup goes: {:?}", cgroup.directories());
@@ -126,6 +142,59 @@ fn linux_resources_memory_of_v1() {
     }
     let rows = [(file("memory", "memory.kmem.tcp.limit_in_bytes", ""), "16777216", "")];
     expect(json!({"memory": {"kernelTCP": 16 * MIB}}), &rows, &site);
+}
+
+/// The kernel has had no limit of its own for kernel memory since Linux 5.16, so that there is nothing to see of it.
+#[test]
+fn linux_resources_memory_kernel_is_left_out() {
+    let site = oci_site!();
+    let rows = [(file("memory", "memory.limit_in_bytes", "memory.max"), "67108864", "67108864")];
+    expect(json!({"memory": {"limit": 64 * MIB, "kernel": 16 * MIB}}), &rows, &site);
+}
+
+/// What is below is counted above, as on version 2 always and on version 1 since Linux 5.11.
+#[test]
+fn linux_resources_memory_use_hierarchy() {
+    let site = oci_site!();
+    let with = |value: bool| {
+        site.bundle().change(|spec| spec["linux"]["resources"]["memory"] = json!({"useHierarchy": value}))
+    };
+    with(true).output().succeeds();
+    if site.deviates("runc", "takes no notice of memory.useHierarchy")
+        || site.deviates("crun", "takes no notice of memory.useHierarchy")
+    {
+        return;
+    }
+    with(false).refused().says("linux.resources.memory.useHierarchy");
+}
+
+#[test]
+fn linux_resources_memory_check_before_update() {
+    let site = oci_site!();
+    let bundle = site.bundle().sh("head -c 24m /dev/zero > /dev/shm/file; echo full; exec sleep 1000");
+    let bundle = bundle.change(|spec| spec["linux"]["resources"]["memory"] = json!({"limit": 64 * MIB}));
+    let container = bundle.start();
+    container.wait_for("full");
+    let update = |limit: u64, check: bool| {
+        let resources = json!({"memory": {"limit": limit, "checkBeforeUpdate": check}});
+        container.verb_with("update", ["--resources", "-"]).input(resources.to_string()).run()
+    };
+    let limit = || {
+        let (controller, name) =
+            if is_unified() { ("", "memory.max") } else { ("memory", "memory.limit_in_bytes") };
+        container.cgroup().read(controller, name).expect("a limit").parse::<u64>().expect("a number")
+    };
+    if is_unified() && (site.is_too_old("runc", (1, 1, 6), "it") || site.is_too_old("crun", (1, 9, 0), "it"))
+    {
+        return;
+    }
+    // Without swap the kernel of version 1 finds nothing to give up, and says the same without being asked.
+    update(8 * MIB, true).exits(1);
+    assert_eq!(limit(), 64 * MIB);
+    assert_eq!(container.status(), "running");
+    update(48 * MIB, true).succeeds();
+    assert_eq!(limit(), 48 * MIB);
+    container.delete();
 }
 
 #[test]
@@ -264,7 +333,7 @@ fn linux_resources_devices() {
 #[test]
 fn linux_resources_block_io() {
     let site = oci_site!();
-    let weight = [(file("blkio", "blkio.weight", "io.weight"), "300", "default 2928")];
+    let weight = [(file("blkio", "blkio.weight", "io.weight"), "300", "default 2930")];
     expect(json!({"blockIO": {"weight": 300}}), &weight, &site);
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let numbers = devices.filter_map(|entry| fs::read_to_string(entry.path().join("dev")).ok());

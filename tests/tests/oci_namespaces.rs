@@ -193,3 +193,81 @@ fn root_of_a_users_namespace_is_an_ordinary_user() {
         assert!(output.stderr.contains("/run/"), "{output}");
     }
 }
+
+/// Linux 6.15 takes mounts on a root that is attached nowhere; before, such a container would mount on the host.
+#[test]
+fn a_container_in_the_hosts_mount_namespace_leaves_that_as_it_is() {
+    let site = oci_site!();
+    for runtime in ["runc", "crun"] {
+        if site.deviates(runtime, "mounts in the caller's namespace, and leaves it all there") {
+            return;
+        }
+    }
+    let script = "readlink /proc/self/ns/mnt; echo word >/dev/null && echo written; grep -c . /proc/filesystems >/dev/null && \
+                  echo proc; ls /sys/fs/cgroup >/dev/null && echo cgroups; touch /x 2>/dev/null || echo read-only; \
+                  touch /volume/new && echo volume; mount -t tmpfs none /mnt 2>/dev/null || echo refused; \
+                  cd /; cd ../../..; ls -d rootfs 2>/dev/null; echo ready; exec sleep 1000";
+    let bundle = site.bundle().sh(script).change(|spec| {
+        spec.remove_namespace("mount");
+        let linux = spec["linux"].as_object_mut().expect("linux");
+        linux.retain(|key, _| !["maskedPaths", "readonlyPaths", "rootfsPropagation"].contains(&key.as_str()));
+        spec["root"]["readonly"] = json!(true);
+        let sets = spec["process"]["capabilities"].as_object_mut().expect("sets");
+        for name in ["bounding", "effective", "permitted"] {
+            sets[name]
+                .as_array_mut()
+                .expect("a set")
+                .extend([json!("CAP_SYS_ADMIN"), json!("CAP_SYS_CHROOT")]);
+        }
+        let volume =
+            json!({"destination": "/volume", "type": "bind", "source": "volume", "options": ["bind"]});
+        spec["mounts"].as_array_mut().expect("mounts").push(volume);
+    });
+    let volume = bundle.path().join("volume");
+    fs::create_dir_all(&volume).expect("a directory");
+    let mounts = || site.command("cat").arg("/proc/self/mountinfo").run().succeeds().stdout.clone();
+    let before = mounts();
+    let old = bundle.create_with(&[], &[]);
+    let container = match old {
+        Ok(container) => container,
+        Err(output) => {
+            output.exits(1).says("would mount on the host");
+            return site.note("before Linux 6.15 it is refused");
+        }
+    };
+    container.start();
+    container.wait_for("ready\n");
+    assert_eq!(mounts(), before, "while it runs");
+    let own = site.command("readlink").arg("/proc/self/ns/mnt").run().succeeds().stdout.clone();
+    let expected = format!("{own}written\nproc\ncgroups\nread-only\nvolume\nrefused\nready\n");
+    assert_eq!(container.stdout(), expected, "{}", container.stderr());
+    container.exec(&["sh", "-c", "ls /volume"]).succeeds().prints("new\n");
+    container.delete();
+    assert_eq!(mounts(), before, "afterwards");
+    assert!(volume.join("new").exists());
+}
+
+#[test]
+fn an_exec_has_the_containers_root_where_the_mount_namespace_is_anothers() {
+    let site = oci_site!();
+    for runtime in ["runc", "crun"] {
+        if site.deviates(runtime, "gives such an exec the root of the namespace") {
+            return;
+        }
+    }
+    let holder = holder(&site, &["--mount"]);
+    let path = format!("/proc/{}/ns/mnt", holder.pid());
+    let bundle = site.bundle().sh("echo own >/mark; echo ready; exec sleep 1000").change(|spec| {
+        replace(spec, "mount", &path);
+        let linux = spec["linux"].as_object_mut().expect("linux");
+        linux.retain(|key, _| !["maskedPaths", "readonlyPaths", "rootfsPropagation"].contains(&key.as_str()));
+    });
+    let Ok(container) = bundle.create_with(&[], &[]) else {
+        return site.note("before Linux 6.15 it is refused");
+    };
+    container.start();
+    container.wait_for("ready\n");
+    container.exec(&["cat", "/mark"]).succeeds().prints("own\n");
+    container.exec(&["readlink", "/proc/self/ns/mnt"]).succeeds();
+    container.delete();
+}

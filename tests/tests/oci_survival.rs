@@ -62,10 +62,8 @@ impl<'s> Before<'s> {
         if !self.cgroups {
             return;
         }
-        let cgroups: Vec<_> = (0..20)
-            .map(|n| Cgroup::new(&format!("{}/c{n}", self.site.cgroup().path())))
-            .filter(Cgroup::exists)
-            .collect();
+        let cgroups: Vec<_> =
+            (0..20).map(|n| self.site.cgroup_of(&format!("c{n}"))).filter(Cgroup::exists).collect();
         assert!(cgroups.is_empty(), "{after}: cgroups are left: {cgroups:?}");
     }
 }
@@ -196,7 +194,7 @@ fn words(words: &[&str]) -> Words {
 /// The runtime under strace.
 fn traced(site: &Site, flags: &[&str], verb: &Words) -> Command {
     let strace = site.command("strace").args(["-qq"]).args(flags).arg(site.runtime().path());
-    strace.arg("--root").arg(site.root()).args(verb)
+    strace.args(site.globals(&site.root())).args(verb)
 }
 
 /// The system calls that the runtime makes for a verb: each one's name, and how often it has come by then.
@@ -455,7 +453,7 @@ fn a_state_directory_with_little_room() {
     let root = site.path().join("small");
     fs::create_dir(&root).expect("a directory");
     let before = Before::look(&site);
-    let oci = |words: &[&str]| site.bare_oci(["--root"]).arg(&root).args(words);
+    let oci = |words: &[&str]| site.bare_oci(site.globals(&root)).args(words);
     let (mut made, mut failed) = (0, 0);
     let mut options: Vec<String> = (1..12).map(|blocks| format!("size={}", blocks * 4096)).collect();
     options.extend((1..9).map(|inodes| format!("nr_inodes={inodes}")));
@@ -544,7 +542,7 @@ fn bundles(site: &Site, of: &Bundle<'_>, count: usize) -> Vec<(String, PathBuf)>
         let (id, directory) = (format!("n{number}"), site.path().join(format!("n{number}")));
         let mut spec = of.spec.clone();
         spec["root"]["path"] = json!(of.in_root(""));
-        spec["linux"]["cgroupsPath"] = json!(format!("{}/{id}", site.cgroup().path()));
+        spec["linux"]["cgroupsPath"] = json!(site.cgroups_path(&id));
         fs::create_dir(&directory).expect("a directory");
         fs::write(directory.join("config.json"), spec.to_string()).expect("a file");
         (id, directory)

@@ -29,6 +29,14 @@ pub enum CgroupError {
         /// What came of it.
         errno: Errno,
     },
+    /// A cgroup for a further process is not in the container's.
+    #[error("{0:?} is no cgroup below the container's: a path with .. leads out of it")]
+    Outside(String),
+    /// A controller that no hierarchy of version 1 has.
+    #[error(
+        "the controller {0} has no hierarchy of its own here: a path is for one controller on cgroup v1 alone; leave it out"
+    )]
+    NoSubsystem(String),
     /// A limit was not taken.
     #[error("{origin}: writing {value:?} to {}: {errno}{}", path.display(), hint(*errno, path))]
     Write {

@@ -269,7 +269,7 @@ fn processes_and_cgroups_below_are_found_and_removed() {
     });
     assert!(container.place.has(pid));
     assert_eq!(container.place.pids().expect("a list"), [pid]);
-    let beside = container.place.open_beside(pid).expect("it can be opened");
+    let beside = container.place.beside(pid).open().expect("it can be opened");
     assert_eq!(run(&beside, "exit 3").wait(), End::Exit(3));
     container.place.kill().expect("it dies");
     assert_eq!(process.wait(), KILLED);

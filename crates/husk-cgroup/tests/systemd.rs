@@ -50,7 +50,9 @@ impl Scoped {
     }
 
     fn start(&self, limits: &Limits) -> Result<Place, SystemdError> {
-        self.scope.start(self.pid(), limits)
+        let place = self.scope.start(self.pid(), limits)?;
+        place.apply(&limits.writes)?;
+        Ok(place)
     }
 
     fn systemctl(&self, args: &[&str]) -> String {

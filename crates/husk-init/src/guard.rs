@@ -9,7 +9,7 @@ use core::convert::Infallible;
 use husk_sys::{SignalSet, close_all_except, exit, set_signal_mask};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::BorrowedFd;
-use rustix::process::{Signal, pidfd_send_signal, setsid};
+use rustix::process::{Pid, Signal, getppid, pidfd_send_signal, set_parent_process_death_signal, setsid};
 use rustix::termios::{OptionalActions, Termios, tcsetattr};
 
 /// What a guard watches over.
@@ -21,6 +21,17 @@ pub struct Guard<'a> {
     pub container: BorrowedFd<'a>,
     /// The caller's terminal and the settings that it must have again.
     pub terminal: Option<(BorrowedFd<'a>, &'a Termios)>,
+}
+
+/// Does nothing until `parent`, which has made this process by `clone3`, ends it or ends itself.
+pub fn stand_by(parent: Pid) -> Infallible {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let _ = set_signal_mask(SignalSet::ALL);
+    // The parent may have ended before the call.
+    while getppid() == Some(parent) {
+        let _ = poll(&mut [], None);
+    }
+    exit(0)
 }
 
 /// Stands guard until the container or husk ends; runs in a process of its own, made by `clone3`.

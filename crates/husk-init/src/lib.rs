@@ -26,7 +26,7 @@ mod terminal;
 
 pub use call::Call;
 pub use failure::{Failure, Message};
-pub use guard::{Guard, stand_guard};
+pub use guard::{Guard, stand_by, stand_guard};
 pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};
 pub use pipes::own_pipes;
 pub use run::{Program, run};

@@ -41,6 +41,8 @@ pub struct Program<'a> {
     pub prepared: &'a [OwnedFd],
     /// The `tasks` files of the container's cgroups of version 1.
     pub tasks: &'a [OwnedFd],
+    /// The cgroup namespace that is to be entered, if one is.
+    pub cgroup_namespace: Option<BorrowedFd<'a>>,
     /// The host's /proc, where this process has it no longer when it needs it.
     pub proc: Option<BorrowedFd<'a>>,
     /// Files with the container's state, for hooks.
@@ -224,6 +226,10 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             world.program.tasks.iter().try_for_each(|tasks| write(tasks, b"0").map(drop).at(Call::Write))
         }
         Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
+        Step::JoinCgroupNamespace => {
+            let namespace = world.program.cgroup_namespace.ok_or(Errno::BADF).at(Call::Setns)?;
+            move_into_link_name_space(namespace, Some(LinkNameSpaceType::ControlGroup)).at(Call::Setns)
+        }
         Step::MountAttributes { target, attributes } => {
             mounts::set_attributes(beneath::place(world.root()?, target)?.as_fd(), attributes, false)
         }

@@ -20,6 +20,8 @@ pub enum Step<'a> {
     EnterCgroup,
     /// Enter a new cgroup namespace, whose root is the cgroups that this process is in.
     CgroupNamespace,
+    /// Enter the cgroup namespace that the parent has opened.
+    JoinCgroupNamespace,
     /// Enter a new time namespace whose clocks are set off by the text given, in the format of `/proc/PID/timens_offsets`.
     TimeNamespace {
         /// Lines such as `monotonic 86400 0`.

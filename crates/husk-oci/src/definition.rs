@@ -64,10 +64,7 @@ pub const GLOBALS: &[Flag] = &[
     value(&["log"], "FILE", "Append why a call failed to this file, beside standard error"),
     value(&["log-format"], "FORMAT", "The form of the lines in it: text or json (text)"),
     switch(&["debug"], "Log warnings and each step as well"),
-    switch(
-        &["systemd-cgroup"],
-        "Refused: this build makes cgroups itself, and does not ask systemd for them",
-    ),
+    switch(&["systemd-cgroup"], "Ask systemd for the cgroup: a scope, by a cgroupsPath of SLICE:PREFIX:NAME"),
     value(&["rootless"], "WHEN", "Ignored: whether this user may make cgroups is seen. true, false or auto"),
     value(&["criu"], "FILE", "Ignored: there is no checkpoint"),
     switch(&["help", "h"], "Print what can be typed"),
@@ -108,7 +105,11 @@ const EXEC: &[Flag] = &[
     value(&["apparmor"], "PROFILE", "Its AppArmor profile"),
     value(&["process-label"], "LABEL", "Its SELinux label"),
     value(&["preserve-fds"], "N", "Pass on N descriptors after the standard ones"),
-    values(&["cgroup"], "PATH", "Refused: a further process runs in the container's own cgroup alone"),
+    values(
+        &["cgroup"],
+        "PATH",
+        "Run in this cgroup below the container's own; on v1 also CONTROLLER[,CONTROLLER...]:PATH",
+    ),
     switch(&["ignore-paused"], "Let it wait in a container that is paused"),
     switch(&["no-subreaper"], "Ignored: no other process is reaped"),
 ];

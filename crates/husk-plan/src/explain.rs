@@ -332,6 +332,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::Join { kind, path } => {
             format!("enter the {} namespace {}", namespace(*kind), text(path))
         }
+        HostStep::OpenCgroupNamespace { path } => format!("open the cgroup namespace {}", text(path)),
         HostStep::OomScoreAdj(value) => format!(
             "set how readily the kernel kills it when memory is short to {}, as the process made next then has it",
             text(value)
@@ -342,6 +343,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
                 treatment::numbers(processors)
             )
         }
+        HostStep::OpenRoot { number, path } => format!("open the root {} (tree {number})", text(path)),
         HostStep::PrepareTree { number, source, recursive, propagation } => format!(
             "take a detached, {} copy of the mount at {}{} (tree {number})",
             propagation_name(*propagation),
@@ -352,6 +354,14 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         HostStep::MakeCgroup { path, hierarchies } => {
             format!("make the cgroup {} and its like, one in each of {hierarchies} hierarchies", text(path))
         }
+        HostStep::StartScope { unit, slice, user, held } => format!(
+            "have {} systemd make the scope {} in {} around {}, with its limits",
+            if *user { "the user's" } else { "the machine's" },
+            text(unit),
+            text(slice),
+            if *held { "a process that holds its place" } else { "it" }
+        ),
+        HostStep::AttachToScope { unit } => format!("have systemd move it into the scope {}", text(unit)),
         HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),
         HostStep::LimitDevices { rules } => {
             format!("let its processes use the devices of {rules} rules, and no others")
@@ -457,6 +467,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
         Step::AwaitParent => "wait until husk has done its part".to_owned(),
         Step::EnterCgroup => "enter the container's cgroups".to_owned(),
+        Step::JoinCgroupNamespace => "enter the cgroup namespace that was opened".to_owned(),
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
         Step::MountAttributes { target, attributes } => {
             match words(MountFlags { set: attributes.set, clear: attributes.clear }) {

@@ -68,6 +68,8 @@ pub struct Host {
     pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// Whether systemd runs here, if it is to be asked for cgroups (`sd_booted(3)`).
+    pub systemd: bool,
     /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
     pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
@@ -169,9 +171,11 @@ impl Host {
             host.probe_subordinate_ids();
         }
         host.probe_sources(config);
-        if let Some(Given { value: Cgroup::New { path, .. }, .. }) = &config.cgroup {
+        if let Some(Given { value: Cgroup::New { path, systemd, .. }, .. }) = &config.cgroup {
             host.cgroups = Hierarchies::read().ok();
-            host.may_make_cgroups = host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
+            host.systemd = *systemd && Path::new("/run/systemd/system").is_dir();
+            host.may_make_cgroups =
+                *systemd || host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();

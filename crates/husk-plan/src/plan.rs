@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use husk_cgroup::Place;
 use husk_cgroup::device::Rule;
 use husk_cgroup::limits::Limits;
+use husk_cgroup::systemd::Scope;
 use husk_init::{Propagation, Step};
 use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
@@ -104,14 +105,41 @@ impl<'a> Plan<'a> {
 /// A container's own cgroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupPlan {
-    /// Where they are.
-    pub place: Place,
+    /// Where they are, and who makes them.
+    pub driver: CgroupDriver,
     /// What they limit.
     pub limits: Limits,
     /// Which devices may be used; everybody's own rights decide if `None`.
     pub devices: Option<Vec<Rule>>,
     /// The user on the host that gets the container's part of cgroup v2 to divide further.
     pub owner: Option<u32>,
+}
+
+impl CgroupPlan {
+    /// Where they are. What systemd makes is known when it is there.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.driver {
+            CgroupDriver::Cgroupfs(place) => Some(place),
+            CgroupDriver::Systemd(_) => None,
+        }
+    }
+
+    /// What systemd is asked for.
+    pub fn scope(&self) -> Option<&Scope> {
+        match &self.driver {
+            CgroupDriver::Cgroupfs(_) => None,
+            CgroupDriver::Systemd(scope) => Some(scope),
+        }
+    }
+}
+
+/// Who makes a container's cgroups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// husk: directories.
+    Cgroupfs(Place),
+    /// systemd, which is asked for a scope.
+    Systemd(Scope),
 }
 
 /// Something that a person should know before.
@@ -226,6 +254,12 @@ pub enum HostStep<'a> {
         /// A file that stands for it.
         path: &'a CStr,
     },
+    /// Open an existing cgroup namespace for the child to enter. husk stays outside: from inside, a cgroup of the container's that
+    /// is not below its own would be out of reach.
+    OpenCgroupNamespace {
+        /// A file that stands for it.
+        path: &'a CStr,
+    },
     /// Be killed so readily when memory is short (`/proc/self/oom_score_adj`), and so is the child, which has that from husk. Below
     /// what it was, that takes `CAP_SYS_RESOURCE` in the machine's first user namespace, which the child may not be in.
     OomScoreAdj(&'a CStr),
@@ -242,12 +276,35 @@ pub enum HostStep<'a> {
         /// Its propagation.
         propagation: Propagation,
     },
+    /// Open the root of a process that is there.
+    OpenRoot {
+        /// The number by which the child knows it.
+        number: usize,
+        /// The link to it, in /proc.
+        path: &'a CStr,
+    },
     /// Make the container's cgroups.
     MakeCgroup {
         /// The directory in the hierarchy that counts.
         path: &'a CStr,
         /// In how many hierarchies.
         hierarchies: usize,
+    },
+    /// Have systemd make a scope, a cgroup, around the child; or, before there is one, around a process that holds its place.
+    StartScope {
+        /// The unit.
+        unit: &'a CStr,
+        /// The slice that it is in.
+        slice: &'a CStr,
+        /// Whether it is asked of the user's own systemd.
+        user: bool,
+        /// Whether there is no child yet.
+        held: bool,
+    },
+    /// Have systemd move the child into a scope that is there.
+    AttachToScope {
+        /// The unit.
+        unit: &'a CStr,
     },
     /// Write their limits.
     LimitCgroup {
@@ -259,7 +316,7 @@ pub enum HostStep<'a> {
         /// How many rules say so.
         rules: usize,
     },
-    /// Make the child in its new namespaces, and on cgroup v2 in its cgroup.
+    /// Make the child in its new namespaces, and on cgroup v2 in its cgroup if that is there.
     Clone {
         /// Which.
         namespaces: UnshareFlags,

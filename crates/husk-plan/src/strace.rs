@@ -53,11 +53,17 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path)),
             format!("setns(<{}>, {})", text(path), namespace_flag(*kind)),
         ],
+        HostStep::OpenCgroupNamespace { path } => {
+            vec![format!("open({}, O_RDONLY|O_CLOEXEC)", quoted(path))]
+        }
         HostStep::OomScoreAdj(value) => vec![
             "openat(AT_FDCWD, \"/proc/self/oom_score_adj\", O_WRONLY|O_CLOEXEC)".to_owned(),
             format!("write(</proc/self/oom_score_adj>, {}, {})", quoted(value), value.to_bytes().len()),
         ],
         HostStep::Processors(processors) => vec![processors_call(processors)],
+        HostStep::OpenRoot { path, .. } => {
+            vec![format!("open({}, O_PATH|O_DIRECTORY|O_CLOEXEC)", quoted(path))]
+        }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let flag = if *recursive { "|AT_RECURSIVE" } else { "" };
             vec![
@@ -69,6 +75,18 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             ]
         }
         HostStep::MakeCgroup { path, .. } => vec![format!("mkdirat(AT_FDCWD, {}, 0755)", quoted(path))],
+        HostStep::StartScope { unit, user, .. } => {
+            let bus = if *user { "the user's bus" } else { "/run/dbus/system_bus_socket" };
+            vec![
+                format!("connect(<socket>, {bus}, …)"),
+                format!("write(<socket>, StartTransientUnit({}, …), …)", quoted(unit)),
+                "read(<socket>, JobRemoved(…), …)".to_owned(),
+            ]
+        }
+        HostStep::AttachToScope { unit } => vec![
+            format!("write(<socket>, AttachProcessesToUnit({}, …), …)", quoted(unit)),
+            "read(<socket>, …)".to_owned(),
+        ],
         HostStep::LimitCgroup { limits } => text(limits)
             .split(", ")
             .filter_map(|limit| limit.split_once(' '))
@@ -180,6 +198,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 .to_vec()
         }
         Step::EnterCgroup => vec!["write(<tasks>, \"0\", 1)".to_owned()],
+        Step::JoinCgroupNamespace => vec!["setns(<cgroup namespace>, CLONE_NEWCGROUP)".to_owned()],
         Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
         Step::MountAttributes { target, attributes: changed } => {
             vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]

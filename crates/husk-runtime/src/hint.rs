@@ -97,17 +97,21 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
             "below what it was given, that takes CAP_SYS_RESOURCE in the machine's own user namespace: /proc/self/oom_score_adj of \
              the caller is what can be had, or more"
         }
-        (Action::Host(HostStep::Join { .. }), "setns", Errno::PERM) => {
+        (Action::Host(HostStep::Join { .. }) | Action::Child(Step::JoinCgroupNamespace), "setns", Errno::PERM) => {
             "only who has CAP_SYS_ADMIN in the user namespace that owns it may enter: join that too, --join user=PID, \
              or run as root"
         }
-        (Action::Host(HostStep::Join { .. }), "setns", Errno::INVAL) => {
+        (
+            Action::Host(HostStep::Join { .. }) | Action::Child(Step::JoinCgroupNamespace),
+            "setns",
+            Errno::INVAL,
+        ) => {
             "the file stands for a namespace of another kind, or one that husk is in already"
         }
-        (Action::Host(HostStep::Join { .. }), "open", Errno::NOENT) => {
+        (Action::Host(HostStep::Join { .. } | HostStep::OpenCgroupNamespace { .. }), "open", Errno::NOENT) => {
             "there is no process with that id, or no such namespace"
         }
-        (Action::Host(HostStep::Join { .. }), "open", Errno::ACCESS) => {
+        (Action::Host(HostStep::Join { .. } | HostStep::OpenCgroupNamespace { .. }), "open", Errno::ACCESS) => {
             "you may only enter namespaces of processes of your own, or as root"
         }
         (Action::Child(Step::Mount { filesystem, .. }), "fsmount" | "fsconfig", Errno::PERM)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
+use husk_cgroup::systemd::ScopeEntry;
 use husk_cgroup::{Entry, Place};
-use husk_init::{Call, Guard, Program, own_pipes, stand_guard};
+use husk_init::{Call, Guard, Program, own_pipes, stand_by, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
@@ -13,7 +14,8 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior, waitid,
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, getpid, pidfd_send_signal, set_dumpable_behavior,
+    waitid,
 };
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
@@ -105,11 +107,35 @@ struct Acquired {
     ids: Option<Claimed>,
     trees: Vec<OwnedFd>,
     proc: Option<OwnedFd>,
+    cgroup_namespace: Option<OwnedFd>,
     place: Option<Place>,
     cgroup: Option<Entry>,
     /// By which a group of the resource control file system is joined.
     tasks: Vec<OwnedFd>,
     passing: Option<PassingCgroup>,
+    placeholder: Option<Placeholder>,
+}
+
+/// A process that keeps a scope from being empty until the child is in it.
+struct Placeholder(Cloned);
+
+impl Placeholder {
+    fn new() -> Result<Self, Errno> {
+        let parent = getpid();
+        let args = Clone {
+            namespaces: UnshareFlags::empty(),
+            cgroup: None,
+            exit_signal: Signal::CHILD.as_raw() as u32,
+        };
+        clone3(&args, || stand_by(parent)).map(Self)
+    }
+}
+
+impl Drop for Placeholder {
+    fn drop(&mut self) {
+        let _ = pidfd_send_signal(&self.0.pidfd, Signal::KILL);
+        let _ = waitid(WaitId::PidFd(self.0.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
 }
 
 /// Cgroups that go with the container, for nobody else will take them away.
@@ -132,6 +158,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) start: Option<BorrowedFd<'a>>,
     /// The way into cgroups that are there.
     pub(crate) cgroup: Option<&'a Entry>,
+    /// The way into a scope by systemd.
+    pub(crate) scope: Option<&'a ScopeEntry>,
     /// The lock on the container, which the child must not keep.
     pub(crate) lock: Option<BorrowedFd<'a>>,
 }
@@ -192,9 +220,21 @@ fn carry_out(
                         .map_err(|(call, errno)| failed(call, errno))?;
                     let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
                     made.passing = acquired.passing.take();
+                    acquired.placeholder = None;
                     if let Some(maker) = &mut maker {
                         maker.made(made)?;
                     }
+                }
+                HostStep::StartScope { .. } => {
+                    let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
+                    let place = start_scope(plan, index, holder.0.pid)?;
+                    let entry = place.open().map_err(|error| Error::cgroup(plan, index, &error))?;
+                    if let Some(maker) = &mut maker {
+                        maker.placed(&place)?;
+                    }
+                    acquired.placeholder = Some(holder);
+                    acquired.cgroup = Some(entry);
+                    acquired.place = Some(place);
                 }
                 HostStep::MakeCgroup { .. } => {
                     make_cgroup(plan, index, &mut acquired)?;
@@ -207,6 +247,23 @@ fn carry_out(
                 step => acquire(plan, index, step, &mut acquired)?,
             },
             Some(container) => match (step, &mut maker, terminal) {
+                (HostStep::StartScope { .. }, maker, _) => {
+                    let place = start_scope(plan, index, container.pid)
+                        .map_err(|error| last_word(plan, container).unwrap_or(error))?;
+                    if let Some(maker) = maker {
+                        maker.placed(&place)?;
+                    }
+                    acquired.place = Some(place);
+                }
+                (HostStep::AttachToScope { .. }, _, _) => {
+                    let entry = inheritance.scope.ok_or(Error::Supervise(Errno::BADF))?;
+                    entry
+                        .attach(container.pid.as_raw_nonzero().get())
+                        .map_err(|error| Error::cgroup(plan, index, &error))?;
+                }
+                (HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. }, _, _) => {
+                    limit(plan, index, step, &acquired)?;
+                }
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
                 }
@@ -228,7 +285,7 @@ fn carry_out(
 /// Makes the container's cgroups and opens the way in.
 fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
     let Some(cgroup) = &plan.cgroup else { return Ok(()) };
-    let mut place = cgroup.place.clone();
+    let Some(mut place) = cgroup.place().cloned() else { return Ok(()) };
     let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
         if let Some(uid) = cgroup.owner {
             place.delegate(uid)?;
@@ -245,6 +302,30 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
     }
 }
 
+/// Has systemd make a scope around a process. systemd takes it away when it is empty.
+fn start_scope(plan: &Plan<'_>, index: usize, pid: Pid) -> Result<Place, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::cgroup(plan, index, error);
+    let none = || Error::Supervise(Errno::INVAL);
+    let cgroup = plan.cgroup.as_ref().ok_or_else(none)?;
+    let scope = cgroup.scope().ok_or_else(none)?;
+    let place = scope.start(pid.as_raw_nonzero().get(), &cgroup.limits).map_err(|error| failed(&error))?;
+    if let Some(uid) = cgroup.owner {
+        place.delegate(uid).map_err(|error| failed(&error))?;
+    }
+    Ok(place)
+}
+
+/// Writes what the container's cgroups limit.
+fn limit(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &Acquired) -> Result<(), Error> {
+    let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) else { return Ok(()) };
+    let done = match (step, &cgroup.devices) {
+        (HostStep::LimitDevices { .. }, Some(rules)) => place.set_devices(rules),
+        (HostStep::LimitDevices { .. }, None) => Ok(()),
+        _ => place.apply(&cgroup.limits.writes),
+    };
+    done.map_err(|error| Error::cgroup(plan, index, &error))
+}
+
 /// The steps before the clone.
 fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
@@ -254,17 +335,7 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
-        HostStep::LimitCgroup { .. } => {
-            if let (Some(place), Some(cgroup)) = (&acquired.place, &plan.cgroup) {
-                place.apply(&cgroup.limits.writes).map_err(|error| Error::cgroup(plan, index, &error))?;
-            }
-        }
-        HostStep::LimitDevices { .. } => {
-            let rules = plan.cgroup.as_ref().and_then(|cgroup| cgroup.devices.as_ref());
-            if let (Some(place), Some(rules)) = (&acquired.place, rules) {
-                place.set_devices(rules).map_err(|error| Error::cgroup(plan, index, &error))?;
-            }
-        }
+        HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => limit(plan, index, step, acquired)?,
         HostStep::OomScoreAdj(value) => {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
             let file = open(c"/proc/self/oom_score_adj", flags, Mode::empty())
@@ -273,6 +344,11 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
         }
         HostStep::Processors(processors) => {
             husk_sys::sched_setaffinity(processors).map_err(|errno| failed(Call::SchedSetaffinity, errno))?;
+        }
+        HostStep::OpenRoot { path, .. } => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let root = open(*path, flags, Mode::empty()).map_err(|errno| failed(Call::Open, errno))?;
+            acquired.trees.push(root);
         }
         HostStep::PrepareTree { source, recursive, propagation, .. } => {
             let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -306,6 +382,11 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
                 .map_err(|errno| failed(Call::Open, errno))?;
             net_device::move_device(device, name, &namespace)
                 .map_err(|(call, errno)| Error::step(plan, index, call, errno, b""))?;
+        }
+        HostStep::OpenCgroupNamespace { path } => {
+            let namespace = open(*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| failed(Call::Open, errno))?;
+            acquired.cgroup_namespace = Some(namespace);
         }
         HostStep::Join { kind, path } => {
             // From here on, processes in that namespace could otherwise trace husk.
@@ -354,6 +435,7 @@ fn clone(
         steps: &steps,
         prepared: &acquired.trees,
         tasks: entry.map_or(&[], |entry| &entry.tasks),
+        cgroup_namespace: acquired.cgroup_namespace.as_ref().map(AsFd::as_fd),
         proc: acquired.proc.as_ref().map(AsFd::as_fd),
         states: inheritance.states,
         start: inheritance.start,

@@ -68,6 +68,11 @@ pub enum Cgroup {
     },
     /// Those of a container that is there, which the caller has opened.
     Existing,
+    /// That of a container that is there, into which only systemd may move a process; the caller has opened the way.
+    Scope {
+        /// The unit.
+        unit: String,
+    },
 }
 
 /// How long a container lives.
@@ -137,6 +142,8 @@ pub enum EnterRoot {
     Pivot,
     /// `chroot(2)`: the old root stays mounted underneath, and CAP_SYS_CHROOT is enough to get back to it.
     Chroot,
+    /// `chroot(2)` to the root of this process, which is none that the mount namespace leads to.
+    OfProcess(i32),
 }
 
 /// The kinds of namespaces (`namespaces(7)`).

@@ -27,7 +27,7 @@ impl<'s> Bundle<'s> {
     pub(super) fn new(site: &'s Site, id: &str) -> Self {
         let directory = site.path().join(id);
         busybox_root(&directory.join("rootfs"));
-        let spec = default_spec(&format!("{}/{id}", site.cgroup().path()));
+        let spec = default_spec(&site.cgroups_path(id));
         Self { site, id: id.to_owned(), directory, spec }
     }
 

@@ -74,7 +74,7 @@ impl<'s> Container<'s> {
 
     /// Its cgroup, if the configuration has not been given another.
     pub fn cgroup(&self) -> Cgroup {
-        Cgroup::new(&format!("{}/{}", self.site.cgroup().path(), self.id))
+        self.site.cgroup_of(&self.id)
     }
 
     /// A verb of the runtime on this container.

@@ -31,5 +31,5 @@ pub use console::{ConsoleSocket, Received};
 pub use contained::is_contained;
 pub use container::Container;
 pub use runtime::Runtime;
-pub use site::{Site, test_name};
+pub use site::{Driver, Site, test_name};
 pub use spec::{SpecChange, default_spec};

@@ -2,7 +2,7 @@
 //! Where a test of an OCI runtime happens.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -26,9 +26,30 @@ pub struct Site {
     runtime: &'static Runtime,
     directory: TempDir,
     holder: Child,
+    driver: Driver,
     cgroup: Cgroup,
     bundles: Cell<u32>,
     inits: RefCell<Vec<Pid>>,
+}
+
+/// Who makes the cgroups of containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The runtime.
+    Cgroupfs,
+    /// systemd, which the runtime asks for scopes.
+    Systemd,
+}
+
+impl Driver {
+    /// `HUSK_OCI_DRIVER=systemd` has every container of the tests made with `--systemd-cgroup`.
+    fn under_test() -> Self {
+        match std::env::var("HUSK_OCI_DRIVER").as_deref() {
+            Ok("systemd") => Self::Systemd,
+            Ok("cgroupfs") | Err(_) => Self::Cgroupfs,
+            Ok(other) => panic!("HUSK_OCI_DRIVER={other}: systemd or cgroupfs"),
+        }
+    }
 }
 
 impl Site {
@@ -56,9 +77,14 @@ impl Site {
             tempfile::Builder::new().prefix("husk-oci-").tempdir().expect("a temporary directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("chmod of one's own");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let cgroup = Cgroup::new(&format!("husk-oci-test-{}-{number}", std::process::id()));
+        let driver = Driver::under_test();
+        let cgroup = match driver {
+            Driver::Cgroupfs => Cgroup::new(&format!("husk-oci-test-{}-{number}", std::process::id())),
+            // A dash would put it into another slice.
+            Driver::Systemd => Cgroup::new(&format!("huskocitest{}n{number}.slice", std::process::id())),
+        };
         let (bundles, inits) = (Cell::default(), RefCell::default());
-        Self { name, runtime, directory, holder: mount_namespace(runtime), cgroup, bundles, inits }
+        Self { name, runtime, directory, holder: mount_namespace(runtime), driver, cgroup, bundles, inits }
     }
 
     /// The runtime that is tested.
@@ -76,9 +102,41 @@ impl Site {
         self.path().join("state")
     }
 
+    /// Who makes the cgroups of its containers.
+    pub fn driver(&self) -> Driver {
+        self.driver
+    }
+
     /// The cgroup that the cgroups of its containers are in.
     pub fn cgroup(&self) -> &Cgroup {
         &self.cgroup
+    }
+
+    /// The cgroup of its container `id`.
+    pub fn cgroup_of(&self, id: &str) -> Cgroup {
+        match self.driver {
+            Driver::Cgroupfs => Cgroup::new(&format!("{}/{id}", self.cgroup.path())),
+            Driver::Systemd => Cgroup::new(&format!("{}/{}-{id}.scope", self.cgroup.path(), self.slice())),
+        }
+    }
+
+    /// `linux.cgroupsPath` for that.
+    pub fn cgroups_path(&self, id: &str) -> String {
+        match self.driver {
+            Driver::Cgroupfs => self.cgroup_of(id).path(),
+            Driver::Systemd => format!("{0}.slice:{0}:{id}", self.slice()),
+        }
+    }
+
+    /// The name of its slice, without the ending: the names of units, too, are to be its own.
+    fn slice(&self) -> String {
+        self.cgroup.path().trim_start_matches('/').trim_end_matches(".slice").to_owned()
+    }
+
+    /// What stands before the verb: the state root, and the driver.
+    pub fn globals(&self, root: &Path) -> Vec<OsString> {
+        let driver = (self.driver == Driver::Systemd).then(|| "--systemd-cgroup".into());
+        ["--root".into(), root.into()].into_iter().chain(driver).collect()
     }
 
     /// Says as a skip that a part of the test does not apply, and why.
@@ -120,7 +178,7 @@ impl Site {
 
     /// The runtime, in the site's mount namespace, with the site's state root.
     pub fn oci<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
-        self.bare_oci(["--root"]).arg(self.root()).args(words)
+        self.bare_oci(self.globals(&self.root())).args(words)
     }
 
     /// The runtime, in the site's mount namespace, with nothing before `words`.

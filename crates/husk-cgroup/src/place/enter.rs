@@ -2,9 +2,10 @@
 //! How a process gets in: opened beforehand, by the parent; done by the child, or by `clone3`.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{Directory, Place};
 use crate::error::CgroupError;
@@ -28,28 +29,9 @@ impl Place {
     /// # Errors
     /// A file cannot be opened.
     pub fn open(&self) -> Result<Entry, CgroupError> {
-        self.open_with(None)
-    }
-
-    /// Opens the way in for one more process beside `init`. On version 2 a container that has made cgroups of its own (a systemd
-    /// does) can have no processes in its topmost; then it is the cgroup that `init` is in.
-    ///
-    /// # Errors
-    /// A file cannot be opened.
-    pub fn open_beside(&self, init: i32) -> Result<Entry, CgroupError> {
-        let beside = self.v2().and_then(|directory| {
-            let text = file::read(Path::new(&format!("/proc/{init}/cgroup"))).ok()?;
-            let of_init = place_of(directory, &text)?;
-            of_init.is_dir().then_some(of_init)
-        });
-        self.open_with(beside)
-    }
-
-    fn open_with(&self, v2: Option<PathBuf>) -> Result<Entry, CgroupError> {
-        let directory = self.v2().map(|directory| v2.unwrap_or_else(|| directory.path.clone()));
-        let directory = directory.map(|path| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::open(&path, flags, Mode::empty()).map_err(CgroupError::call("opening", &path))
+        let directory = self.v2().map(|directory| {
+            let (path, flags) = (&directory.path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC);
+            rustix::fs::open(path, flags, Mode::empty()).map_err(CgroupError::call("opening", path))
         });
         let tasks = self.directories.iter().filter(|directory| !directory.is_v2()).map(|directory| {
             let path = directory.file("tasks");
@@ -57,6 +39,73 @@ impl Place {
                 .map_err(CgroupError::call("opening", &path))
         });
         Ok(Entry { directory: directory.transpose()?, tasks: tasks.collect::<Result<_, _>>()? })
+    }
+
+    /// The same place, but on version 2 the cgroup that `init` is in: in a container that has made cgroups of its own (a systemd
+    /// does) the topmost can have no processes.
+    #[must_use]
+    pub fn beside(&self, init: i32) -> Self {
+        let mut place = self.clone();
+        let text = file::read(Path::new(&format!("/proc/{init}/cgroup"))).unwrap_or_default();
+        for directory in place.directories.iter_mut().filter(|directory| directory.is_v2()) {
+            if let Some(of_init) = place_of(directory, &text).filter(|path| path.is_dir()) {
+                directory.path = of_init;
+            }
+        }
+        place
+    }
+
+    /// Whether this process may put one of its children beside `init`: on version 2 that takes the right to write
+    /// `cgroup.procs` of the lowest cgroup that is above both (`cgroup-v2.rst`, "Delegation Containment").
+    pub fn may_enter(&self, init: i32) -> bool {
+        let Some(directory) = self.v2().filter(|_| self.version == Hierarchy::V2) else { return true };
+        let own = |pid: &str| {
+            let text = file::read(Path::new(&format!("/proc/{pid}/cgroup"))).ok()?;
+            own_path(&text, "")
+        };
+        let (Some(from), Some(to)) = (own("self"), own(&init.to_string())) else { return false };
+        let above: PathBuf = from
+            .components()
+            .zip(to.components())
+            .take_while(|(from, to)| from == to)
+            .map(|(part, _)| part)
+            .collect();
+        // Paths begin with a slash.
+        let above = above.strip_prefix("/").unwrap_or(&above);
+        let procs = directory.mount.join(above).join("cgroup.procs");
+        rustix::fs::access(&procs, rustix::fs::Access::WRITE_OK).is_ok()
+    }
+
+    /// The same place with cgroups below the container's own, which are there already, in all hierarchies or in those of the
+    /// controllers that are named.
+    ///
+    /// # Errors
+    /// A path that leads out of the container's cgroup, a controller that has no hierarchy of its own, a cgroup that is not there.
+    pub fn inside(&self, chosen: &[SubCgroup]) -> Result<Self, CgroupError> {
+        let mut place = self.clone();
+        for SubCgroup { controllers, path } in chosen {
+            if Path::new(path).components().any(|part| part == Component::ParentDir) {
+                return Err(CgroupError::Outside(path.clone()));
+            }
+            let below = path.trim_start_matches('/');
+            for controller in controllers {
+                let has = |directory: &&mut Directory| directory.controllers.contains(controller);
+                let of_controller = place.directories.iter_mut().find(has);
+                let unknown = || CgroupError::NoSubsystem(controller.clone());
+                of_controller.ok_or_else(unknown)?.enter(below)?;
+            }
+            if controllers.is_empty() {
+                // Where the controllers are in version 1, nobody makes cgroups in version 2.
+                let version = place.version;
+                let counts = |directory: &&mut Directory| !directory.is_v2() || version == Hierarchy::V2;
+                place
+                    .directories
+                    .iter_mut()
+                    .filter(counts)
+                    .try_for_each(|directory| directory.enter(below))?;
+            }
+        }
+        Ok(place)
     }
 
     /// Whether the process `pid` is in the container's cgroups, in the hierarchy that counts.
@@ -67,6 +116,26 @@ impl Place {
             Hierarchy::V1 => self.v1_of_processes(),
         };
         directory.is_some_and(|directory| place_of(directory, &text).is_some())
+    }
+}
+
+/// A cgroup below a container's, for one more process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubCgroup {
+    /// In the hierarchies of which controllers of version 1; in all if there are none.
+    pub controllers: Vec<String>,
+    /// Its path, from the container's.
+    pub path: String,
+}
+
+impl Directory {
+    fn enter(&mut self, below: &str) -> Result<(), CgroupError> {
+        let path = self.path.join(below);
+        if !path.is_dir() {
+            return Err(CgroupError::call("entering", &path)(Errno::NOENT));
+        }
+        self.path = path;
+        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::file;
 use crate::hierarchy::{Hierarchies, Mounted, own_path};
 use crate::limits::Hierarchy;
 
-pub use enter::Entry;
+pub use enter::{Entry, SubCgroup};
 pub use oom::{OomEvent, OomWatch};
 
 /// A container's cgroup in one hierarchy.
@@ -58,6 +58,10 @@ pub struct Place {
     /// Directories above them that were made for it, and go with it if nobody else has moved in; the highest first.
     #[serde(default)]
     made: Vec<PathBuf>,
+    /// The inode number of the directory, if somebody else has made it and may, once it is empty, take it away and make another
+    /// of the same name. The kernel gives a number once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
 }
 
 impl Place {
@@ -87,6 +91,7 @@ impl Place {
             version: found.version,
             directories: found.v1.iter().chain(&found.v2).map(directory).collect(),
             made: Vec::new(),
+            inode: None,
         })
     }
 
@@ -100,6 +105,7 @@ impl Place {
             version: found.version,
             directories: found.v1.iter().chain(&found.v2).filter_map(directory).collect(),
             made: Vec::new(),
+            inode: None,
         }
     }
 
@@ -126,10 +132,9 @@ impl Place {
             mount: mounted.mount.clone(),
             path: mounted.mount.join(clean(&path.to_string_lossy())),
         };
-        if !directory.path.is_dir() {
-            return Err(CgroupError::call("looking for", &directory.path)(rustix::io::Errno::NOENT));
-        }
-        Ok(Self { version: found.version, directories: vec![directory], made: Vec::new() })
+        let inode = inode(&directory.path).map_err(CgroupError::call("looking for", &directory.path))?;
+        let directories = vec![directory];
+        Ok(Self { version: found.version, directories, made: Vec::new(), inode: Some(inode) })
     }
 
     /// Whether its limits are set in version 1 or 2.
@@ -161,8 +166,15 @@ impl Place {
 
     /// Whether any of its directories is there.
     pub fn exists(&self) -> bool {
-        self.directories.iter().any(|directory| directory.path.is_dir())
+        self.directories.iter().any(|directory| match self.inode {
+            Some(_) => inode(&directory.path).ok() == self.inode,
+            None => directory.path.is_dir(),
+        })
     }
+}
+
+fn inode(path: &Path) -> Result<u64, rustix::io::Errno> {
+    rustix::fs::stat(path).map(|found| found.st_ino)
 }
 
 /// Where relative paths count from.

@@ -30,6 +30,7 @@ const MANAGER: Call<'_> = Call {
 };
 
 /// A connection.
+#[derive(Debug)]
 pub(super) struct Bus {
     stream: UnixStream,
     serial: u32,

@@ -9,6 +9,7 @@ mod bus;
 mod properties;
 mod wire;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use bus::Bus;
@@ -41,7 +42,7 @@ pub enum SystemdError {
     #[error("talking to systemd: {0}")]
     Talk(std::io::Error),
     /// systemd answered with an error.
-    #[error("systemd refuses {call}: {text} ({name})")]
+    #[error("systemd refuses {call}: {text} ({name}){}", cure(name))]
     Refused {
         /// The method.
         call: String,
@@ -60,7 +61,8 @@ pub enum SystemdError {
     },
     /// The host's controllers are in version 1.
     #[error(
-        "the systemd driver needs cgroup v2, and the controllers of this host are in v1; leave out --systemd-cgroup"
+        "the systemd driver needs cgroup v2, and the controllers of this host are in v1; leave out --systemd-cgroup, and have \
+         the engine use its cgroupfs driver"
     )]
     Version1,
     /// A limit that systemd cannot be told.
@@ -69,6 +71,10 @@ pub enum SystemdError {
     /// The cgroup that systemd has made.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+}
+
+fn cure(name: &str) -> &'static str {
+    if name.ends_with(".UnitExists") { "; choose another linux.cgroupsPath" } else { "" }
 }
 
 /// A scope of systemd's. It is data, like a [`Place`].
@@ -106,10 +112,11 @@ impl Scope {
     }
 
     /// Makes the scope around the process `pid`, with `limits` as properties, so that systemd keeps to them when it is
-    /// reloaded, and then as they are in the files, of which systemd knows not all. What comes back is the cgroup.
+    /// reloaded. What comes back is the cgroup; the limits are still to be written into its files, since systemd rounds some
+    /// and knows not all.
     ///
     /// # Errors
-    /// systemd cannot be reached, refuses, or does not get done; a limit is not taken.
+    /// systemd cannot be reached, refuses, or does not get done; a controller that a limit needs does not reach the cgroup.
     pub fn start(&self, pid: i32, limits: &Limits) -> Result<Place, SystemdError> {
         let found = Hierarchies::read()?;
         if found.version == Hierarchy::V1 {
@@ -132,7 +139,6 @@ impl Scope {
         bus.finish(&self.unit, &answer)?;
         let place = Place::of_process(&found, pid)?;
         place.adopt(&limits.controllers())?;
-        place.apply(&limits.writes)?;
         Ok(place)
     }
 
@@ -152,6 +158,8 @@ impl Scope {
             ("Slice", Value::Text(self.slice.clone())),
             ("PIDs", Value::Pids(vec![pid.unsigned_abs()])),
             ("DefaultDependencies", Value::Bool(false)),
+            // One whose processes were killed for memory has failed, and would stay to be looked at.
+            ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
             is("Delegate"),
             is("MemoryAccounting"),
             is("CPUAccounting"),
@@ -177,6 +185,18 @@ impl Scope {
         Ok(place.apply(&limits.writes)?)
     }
 
+    /// Opens a way for one more process into the scope, whose cgroup is `place`, or into `seat`, a cgroup below.
+    ///
+    /// # Errors
+    /// systemd cannot be reached.
+    pub fn open(&self, place: &Place, seat: &Place) -> Result<ScopeEntry, SystemdError> {
+        let bus = Bus::connect(&bus::socket(self.user))?;
+        let path = |place: &Place| place.v2().map(|directory| directory.path.clone()).unwrap_or_default();
+        let below = path(seat).strip_prefix(path(place)).map(|below| format!("/{}", below.display()));
+        let below = below.unwrap_or_default();
+        Ok(ScopeEntry { bus: bus.into(), unit: self.unit.clone(), below })
+    }
+
     /// Ends the scope. One that is gone already, as they are when their last process is, is no error.
     ///
     /// # Errors
@@ -196,6 +216,29 @@ impl Scope {
             Ok(_) | Err(SystemdError::Refused { .. }) => stopped,
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A way into a scope: systemd moves processes there that this process may not.
+#[derive(Debug)]
+pub struct ScopeEntry {
+    bus: RefCell<Bus>,
+    unit: String,
+    /// The cgroup below the scope's, with a slash in front.
+    below: String,
+}
+
+impl ScopeEntry {
+    /// Has systemd move a process in.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub fn attach(&self, pid: i32) -> Result<(), SystemdError> {
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        body.text(&self.below);
+        body.numbers(&[pid.unsigned_abs()]);
+        self.bus.borrow_mut().manager("AttachProcessesToUnit", "ssau", body).map(drop)
     }
 }
 

@@ -77,7 +77,7 @@ impl Encoder {
                 self.0.extend(number.to_le_bytes());
             }
             Value::Text(text) => self.text(text),
-            Value::Pids(pids) => self.array(4, |array| pids.iter().for_each(|pid| array.number(*pid))),
+            Value::Pids(pids) => self.numbers(pids),
             Value::Bytes(bytes) => self.array(1, |array| array.0.extend(bytes)),
         }
     }
@@ -91,6 +91,11 @@ impl Encoder {
                 array.variant(value);
             }
         });
+    }
+
+    /// `au`
+    pub(super) fn numbers(&mut self, numbers: &[u32]) {
+        self.array(4, |array| numbers.iter().for_each(|number| array.number(*number)));
     }
 
     /// An empty `a(sa(sv))`: further units.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use husk_runtime::container::{self, Exec};
+use husk_runtime::container::{self, Exec, SubCgroup};
 use husk_runtime::own_binary;
 use husk_spec::oci::{Capabilities, Process, Spec};
 
@@ -22,11 +22,7 @@ pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<Statu
 }
 
 fn run(globals: &Globals, exec: &command_line::Exec) -> Result<Status, Failure> {
-    if let Some(path) = exec.cgroups.first() {
-        return Err(Failure::new(format!(
-            "exec: --cgroup {path:?}: this build runs a further process in the container's own cgroup alone"
-        )));
-    }
+    let cgroups = cgroups(&exec.cgroups)?;
     let descriptors = Descriptors::of_exec(exec.preserve_fds)?;
     let root = state_root(globals);
     let entry = root.open(&exec.id)?;
@@ -51,11 +47,29 @@ fn run(globals: &Globals, exec: &command_line::Exec) -> Result<Status, Failure> 
         console_socket: exec.console_socket.as_deref(),
         pidfd_socket: exec.pidfd_socket.as_deref(),
         preserved_descriptors: descriptors.count,
+        cgroups: &cgroups,
         detach: exec.detach,
         ignore_paused: exec.ignore_paused,
     };
     let end = container::exec(&root, &request)?;
     Ok(end.map_or(SUCCESS, |end| end.status()))
+}
+
+/// `PATH` for all hierarchies, or `CONTROLLER[,CONTROLLER…]:PATH` for some.
+fn cgroups(words: &[String]) -> Result<Vec<SubCgroup>, Failure> {
+    let wrong = |word: &str, problem: &str| Failure::new(format!("exec: --cgroup {word:?}: {problem}"));
+    let cgroup = |word: &String| match word.split_once(':') {
+        None if words.len() > 1 => {
+            Err(wrong(word, "CONTROLLER:PATH was expected, where the flag is given more than once"))
+        }
+        None => Ok(SubCgroup { controllers: Vec::new(), path: word.clone() }),
+        Some((controllers, path)) if !controllers.is_empty() && !path.contains(':') => {
+            let controllers = controllers.split(',').map(str::to_owned).collect();
+            Ok(SubCgroup { controllers, path: path.to_owned() })
+        }
+        Some(_) => Err(wrong(word, "PATH or CONTROLLER:PATH was expected")),
+    };
+    words.iter().map(cgroup).collect()
 }
 
 /// The container's own process, with what the flags say.

@@ -23,7 +23,7 @@ mod carried_out {
     pub(super) const IDMAPPED_MOUNTS: bool = true;
     pub(super) const NET_DEVICES: bool = true;
     pub(super) const INTEL_RDT: bool = true;
-    pub(super) const SYSTEMD_CGROUP: bool = false;
+    pub(super) const SYSTEMD_CGROUP: bool = true;
 }
 
 /// By this callers see whether a container can be checkpointed.

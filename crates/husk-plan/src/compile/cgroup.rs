@@ -4,39 +4,58 @@
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy};
-use husk_cgroup::{Directory, Place, device};
-use husk_init::{Attributes, Step};
+use husk_cgroup::systemd::Scope;
+use husk_cgroup::{Directory, Hierarchies, Place, device};
+use husk_init::{Attributes, FsOption, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, MountFlags, NamespaceKind, Origin,
-    Propagation, oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, NamespaceKind,
+    Origin, Propagation, oci::Resources,
 };
 
 use super::Compiler;
 use crate::PlanError;
-use crate::plan::{CgroupPlan, HostStep, IdMaps, Stage};
+use crate::plan::{CgroupDriver, CgroupPlan, HostStep, IdMaps, Stage};
 use crate::user_namespace::UserKind;
 
-impl Compiler<'_, '_> {
+impl<'a> Compiler<'a, '_> {
     /// Whether the container's processes are in cgroups that are not the caller's, so that a cgroup namespace is to be made only
     /// when the process is in them.
     pub(super) fn has_cgroup(&self) -> bool {
         self.config.cgroup.is_some()
     }
 
-    /// What husk does before the clone.
+    /// Whether systemd moves the child into its cgroup, once both are there.
+    pub(super) fn is_moved(&self) -> bool {
+        let is_new_scope = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.scope().is_some());
+        is_new_scope && !self.is_held()
+            || matches!(&self.config.cgroup, Some(Given { value: Cgroup::Scope { .. }, .. }))
+    }
+
+    /// Whether a scope is made before the clone, around a process that holds the child's place: in the user namespace that husk
+    /// enters for the child's sake it has no say any more about the devices of a cgroup.
+    fn is_held(&self) -> bool {
+        self.host.privileged && matches!(self.user.kind, UserKind::Join(_))
+    }
+
+    /// What husk does before the clone or, for systemd's sake, after it.
     pub(super) fn make_cgroup(&mut self) -> Result<(), PlanError> {
         let Some(given) = &self.config.cgroup else { return Ok(()) };
-        let Cgroup::New { path, resources, systemd } = &given.value else { return Ok(()) };
-        if *systemd {
-            return Err(PlanError::Cgroup {
-                problem: "--systemd-cgroup: this build makes cgroups itself and does not ask systemd for them; leave the \
-                          flag out, and have the engine use its cgroupfs driver"
-                    .to_owned(),
-            });
-        }
+        let (path, resources, systemd) = match &given.value {
+            Cgroup::New { path, resources, systemd } => (path, resources, systemd),
+            Cgroup::Scope { unit } => {
+                let unit = self.arena.cstr(unit)?;
+                self.after(HostStep::AttachToScope { unit }, &given.origin);
+                return Ok(());
+            }
+            Cgroup::Existing => return Ok(()),
+        };
         let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
-        let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup { problem: error.to_string() };
-        let place = Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?;
+        let driver = match *systemd {
+            true => CgroupDriver::Systemd(self.scope(found, path.as_deref())?),
+            false => CgroupDriver::Cgroupfs(
+                Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?,
+            ),
+        };
         let limits = limits::files(resources, found.version).map_err(|error| problem(&error))?;
         let devices = self.host.is_root().then(|| device::rules(&resources.devices)).transpose();
         let devices = devices.map_err(|error| problem(&error))?;
@@ -46,28 +65,64 @@ impl Compiler<'_, '_> {
             return Ok(());
         }
 
-        let origin = given.origin.clone();
-        let directory = match found.version {
-            Hierarchy::V2 => place.v2(),
-            Hierarchy::V1 => place.directories().first(),
-        };
-        let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
-        let hierarchies = place.directories().len();
-        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies }, &origin);
+        let make = self.making(&driver)?;
+        self.cgroup_step(&driver, make, &given.origin);
         if asks {
             let words: Vec<_> =
                 limits.writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect();
             let limits = self.arena.cstr(words.join(", "))?;
             let origin = Origin::Config("linux.resources".to_owned());
-            self.before(Stage::Prepare, HostStep::LimitCgroup { limits }, &origin);
+            self.cgroup_step(&driver, HostStep::LimitCgroup { limits }, &origin);
         }
         if let Some(rules) = &devices {
             let origin = Origin::Config("linux.resources.devices".to_owned());
-            self.before(Stage::Prepare, HostStep::LimitDevices { rules: rules.len() }, &origin);
+            self.cgroup_step(&driver, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
         let owner = self.cgroup_owner();
-        self.cgroup = Some(CgroupPlan { place, limits, devices, owner });
+        self.cgroup = Some(CgroupPlan { driver, limits, devices, owner });
         Ok(())
+    }
+
+    /// The scope that systemd is asked for: the machine's systemd or, without its privilege, the user's own.
+    fn scope(&self, found: &Hierarchies, path: Option<&str>) -> Result<Scope, PlanError> {
+        let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
+        let refused =
+            |why: &str| PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") };
+        if !self.host.systemd {
+            return Err(refused("systemd does not run here (there is no /run/systemd/system)"));
+        }
+        if found.version == Hierarchy::V1 {
+            return Err(refused("that takes cgroup v2, and the controllers of this host are in v1"));
+        }
+        let user = self.host.uid != 0 || !self.host.has_all_ids();
+        Scope::new(path, &self.config.name, user).map_err(|error| problem(&error))
+    }
+
+    fn making(&self, driver: &CgroupDriver) -> Result<HostStep<'a>, PlanError> {
+        Ok(match driver {
+            CgroupDriver::Cgroupfs(place) => {
+                let directory = match place.version() {
+                    Hierarchy::V2 => place.v2(),
+                    Hierarchy::V1 => place.directories().first(),
+                };
+                let path = directory.map_or(Path::new(""), |directory| &directory.path);
+                HostStep::MakeCgroup { path: self.arena.cstr(path)?, hierarchies: place.directories().len() }
+            }
+            CgroupDriver::Systemd(scope) => HostStep::StartScope {
+                unit: self.arena.cstr(&scope.unit)?,
+                slice: self.arena.cstr(&scope.slice)?,
+                user: scope.user,
+                held: self.is_held(),
+            },
+        })
+    }
+
+    /// A scope cannot be empty: with systemd it all comes after the clone, unless somebody holds the child's place.
+    fn cgroup_step(&mut self, driver: &CgroupDriver, step: HostStep<'a>, origin: &Origin) {
+        match driver {
+            CgroupDriver::Systemd(_) if !self.is_held() => self.after(step, origin),
+            _ => self.before(Stage::Prepare, step, origin),
+        }
     }
 
     /// Who on the host is root inside, if that is somebody else.
@@ -77,17 +132,28 @@ impl Compiler<'_, '_> {
         (root.outside != self.host.uid).then_some(root.outside)
     }
 
-    /// What the child does first of all: what it allocates from here on counts.
+    /// What the child does first of all: what it allocates from here on counts. One that is moved has nothing to do.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = &self.config.cgroup else { return };
+        if self.is_moved() {
+            return;
+        }
         if self.cgroup.is_some() || matches!(given.value, Cgroup::Existing) {
             let origin = given.origin.clone();
             self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
         }
-        if self.is_new(NamespaceKind::Cgroup) {
-            let origin = self.config.namespaces.cgroup.origin.clone();
-            self.child(Stage::Namespaces, Step::CgroupNamespace, &origin);
-        }
+        self.enter_cgroup_namespace();
+    }
+
+    /// What the child does once it is in its cgroup.
+    pub(super) fn enter_cgroup_namespace(&mut self) {
+        let Given { value, origin } = &self.config.namespaces.cgroup;
+        let step = match value {
+            Namespace::New => Step::CgroupNamespace,
+            Namespace::Join(_) => Step::JoinCgroupNamespace,
+            Namespace::Host => return,
+        };
+        self.child(Stage::Namespaces, step, origin);
     }
 
     /// The container's cgroups as files. Version 2 has a file system of its own for each cgroup namespace; of version 1 there are
@@ -98,15 +164,18 @@ impl Compiler<'_, '_> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
-        let own = || self.host.cgroups.as_ref().map(Place::own);
-        let place = self.cgroup.as_ref().map(|cgroup| cgroup.place.clone()).or_else(own);
+        let place = match &self.cgroup {
+            Some(cgroup) => cgroup.place().cloned(),
+            None => self.host.cgroups.as_ref().map(Place::own),
+        };
         match place {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
             }
-            Some(place) if !self.may_mount_cgroup2() => {
-                let Some(directory) = place.v2() else { return Ok(()) };
-                let bind = bind(mount, directory, mount.target.clone());
+            place if !self.may_mount_cgroup2() => {
+                let own = place.as_ref().and_then(Place::v2).cloned();
+                let Some(directory) = own.or_else(|| self.all_of_version_2()) else { return Ok(()) };
+                let bind = bind(mount, &directory, mount.target.clone());
                 self.bind(&bind, true, origin, mounted)
             }
             _ => {
@@ -123,6 +192,12 @@ impl Compiler<'_, '_> {
     /// Whether version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
     fn may_mount_cgroup2(&self) -> bool {
         !self.is_hosts(NamespaceKind::Cgroup) || self.user.is_host() && self.host.has_all_ids()
+    }
+
+    /// The whole hierarchy: which scope systemd makes in it is not known before it is there.
+    fn all_of_version_2(&self) -> Option<Directory> {
+        let mount = self.host.cgroups.as_ref()?.v2.as_ref()?.mount.clone();
+        Some(Directory { controllers: Vec::new(), path: mount.clone(), mount })
     }
 
     fn mount_cgroup_v1(
@@ -154,10 +229,22 @@ impl Compiler<'_, '_> {
         if mount.flags.set.contains(readonly) {
             let target = self.arena.cstr(&mount.target)?;
             let attributes = Attributes { set: readonly, clear: rustix::mount::MountAttrFlags::empty() };
-            self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, origin);
+            let step = match self.is_new(NamespaceKind::Mount) {
+                true => Step::MountAttributes { target, attributes },
+                // In a root that is attached nowhere no mount but the topmost changes; its file system does.
+                false => {
+                    let options = self.arena.slice(&[FsOption { key: c"ro", value: None }]);
+                    Step::Reconfigure { target, options }
+                }
+            };
+            self.child(Stage::Mounts, step, origin);
         }
         Ok(())
     }
+}
+
+fn problem(error: &dyn std::fmt::Display) -> PlanError {
+    PlanError::Cgroup { problem: error.to_string() }
 }
 
 /// Without any hierarchy a container can be had that is not limited, and no other.

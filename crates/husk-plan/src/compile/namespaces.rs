@@ -141,18 +141,24 @@ impl<'a> Compiler<'a, '_> {
         self.move_devices()?;
         self.join_resource_group()?;
         if self.waits_for_husk() {
-            let reason = match self.user.is_new() {
-                true => "an id that is not mapped owns nothing",
-                false => "the network devices are there when something is set for them",
+            let reason = match (self.user.is_new(), self.is_moved()) {
+                (true, _) => "an id that is not mapped owns nothing",
+                (_, true) => "nothing of the container runs outside its cgroup",
+                _ => "the network devices are there when something is set for them",
             };
             self.child(Stage::Namespaces, Step::AwaitParent, &Origin::Because(reason.to_owned()));
+        }
+        if self.is_moved() {
+            self.enter_cgroup_namespace();
         }
         Ok(())
     }
 
     /// Whether the child waits for what husk does beside it.
     pub(super) fn waits_for_husk(&self) -> bool {
-        self.user.is_new() || !self.config.net_devices.is_empty() && self.is_new(NamespaceKind::Network)
+        self.user.is_new()
+            || self.is_moved()
+            || !self.config.net_devices.is_empty() && self.is_new(NamespaceKind::Network)
     }
 
     fn join_resource_group(&mut self) -> Result<(), PlanError> {
@@ -298,7 +304,11 @@ impl<'a> Compiler<'a, '_> {
                 }
                 _ => continue,
             };
-            self.before(Stage::Prepare, HostStep::Join { kind, path }, &origin);
+            let step = match kind {
+                NamespaceKind::Cgroup if self.has_cgroup() => HostStep::OpenCgroupNamespace { path },
+                kind => HostStep::Join { kind, path },
+            };
+            self.before(Stage::Prepare, step, &origin);
         }
         Ok(())
     }

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The root: what it is made of, and how it is entered.
 
-use husk_init::{Attach, Filesystem, FsOption, Step};
-use husk_spec::{BindIdmap, EnterRoot, NamespaceKind, Origin, Writes};
+use husk_init::{Attach, Filesystem, FsOption, Source, Step};
+use husk_spec::{BindIdmap, EnterRoot, Given, NamespaceKind, Origin, Writes};
 use rustix::mount::MountAttrFlags;
 
 use super::{Compiler, HostTree, follows, travel};
 use crate::PlanError;
-use crate::plan::Stage;
+use crate::plan::{HostStep, Stage};
 use crate::user_namespace::is_idmappable;
 
 impl Compiler<'_, '_> {
     pub(super) fn make_root(&mut self) -> Result<(), PlanError> {
         let Some(root) = &self.config.root else {
-            let origin = self.config.namespaces.mount.origin.clone();
-            self.child(Stage::Root, Step::CurrentRoot, &origin);
-            return Ok(());
+            return self.find_root();
         };
         let (path, origin) = (&root.path.value, &root.path.origin);
         // An idmapped mount takes either all mounts below along or none, and one /proc among them would spoil it. Without
@@ -65,6 +63,23 @@ impl Compiler<'_, '_> {
         Ok(())
     }
 
+    /// The root that is there already.
+    fn find_root(&mut self) -> Result<(), PlanError> {
+        let Given { value, origin } = &self.config.enter_root;
+        let EnterRoot::OfProcess(pid) = value else {
+            let origin = self.config.namespaces.mount.origin.clone();
+            self.child(Stage::Root, Step::CurrentRoot, &origin);
+            return Ok(());
+        };
+        let number = self.trees;
+        self.trees += 1;
+        let path = self.arena.cstr(format!("/proc/{pid}/root"))?;
+        self.before(Stage::Prepare, HostStep::OpenRoot { number, path }, origin);
+        let source = Source::Prepared(number);
+        self.child(Stage::Root, Step::Root { source, recursive: false, attach: Attach::Nowhere }, origin);
+        Ok(())
+    }
+
     /// Whether hooks may look for the root in the container's mount namespace, where the bundle says that it is. By chroot it
     /// cannot be entered from there for good: who joins the namespace would find the host's root.
     fn looked_for(&self) -> bool {
@@ -76,12 +91,17 @@ impl Compiler<'_, '_> {
     /// The last of the mounts, and the change of root.
     pub(super) fn enter_root(&mut self) -> Result<(), PlanError> {
         self.join_namespaces()?;
-        let Some(root) = &self.config.root else { return Ok(()) };
+        let origin = &self.config.enter_root.origin;
+        let Some(root) = &self.config.root else {
+            if matches!(self.config.enter_root.value, EnterRoot::OfProcess(_)) {
+                self.child(Stage::Pivot, Step::Chroot, origin);
+            }
+            return Ok(());
+        };
         if root.writes.value == Writes::Refused {
             let step = Step::RootAttributes(MountAttrFlags::MOUNT_ATTR_RDONLY);
             self.child(Stage::Pivot, step, &root.writes.origin);
         }
-        let origin = &self.config.enter_root.origin;
         match self.config.enter_root.value {
             EnterRoot::Pivot if !self.is_new(NamespaceKind::Mount) => {
                 let why = "the root of a mount namespace that others are in stays theirs".to_owned();
@@ -92,7 +112,7 @@ impl Compiler<'_, '_> {
                 let gone = Origin::Default("the host's files are gone, not hidden");
                 self.child(Stage::Pivot, Step::DetachOldRoot, &gone);
             }
-            EnterRoot::Chroot => self.child(Stage::Pivot, Step::Chroot, origin),
+            EnterRoot::Chroot | EnterRoot::OfProcess(_) => self.child(Stage::Pivot, Step::Chroot, origin),
         }
         if let Some(given) = &self.config.root_propagation {
             let (propagation, recursive) = (travel(given.value.0), given.value.1);

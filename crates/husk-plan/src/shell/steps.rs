@@ -13,7 +13,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::quote::{quote, quote_all};
 use super::{Grade, treatment};
-use crate::plan::{Action, CLONE_FLAGS, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
+use crate::plan::{Action, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::seen::Seen;
 
 /// Where in the script a line stands.
@@ -241,7 +241,8 @@ fn with_callers_cgroup(plan: &Plan<'_>, step: &PlannedStep<'_>, piece: Piece) ->
         | Action::Child(Step::Bind { source: Source::Host(source), .. }) => source.to_bytes(),
         _ => return piece,
     };
-    let mut directories = plan.cgroup.iter().flat_map(|cgroup| cgroup.place.directories());
+    let mut directories =
+        plan.cgroup.iter().filter_map(CgroupPlan::place).flat_map(husk_cgroup::Place::directories);
     let shown = directories.find(|directory| directory.path.as_os_str().as_bytes() == source);
     let Some(directory) = shown else { return piece };
     let (own, all) = (quote(source), quote(directory.mount.as_os_str().as_bytes()));
@@ -263,10 +264,14 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Join { kind, path } => {
             Piece::new(Place::Nsenter, format!("--{}={}", long_option(*kind), text(path)))
         }
+        HostStep::OpenCgroupNamespace { path } => {
+            Piece::new(Place::Nsenter, format!("--cgroup={}", text(path)))
+        }
         HostStep::OomScoreAdj(value) => {
             Piece::new(Place::Inside, format!("echo {} >/proc/self/oom_score_adj", text(value)))
         }
         HostStep::Processors(processors) => treatment::processors(Place::Outside, processors),
+        HostStep::OpenRoot { .. } => Piece::done("a script enters no container"),
         HostStep::PrepareTree { number, source, recursive, .. } => prepare(*number, source, *recursive),
         HostStep::Clone { namespaces } => match options(*namespaces) {
             none if none.is_empty() => Piece::done("the command of nsenter is that process"),
@@ -288,12 +293,14 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Release if context.maps.is_none() => Piece::done("a script does it all in one"),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
-        HostStep::MakeCgroup { .. } | HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
-            Piece::impossible(
-                "cgroup",
-                "the script leaves its processes in the caller's cgroups, without limits",
-            )
-        }
+        HostStep::MakeCgroup { .. }
+        | HostStep::StartScope { .. }
+        | HostStep::AttachToScope { .. }
+        | HostStep::LimitCgroup { .. }
+        | HostStep::LimitDevices { .. } => Piece::impossible(
+            "cgroup",
+            "the script leaves its processes in the caller's cgroups, without limits",
+        ),
         HostStep::Hooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
         HostStep::Commit => Piece::done("a script keeps no state"),
         HostStep::Guard => Piece::impossible(
@@ -367,6 +374,7 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             "the script leaves its processes in the caller's cgroups, without limits",
         ),
         Step::CgroupNamespace => Piece::new(Place::Unshare, "--cgroup"),
+        Step::JoinCgroupNamespace => Piece::done("nsenter has entered it"),
         Step::TimeNamespace { offsets } => time_namespace(&offsets.to_string_lossy()),
         Step::BeOpaque => Piece::impossible(
             "traceable",

@@ -76,7 +76,10 @@ pub fn update(root: &StateRoot, id: &ContainerId, resources: &Resources) -> Resu
     running.entry.lock()?;
     let limits = limits::files(resources, running.place.version())
         .map_err(|error| Error::Limit { problem: error.to_string() })?;
-    running.place.update(&limits)?;
+    match &running.record.scope {
+        Some(scope) => scope.update(&running.place, &limits)?,
+        None => running.place.update(&limits)?,
+    }
     if !resources.devices.is_empty() {
         let rules =
             device::rules(&resources.devices).map_err(|error| Error::Limit { problem: error.to_string() })?;

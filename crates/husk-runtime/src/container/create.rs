@@ -160,7 +160,8 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
     let start = socket.as_ref().map(AsFd::as_fd);
-    let inheritance = Inheritance { states: &states, start, cgroup: None, lock: Some(entry.fd()) };
+    let inheritance =
+        Inheritance { states: &states, start, lock: Some(entry.fd()), ..Inheritance::default() };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
@@ -216,7 +217,8 @@ impl<'m> Creation<'m> {
             created: timestamp(),
             owner: geteuid().as_raw(),
             annotations: making.spec.annotations.clone(),
-            cgroup: making.plan.cgroup.as_ref().map(|cgroup| cgroup.place.clone()),
+            cgroup: making.plan.cgroup.as_ref().and_then(|cgroup| cgroup.place().cloned()),
+            scope: making.plan.cgroup.as_ref().and_then(|cgroup| cgroup.scope().cloned()),
             making: true,
             start_step: number(|step| matches!(step, Step::AwaitStart { .. })),
             init: None,
@@ -275,7 +277,12 @@ impl<'m> Creation<'m> {
 impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.record.cgroup = Some(place.clone());
-        Ok(())
+        // What husk makes itself is in the record already.
+        let written = match self.record.scope {
+            Some(_) => self.entry.write_record(&self.record),
+            None => Ok(()),
+        };
+        self.keep(written)
     }
 
     fn made(&mut self, container: &Container) -> Result<(), crate::Error> {

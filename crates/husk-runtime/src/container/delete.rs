@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use husk_cgroup::systemd::Scope;
 use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
@@ -78,6 +79,20 @@ fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
     Err(Error::Survives { id: entry.id().to_string(), pid: init.pid, seconds: PATIENCE.as_secs() })
 }
 
+fn remove_cgroup(place: &Place, scope: Option<&Scope>) -> Result<(), Error> {
+    let Some(scope) = scope else { return Ok(place.remove()?) };
+    // Without processes it is gone by itself, and what has its name by now is another's.
+    if !place.exists() {
+        return Ok(());
+    }
+    let stopped = scope.stop();
+    // A systemd that cannot be asked any more does not keep it.
+    match (place.remove(), stopped) {
+        (Err(_), Err(why)) => Err(why.into()),
+        (removed, _) => Ok(removed?),
+    }
+}
+
 /// Takes away all that is left of a container.
 pub(crate) fn take_away(
     entry: Entry,
@@ -85,8 +100,9 @@ pub(crate) fn take_away(
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
     end(&entry, record.as_ref())?;
-    if let Some(place) = record.as_ref().and_then(|record| record.cgroup.as_ref()) {
-        place.remove()?;
+    if let Some((record, place)) = record.as_ref().and_then(|record| Some((record, record.cgroup.as_ref()?)))
+    {
+        remove_cgroup(place, record.scope.as_ref())?;
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
     if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use husk_cgroup::CgroupError;
+use husk_cgroup::systemd::SystemdError;
 use husk_plan::{PlanError, in_words};
 use husk_spec::InvalidConfig;
 use husk_spec::oci::Status;
@@ -116,6 +117,9 @@ pub enum Error {
     /// Its cgroups could not be read, written, or taken away.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// systemd, which has made its cgroup, did not do what it was asked.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
     /// A step failed.
     #[error(transparent)]
     Run(#[from] crate::Error),

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use husk_cgroup::Place;
+use husk_cgroup::{Place, SubCgroup};
 use husk_plan::{Arena, Host};
 use husk_spec::oci::{ContainerId, Lowering, Process, Status};
-use husk_spec::{Lifetime, Stdio, Terminal};
+use husk_spec::{Cgroup, Given, Lifetime, Stdio, Terminal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -37,6 +37,8 @@ pub struct Exec<'a> {
     pub pidfd_socket: Option<&'a Path>,
     /// The number of descriptors after the three standard ones that are passed on.
     pub preserved_descriptors: u32,
+    /// Cgroups below the container's that it runs in; beside the first process if there are none.
+    pub cgroups: &'a [SubCgroup],
     /// Whether it lives on by itself.
     pub detach: bool,
     /// Whether a container whose processes are frozen will do: the new one is then frozen with them.
@@ -76,7 +78,24 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         systemd_cgroup: false,
         preserved_descriptors: exec.preserved_descriptors,
     };
-    let config = spec.lower_exec(exec.process, init.pid, &with)?;
+    let mut config = spec.lower_exec(exec.process, init.pid, &with)?;
+    let place = record.cgroup.as_ref().filter(|place| place.exists());
+    let seat = match (place, exec.cgroups) {
+        (None, []) => None,
+        (None, _) => return Err(Error::NoCgroup { doing: "enter a cgroup of", id: exec.id.to_string() }),
+        (Some(place), []) => Some(place.beside(init.pid)),
+        (Some(place), cgroups) => Some(place.inside(cgroups)?),
+    };
+    let scope = match (&record.scope, place, &seat) {
+        (Some(scope), Some(place), Some(seat)) if !place.may_enter(init.pid) => {
+            Some((scope, scope.open(place, seat)?))
+        }
+        _ => None,
+    };
+    if let Some((scope, _)) = &scope {
+        let value = Cgroup::Scope { unit: scope.unit.clone() };
+        config.cgroup = Some(Given::default(value, "the container's cgroup"));
+    }
     let container_root = root_of(init.pid).map_err(supervise)?;
     let host = Host::probe(&config)?.with_accounts_of(container_root.as_fd());
     let arena = Arena::new();
@@ -99,9 +118,9 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         Vec::new()
     };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let cgroup = record.cgroup.as_ref().filter(|place| place.exists());
-    let cgroup = cgroup.map(|place| place.open_beside(init.pid)).transpose()?;
-    let inheritance = Inheritance { cgroup: cgroup.as_ref(), ..Inheritance::default() };
+    let cgroup = seat.filter(|_| scope.is_none()).map(|seat| seat.open()).transpose()?;
+    let scope = scope.as_ref().map(|(_, entry)| entry);
+    let inheritance = Inheritance { cgroup: cgroup.as_ref(), scope, ..Inheritance::default() };
     let made = crate::start::make(&plan, inheritance, &mut joining);
     let mut container = match (made, joining.failure.take()) {
         (Ok(container), _) => container,

@@ -29,6 +29,7 @@ pub use delete::delete;
 pub use directory::{Entry, StateRoot};
 pub use error::Error;
 pub use exec::{Exec, exec};
+pub use husk_cgroup::SubCgroup;
 pub use husk_cgroup::stats::Stats;
 pub use probe::probe;
 pub use process::InitProcess;

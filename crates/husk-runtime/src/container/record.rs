@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use husk_cgroup::Place;
+use husk_cgroup::systemd::Scope;
 use husk_spec::oci::{self, Status};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub struct Record {
     /// Its cgroups, if it has some of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<Place>,
+    /// What systemd was asked for, if it makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// Whether it is still being made, or never was.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub making: bool,

@@ -118,7 +118,10 @@ impl Spec {
             name: with.id.to_owned(),
             lifetime: with.lifetime,
             root: None,
-            enter_root: Given::default(EnterRoot::Pivot, "pivot_root"),
+            enter_root: match namespaces::has_own_mounts(linux) {
+                true => Given::default(EnterRoot::Pivot, "the root of the container's mount namespace"),
+                false => Given::default(EnterRoot::OfProcess(pid), "the container's root"),
+            },
             namespaces: namespaces::join(linux, pid),
             hostname: None,
             domainname: None,

@@ -37,6 +37,11 @@ pub(super) fn lower(linux: &Linux) -> Result<Namespaces, InvalidConfig> {
     })
 }
 
+/// Whether the container has a mount namespace of its own, whose root is the container's.
+pub(super) fn has_own_mounts(linux: &Linux) -> bool {
+    matches!(namespace(linux, oci::NamespaceKind::Mount).value, Namespace::New)
+}
+
 /// The namespaces of a container whose first process is `pid`: those that it was given, and the runtime's own for the rest.
 pub(super) fn join(linux: &Linux, pid: i32) -> Namespaces {
     let path = |kind: NamespaceKind| PathBuf::from(format!("/proc/{pid}/ns/{}", kind.file_name()));

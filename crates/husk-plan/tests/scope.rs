@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Cgroups that systemd is asked for: which steps, in which order, by whom; and where it cannot be asked.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use husk_cgroup::Hierarchies;
+use husk_plan::{Action, Actor, Arena, Found, Host, JoinedUser, PlanError, explain, plan};
+use husk_spec::oci::{Lowering, Spec};
+use husk_spec::{Cgroup, Given, IdMapping, Lifetime, Namespace};
+
+const V2: &str = "31 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
+const V1: &str = "31 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+
+fn host(mounts: &str) -> Host {
+    let all = vec![IdMapping { inside: 0, outside: 0, count: u32::MAX }];
+    Host {
+        privileged: true,
+        uid_map: all.clone(),
+        gid_map: all,
+        kernel: (6, 18),
+        root_mode: 0o755,
+        cgroups: Hierarchies::parse(mounts, "0::/own\n1:memory:/own\n"),
+        systemd: true,
+        sources: ["null", "zero", "full", "random", "urandom", "tty"]
+            .map(|name| (Path::new("/dev").join(name), Found::Device { mode: 0o20666, device: 0x103 }))
+            .into(),
+        ..Host::default()
+    }
+}
+
+fn spec(path: &str, with_user: bool) -> Spec {
+    let map = r#"[{"containerID": 0, "hostID": 1000, "size": 1}]"#;
+    let (user, maps) = match with_user {
+        true => (r#", {"type": "user"}"#, format!(r#""uidMappings": {map}, "gidMappings": {map},"#)),
+        false => ("", String::new()),
+    };
+    let text = format!(
+        r#"{{"ociVersion": "1.3.0", "root": {{"path": "/r"}}, "process": {{"args": ["true"], "cwd": "/"}},
+            "linux": {{"cgroupsPath": "{path}", "resources": {{"pids": {{"limit": 5}}}}, {maps}
+                       "namespaces": [{{"type": "pid"}}, {{"type": "mount"}}, {{"type": "cgroup"}}, {{"type": "network"}}
+                                      {user}]}}}}"#
+    );
+    Spec::from_json(text.as_bytes()).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// The steps until the root, as `ACTOR: SENTENCE`, with the cgroup changed by `change`.
+fn steps(
+    path: &str,
+    host: &Host,
+    change: impl FnOnce(&mut husk_spec::Config),
+) -> Result<Vec<String>, PlanError> {
+    let with = Lowering {
+        id: "c",
+        bundle: Path::new("/b"),
+        lifetime: Lifetime::Created,
+        no_pivot: false,
+        no_new_keyring: true,
+        systemd_cgroup: true,
+        preserved_descriptors: 0,
+    };
+    let mut config = spec(path, host.uid != 0).lower(&with).unwrap_or_else(|error| panic!("{error}"));
+    change(&mut config);
+    let arena = Arena::new();
+    let plan = plan(&config, host, &arena)?;
+    let of_stage = |step: &&husk_plan::PlannedStep<'_>| step.stage <= husk_plan::Stage::Namespaces;
+    let said = plan.steps.iter().filter(of_stage).map(|step| {
+        let actor = if step.actor() == Actor::Husk { "husk" } else { "child" };
+        format!("{actor}: {}", explain::describe(step))
+    });
+    Ok(said.collect())
+}
+
+#[test]
+fn a_scope_is_made_around_the_child_which_waits_for_it() {
+    let said = steps("system.slice:web:c", &host(V2), |_| ()).expect("a plan");
+    let at = |text: &str| {
+        said.iter().position(|step| step == text).unwrap_or_else(|| panic!("no {text:?} in {said:#?}"))
+    };
+    let clone = said.iter().position(|step| step.contains("first process in new")).expect("a clone");
+    let scope = at(
+        "husk: have the machine's systemd make the scope web-c.scope in system.slice around it, with its limits",
+    );
+    let limits = at("husk: write the limits pids.max 5");
+    let devices = said.iter().position(|step| step.contains("use the devices of")).expect("device rules");
+    let release = at("husk: let the container's process go on");
+    assert!(clone < scope && scope < limits && limits < devices && devices < release, "{said:#?}");
+    let (wait, namespace) = (
+        at("child: wait until husk has done its part"),
+        at("child: enter a new cgroup namespace, whose root they are"),
+    );
+    let loopback = said.iter().position(|step| step.contains("loopback")).expect("a network");
+    assert!(loopback < wait && wait < namespace, "what is slow is done beside: {said:#?}");
+    assert!(!said.iter().any(|step| step.contains("enter the container's cgroups")), "{said:#?}");
+}
+
+/// husk enters the user namespace for the child's sake, and has no say about devices from then on.
+#[test]
+fn a_user_namespace_that_is_entered_comes_after_the_scope() {
+    let map = vec![IdMapping { inside: 0, outside: 200_000, count: 1000 }];
+    let joined = JoinedUser { uid_map: map.clone(), gid_map: map, setgroups: true };
+    let host = Host { joined: Some(joined), ..host(V2) };
+    let said = steps("", &host, |config| {
+        config.namespaces.user.value = husk_spec::UserNamespace::Join("/proc/7/ns/user".into());
+    });
+    let said = said.expect("a plan");
+    let at = |text: &str| {
+        said.iter().position(|step| step.contains(text)).unwrap_or_else(|| panic!("no {text:?} in {said:#?}"))
+    };
+    let scope = at("around a process that holds its place, with its limits");
+    let (devices, join) = (at("use the devices of"), at("enter the user namespace"));
+    assert!(scope < devices && devices < join && join < at("first process in new"), "{said:#?}");
+    assert!(!said.iter().any(|step| step.contains("wait until husk")), "{said:#?}");
+}
+
+#[test]
+fn without_the_machines_privilege_it_is_the_users_systemd() {
+    let user = Host { uid: 1000, gid: 1000, privileged: false, ..host(V2) };
+    let nested = Host { uid_map: vec![IdMapping { inside: 0, outside: 1000, count: 1 }], ..host(V2) };
+    for host in [user, nested] {
+        let said = steps("", &host, |_| ()).expect("a plan");
+        let wanted = "husk: have the user's systemd make the scope husk-c.scope in user.slice around it, with its limits";
+        assert!(said.iter().any(|step| step == wanted), "{said:#?}");
+    }
+}
+
+#[test]
+fn where_systemd_cannot_be_asked_the_error_says_what_to_do() {
+    let refused = |path: &str, host: &Host| steps(path, host, |_| ()).expect_err("an error").to_string();
+    let without = Host { systemd: false, ..host(V2) };
+    let said = refused("", &without);
+    assert!(said.starts_with("--systemd-cgroup: systemd does not run here"), "{said}");
+    let said_v1 = refused("", &host(V1));
+    assert!(said_v1.starts_with("--systemd-cgroup: that takes cgroup v2"), "{said_v1}");
+    for said in [said, said_v1] {
+        assert!(said.ends_with("have the engine use its cgroupfs driver"), "{said}");
+    }
+    assert!(refused("/a/b", &host(V2)).contains("is not SLICE:PREFIX:NAME"));
+}
+
+/// From inside of the namespace the container's cgroup may be out of reach, and the clone into it is then refused.
+#[test]
+fn a_cgroup_namespace_is_entered_by_the_child_alone() {
+    let join = |config: &mut husk_spec::Config| {
+        config.namespaces.cgroup.value = Namespace::Join("/proc/7/ns/cgroup".into());
+    };
+    for cgroup in [Cgroup::Existing, Cgroup::Scope { unit: "web-c.scope".to_owned() }] {
+        let is_scope = cgroup != Cgroup::Existing;
+        let said = steps("", &host(V2), |config| {
+            join(config);
+            config.cgroup = Some(Given::default(cgroup, "the container's"));
+        });
+        let said = said.expect("a plan");
+        let at = |text: &str| said.iter().position(|step| step.starts_with(text));
+        assert!(at("husk: open the cgroup namespace /proc/7/ns/cgroup").is_some(), "{said:#?}");
+        assert_eq!(at("husk: enter the cgroup namespace"), None, "{said:#?}");
+        let enters = at("child: enter the cgroup namespace that was opened").expect("it enters");
+        let attached = at("husk: have systemd move it into the scope web-c.scope");
+        let waits = at("child: wait until husk has done its part");
+        assert_eq!((attached.is_some(), waits.is_some_and(|wait| wait < enters)), (is_scope, is_scope));
+    }
+    let said = steps("", &host(V2), |config| {
+        join(config);
+        config.cgroup = None;
+    });
+    let said = said.expect("a plan");
+    assert!(said.iter().any(|step| step.starts_with("husk: enter the cgroup namespace")), "{said:#?}");
+}
+
+#[test]
+fn a_plan_remembers_the_scope_and_not_a_place() {
+    let with = Lowering {
+        id: "c",
+        bundle: Path::new("/b"),
+        lifetime: Lifetime::Created,
+        no_pivot: false,
+        no_new_keyring: true,
+        systemd_cgroup: true,
+        preserved_descriptors: 0,
+    };
+    let config = spec("a-b.slice:p:n", false).lower(&with).expect("a config");
+    let arena = Arena::new();
+    let plan = plan(&config, &host(V2), &arena).expect("a plan");
+    let cgroup = plan.cgroup.as_ref().expect("cgroups");
+    let scope = cgroup.scope().expect("a scope");
+    assert_eq!((scope.unit.as_str(), scope.slice.as_str(), scope.user), ("p-n.scope", "a-b.slice", false));
+    assert_eq!(cgroup.place(), None);
+    assert!(
+        !plan
+            .steps
+            .iter()
+            .any(|step| { matches!(step.action, Action::Host(husk_plan::HostStep::MakeCgroup { .. })) })
+    );
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a container's cgroups do to its processes, whoever has made them and in whichever version: no file is read here that only
+//! says what was asked for.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use husk_tests::oci::{Container, Site, is_unified};
+use husk_tests::{note_skip, oci_site};
+use serde_json::{Value, json};
+
+const MIB: u64 = 1 << 20;
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// What `events --stats` says.
+#[track_caller]
+fn stats(container: &Container<'_>) -> Value {
+    let output = container.verb_with("events", ["--stats"]).run();
+    let line: Value = serde_json::from_str(&output.succeeds().stdout).expect("JSON");
+    line["data"].clone()
+}
+
+fn update(site: &Site, container: &Container<'_>, resources: &Value) {
+    let file = site.path().join("update.json");
+    fs::write(&file, resources.to_string()).expect("a file");
+    site.oci(["update", "--resources"]).arg(&file).arg(container.id()).run().succeeds();
+}
+
+#[test]
+fn who_wants_more_memory_than_the_limit_is_killed_and_that_is_told() {
+    let site = oci_site!();
+    let bundle =
+        site.bundle().sh("read go; head -c 200m /dev/zero | tail -c 190m > /dev/null; echo $?; sleep 1000");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 32 * MIB, "swap": 32 * MIB});
+    });
+    let fifo = bundle.path().join("go");
+    site.command("mkfifo").arg(&fifo).run().succeeds();
+    // Opened for both, so that neither side waits for the other.
+    let go = fs::OpenOptions::new().read(true).write(true).open(&fifo).expect("a pipe");
+    let file = |name: &str| fs::File::create(bundle.path().join(name)).expect("a file");
+    let streams = [go.try_clone().expect("a pipe").into(), file("stdout").into(), file("stderr").into()];
+    let container = bundle.create_with_streams(streams).unwrap_or_else(|output| panic!("{output}"));
+    container.start();
+    let told = site.path().join("told");
+    let mut events = site.oci(["events", "--interval", "1s", container.id()]).process();
+    let output = fs::File::create(&told).expect("a file");
+    let mut events =
+        events.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn().expect("events starts");
+    // It watches by the time that it has told of something.
+    until("the first statistics", || fs::read_to_string(&told).is_ok_and(|text| text.contains("stats")));
+    std::io::Write::write_all(&mut &go, b"go\n").expect("a pipe");
+    until("it is killed", || container.stdout().contains("137"));
+    until("it is told", || fs::read_to_string(&told).is_ok_and(|text| text.contains("\"type\":\"oom\"")));
+    container.delete();
+    events.wait().expect("it ends with the container");
+}
+
+#[test]
+fn one_process_too_many_is_refused_until_an_update() {
+    let site = oci_site!();
+    let bundle = site.bundle().sh("sleep 1000").change(|spec| {
+        spec["linux"]["resources"]["pids"] = json!({"limit": 4});
+    });
+    let container = bundle.start();
+    let script = "for i in 1 2 3 4 5 6; do sleep 1 & done; wait; echo all";
+    let refused = container.exec(&["sh", "-c", script]);
+    assert!(refused.stderr.contains("can't fork"), "{refused}");
+    update(&site, &container, &json!({"pids": {"limit": 40}}));
+    let output = container.exec(&["sh", "-c", script]);
+    assert!(output.succeeds().stdout.contains("all") && output.stderr.is_empty(), "{output}");
+    container.delete();
+}
+
+#[test]
+fn a_quota_halves_the_time_of_a_loop() {
+    let site = oci_site!();
+    let bundle = site.bundle().sh("while :; do :; done").change(|spec| {
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 10_000, "period": 20_000});
+    });
+    let container = bundle.start();
+    let usage = || {
+        let cpu = &stats(&container)["cpu"];
+        (cpu["usage"]["total"].as_u64().expect("a time"), cpu["throttling"]["throttledPeriods"].as_u64())
+    };
+    until("it is held back", || usage().1.is_some_and(|periods| periods > 2));
+    let (begin, (before, _)) = (Instant::now(), usage());
+    sleep(Duration::from_millis(1500));
+    let ((after, _), took) = (usage(), begin.elapsed().as_nanos() as u64);
+    // Half, and some more for the slices in which the kernel hands time out.
+    assert!(after - before < took * 65 / 100, "{} of {took} ns", after - before);
+    container.delete();
+}
+
+#[test]
+fn a_device_that_is_denied_is_allowed_by_an_update() {
+    let site = oci_site!();
+    let rule = |allow: bool| json!({"allow": allow, "type": "c", "major": 1, "minor": 11, "access": "rw"});
+    let deny_all = json!({"allow": false, "access": "rwm"});
+    let bundle = site.bundle().sh("sleep 1000").change(|spec| {
+        spec["linux"]["devices"] =
+            json!([{"path": "/dev/log0", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]);
+        spec["linux"]["resources"]["devices"] = json!([deny_all]);
+    });
+    let container = bundle.start();
+    let open = || container.exec(&["sh", "-c", "echo x > /dev/log0"]);
+    assert!(open().stderr.contains("not permitted"), "{}", open());
+    if site.deviates("runc", "leaves devices out of an update")
+        || site.deviates("crun", "leaves devices out of an update")
+    {
+        return container.delete();
+    }
+    update(&site, &container, &json!({"devices": [deny_all, rule(true)]}));
+    open().succeeds();
+    update(&site, &container, &json!({"devices": [deny_all]}));
+    assert!(open().stderr.contains("not permitted"), "{}", open());
+    container.delete();
+}
+
+#[test]
+fn what_is_paused_counts_no_further() {
+    let site = oci_site!();
+    let container = site.bundle().sh("while :; do echo x; sleep 0.02; done").start();
+    let count = || container.stdout().len();
+    until("it counts", || count() > 3);
+    container.verb("pause").run().succeeds();
+    let stopped = count();
+    sleep(Duration::from_millis(400));
+    assert_eq!((container.status().as_str(), count()), ("paused", stopped));
+    container.verb("resume").run().succeeds();
+    until("it counts on", || count() > stopped);
+    container.verb("pause").run().succeeds();
+    container.delete();
+}
+
+#[test]
+fn a_fork_bomb_is_deleted() {
+    let site = oci_site!();
+    // Also without a pid namespace, whose end would be theirs.
+    for own_pids in [true, false] {
+        let bundle = site.bundle().sh("f() { f & f & wait; f; }; f & exec sleep 1000").change(|spec| {
+            spec["linux"]["resources"]["pids"] = json!({"limit": 60});
+            if !own_pids {
+                let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("an array");
+                namespaces.retain(|namespace| namespace["type"] != "pid");
+            }
+        });
+        let container = bundle.start();
+        let cgroup = container.cgroup();
+        until("it has grown", || cgroup.processes().len() > 20);
+        container.delete();
+        assert!(!cgroup.exists(), "{:?}", cgroup.directories());
+    }
+}
+
+/// Three hundred; or as many as there is time for, in software emulation.
+#[test]
+fn three_hundred_containers_leave_no_cgroup() {
+    const ALL: usize = 300;
+    const LEAST: usize = 25;
+    const TIME: Duration = Duration::from_secs(25);
+    let site = oci_site!();
+    let bundle = site.bundle();
+    bundle.write();
+    let cgroups = || {
+        let above = site.cgroup().directory("memory");
+        let entries = fs::read_dir(above).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    };
+    let (start, mut made) = (Instant::now(), 0);
+    while made < ALL && (made < LEAST || start.elapsed() < TIME) {
+        // As `create`, `start` and `delete` at once.
+        site.oci(["run", "--bundle"]).arg(bundle.path()).arg(format!("r{made}")).run().succeeds();
+        made += 1;
+    }
+    if made < ALL {
+        note_skip("three_hundred_containers_leave_no_cgroup", &format!("there was time for {made} only"));
+    }
+    assert_eq!(cgroups(), 0, "after {made}");
+}
+
+#[test]
+fn exec_runs_in_the_cgroup_that_it_is_told() {
+    let site = oci_site!();
+    if site.is_too_old("runc", (1, 1, 0), "exec --cgroup") || site.deviates("crun", "has other words for it")
+    {
+        return;
+    }
+    let container = site.bundle().sh("sleep 1000").start();
+    let hierarchies: &[&str] = if is_unified() {
+        &["memory"]
+    } else {
+        &[
+            "memory",
+            "pids",
+            "cpu",
+            "devices",
+            "freezer",
+            "cpuset",
+            "blkio",
+            "cpuacct",
+            "systemd",
+            "hugetlb",
+            "net_cls",
+            "net_prio",
+            "perf_event",
+            "rdma",
+            "misc",
+        ]
+    };
+    let exists = |controller: &&&str| container.cgroup().directory(controller).is_dir();
+    let here: Vec<_> = hierarchies.iter().filter(exists).collect();
+    for controller in &here {
+        let below = container.cgroup().directory(controller).join("below");
+        if !below.exists() {
+            fs::create_dir(&below).expect("a cgroup");
+        }
+        // A new cpuset takes nobody before it has processors and memory.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let above = fs::read_to_string(below.parent().expect("a cgroup above").join(file));
+            if let Ok(value) = above
+                .map(|text| text.trim().to_owned())
+                .map_err(drop)
+                .and_then(|value| if value.is_empty() { Err(()) } else { Ok(value) })
+            {
+                fs::write(below.join(file), value).expect("a cpuset");
+            }
+        }
+    }
+    let own = container.cgroup().path();
+    let lines = |flags: &[&str]| {
+        let output = container.verb_with("exec", flags.iter()).args(["cat", "/proc/self/cgroup"]).run();
+        output.succeeds().stdout.clone()
+    };
+    let of = |text: &str, controller: &str| {
+        let is_its = |line: &&str| {
+            let names = line.split(':').nth(1).unwrap_or_default();
+            names.split(',').any(|name| name == controller) || is_unified() && names.is_empty()
+        };
+        text.lines().find(is_its).unwrap_or_else(|| panic!("no {controller} in {text}")).to_owned()
+    };
+    assert!(of(&lines(&[]), "memory").ends_with(&own));
+    for path in ["below", "/below"] {
+        assert!(of(&lines(&["--cgroup", path]), "memory").ends_with(&format!("{own}/below")), "{path}");
+    }
+    assert!(of(&lines(&["--cgroup", "/"]), "memory").ends_with(&own));
+    let refused = |flags: &[&str], words: &str| {
+        let output = container.verb_with("exec", flags.iter()).arg("true").run();
+        assert_eq!(output.code(), 255, "{output}");
+        assert!(output.stderr.contains(words) || site.runtime().name() != "husk-oci", "{output}");
+    };
+    refused(&["--cgroup", "nothing"], "nothing");
+    refused(&["--cgroup", "../.."], "no cgroup below the container's");
+    refused(&["--cgroup", "a", "--cgroup", "b"], "CONTROLLER:PATH was expected");
+    refused(&["--cgroup", "nosuch:below"], "nosuch");
+    if !is_unified() {
+        let text = lines(&["--cgroup", "memory,pids:below", "--cgroup", "freezer:/"]);
+        for (controller, end) in [("memory", "/below"), ("pids", "/below"), ("freezer", ""), ("devices", "")]
+        {
+            assert!(of(&text, controller).ends_with(&format!("{own}{end}")), "{controller}: {text}");
+        }
+    }
+    container.delete();
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Containers whose cgroups systemd makes: what is not so with the runtime's own. Where there is no systemd, or controllers of
+//! version 1, the refusal.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use husk_tests::Command;
+use husk_tests::oci::{Bundle, Container, Site, is_unified};
+use husk_tests::oci_site;
+use serde_json::json;
+
+/// Whether scopes can be had; else it is said as a skip.
+fn has_scopes(site: &Site) -> bool {
+    let has = is_unified() && Path::new("/run/systemd/system").is_dir();
+    if !has {
+        site.note("scopes take cgroup v2 and a systemd that runs");
+    }
+    has
+}
+
+/// A name that no other unit has.
+fn name(site: &Site) -> String {
+    site.cgroup().path().trim_matches(['/', '.']).replace(".slice", "").replace('-', "")
+}
+
+/// A bundle whose cgroup is the scope `NAME-ID.scope` in `system.slice`.
+fn bundle<'s>(site: &'s Site, script: &str) -> (Bundle<'s>, String) {
+    let bundle = site.bundle().sh(script);
+    let path = format!(":{}:{}", name(site), bundle.id());
+    let unit = format!("{}-{}.scope", name(site), bundle.id());
+    (bundle.change(|spec| spec["linux"]["cgroupsPath"] = json!(path)), unit)
+}
+
+#[track_caller]
+fn create<'s>(bundle: &Bundle<'s>) -> Container<'s> {
+    bundle.create_with(&["--systemd-cgroup"], &[]).unwrap_or_else(|output| panic!("{output}"))
+}
+
+fn directory(unit: &str) -> PathBuf {
+    Path::new("/sys/fs/cgroup/system.slice").join(unit)
+}
+
+fn read(unit: &str, file: &str) -> String {
+    let path = directory(unit).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim_end().to_owned()
+}
+
+fn systemctl(words: &[&str]) -> String {
+    Command::new("systemctl").args(words).run().stdout.trim_end().to_owned()
+}
+
+/// The names of units, also those that have failed, that begin with this test's name.
+fn units(site: &Site) -> String {
+    systemctl(&["list-units", "--all", "--plain", "--no-legend", &format!("{}-*", name(site))])
+}
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn limits_are_systemds_too_and_outlast_a_reload() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    let (bundle, unit) = bundle(&site, "sleep 1000");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 67_108_864});
+        spec["linux"]["resources"]["pids"] = json!({"limit": 33});
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 12_345, "period": 50_000});
+    });
+    let container = create(&bundle);
+    container.start();
+    let values = || ["memory.max", "pids.max", "cpu.max"].map(|file| read(&unit, file));
+    let first = ["67108864", "33", "12345 50000"];
+    assert_eq!(values(), first);
+    systemctl(&["daemon-reload"]);
+    // systemd keeps quotas in percent, and writes what it keeps.
+    let rounded = ["67108864", "33", "12500 50000"];
+    assert!(values() == first || values() == rounded, "{:?}", values());
+    let limits = site.path().join("limits.json");
+    fs::write(&limits, r#"{"memory": {"limit": 33554432}, "pids": {"limit": 44}}"#).expect("a file");
+    // As engines do it: without the flag.
+    site.oci(["update", "--resources"]).arg(&limits).arg(container.id()).run().succeeds();
+    assert_eq!(values()[..2], ["33554432", "44"]);
+    systemctl(&["daemon-reload"]);
+    assert_eq!(values()[..2], ["33554432", "44"]);
+    assert_eq!(systemctl(&["show", "-p", "TasksMax", "--value", &unit]), "44");
+    assert_eq!(systemctl(&["show", "-p", "Delegate", "--value", &unit]), "yes");
+    container.delete();
+    assert!(!directory(&unit).exists());
+    assert_eq!(units(&site), "");
+}
+
+#[test]
+fn every_verb_finds_the_scope_without_being_told() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    let (bundle, unit) = bundle(&site, "echo up; while :; do sleep 1; done");
+    for private in [false, true] {
+        let bundle = &bundle;
+        let changed = bundle.spec.clone();
+        let bundle = site.bundle().change(|spec| {
+            *spec = changed;
+            spec["root"]["path"] = json!(bundle.in_root(""));
+            if private {
+                let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("an array");
+                namespaces.push(json!({"type": "cgroup"}));
+            }
+        });
+        let container = create(&bundle);
+        container.start();
+        container.wait_for("up");
+        let text = fs::read_to_string(container.proc("cgroup")).expect("cgroups");
+        assert_eq!(text.trim(), format!("0::/system.slice/{unit}"));
+        let seen = container.exec(&["cat", "/proc/self/cgroup"]);
+        let expected = if private { "0::/\n".to_owned() } else { text.clone() };
+        seen.succeeds().prints(&expected);
+        let pids = container.verb_with("ps", ["--format", "json"]).run();
+        let pids: Vec<u32> = serde_json::from_str(&pids.succeeds().stdout).expect("JSON");
+        assert!(pids.contains(&container.pid()), "{pids:?}");
+        let stats = container.verb_with("events", ["--stats"]).run();
+        assert!(stats.succeeds().stdout.contains("\"pids\":{\"current\":"), "{stats}");
+        container.verb("pause").run().succeeds();
+        assert_eq!((container.status().as_str(), read(&unit, "cgroup.freeze").as_str()), ("paused", "1"));
+        container.verb("resume").run().succeeds();
+        assert_eq!(container.status(), "running");
+        container.verb_with("kill", ["--all"]).arg("KILL").run().succeeds();
+        container.wait();
+        container.verb("delete").run().succeeds();
+        assert!(!directory(&unit).exists());
+        assert_eq!(units(&site), "");
+    }
+}
+
+#[test]
+fn a_scope_of_another_containers_is_left_alone() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    let (first, unit) = bundle(&site, "exit 0");
+    let old = create(&first);
+    old.start();
+    old.wait();
+    until("systemd takes the empty scope away", || !directory(&unit).exists());
+    // Another container has the name by now.
+    let changed = first.spec.clone();
+    let second = site.bundle().change(|spec| *spec = changed).sh("sleep 1000");
+    let second = second.change(|spec| spec["root"]["path"] = json!(first.in_root("")));
+    let young = create(&second);
+    young.start();
+    // And a third wants it, too.
+    let changed = second.spec.clone();
+    let third = site.bundle().change(|spec| *spec = changed);
+    let refused = third.create_with(&["--systemd-cgroup"], &[]).expect_err("the name is taken");
+    assert!(refused.stderr.contains("UnitExists"), "{refused}");
+    assert_eq!(young.status(), "running", "what failed has taken nothing of it along");
+    old.verb_with("delete", ["--force"]).run().succeeds();
+    assert_eq!(young.status(), "running", "nor has the delete of whoever had the name before");
+    young.delete();
+    assert_eq!(units(&site), "");
+}
+
+#[test]
+fn killed_for_memory_leaves_no_unit_that_has_failed() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    let (bundle, unit) = bundle(&site, "head -c 200m /dev/zero | tail -c 190m > /dev/null; kill -9 $$");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 33_554_432, "swap": 33_554_432});
+    });
+    let container = create(&bundle);
+    container.start();
+    container.wait();
+    container.verb("delete").run().succeeds();
+    assert!(!directory(&unit).exists());
+    until("no unit is left", || units(&site).is_empty());
+}
+
+#[test]
+fn a_runtime_that_is_killed_leaves_no_scope() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    let (bundle, unit) = bundle(&site, "sleep 1000");
+    let begin = Instant::now();
+    create(&bundle).delete();
+    let took = begin.elapsed();
+    const TIMES: u32 = 16;
+    for number in 0..TIMES {
+        let create = site.oci(["--systemd-cgroup", "create", "--bundle"]).arg(bundle.path()).arg(bundle.id());
+        let mut create = create.process();
+        create.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        let mut create = create.stderr(std::process::Stdio::null()).spawn().expect("the runtime starts");
+        sleep(took * number / TIMES);
+        create.kill().expect("one's own child can be killed");
+        create.wait().expect("one's own child can be waited for");
+        site.oci(["delete", "--force", bundle.id()]).run().succeeds();
+        until("its cgroup is gone", || !directory(&unit).exists());
+        until("its unit is gone", || units(&site).is_empty());
+        assert!(!site.root().join(bundle.id()).exists(), "the state is gone");
+    }
+}
+
+#[test]
+fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
+    let site = oci_site!();
+    if is_unified() && Path::new("/run/systemd/system").is_dir() {
+        return site.note("scopes can be had here");
+    }
+    let (bundle, _) = bundle(&site, "true");
+    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).expect_err("no scopes");
+    if site.runtime().name() != "husk-oci" {
+        return site.note("other runtimes have other words");
+    }
+    let said = &refused.stderr;
+    assert!(said.contains("--systemd-cgroup: ") && said.contains("cgroupfs driver"), "{refused}");
+    assert!(!site.root().join(bundle.id()).exists());
+    assert!(!site.cgroup().exists());
+}
