@@ -30,7 +30,7 @@ impl<'p> Caller<'p> {
     }
 
     /// The same, but every command is started by these words, as root if they are there, and they have to become the user.
-    pub(crate) fn through<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
+    pub fn through<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.through = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }

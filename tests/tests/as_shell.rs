@@ -127,12 +127,19 @@ fn comparable(seen: &Seen, known: &BTreeMap<String, &str>, declared: &BTreeSet<S
     }
     if is("cgroup") {
         forget("cgroup");
+    } else if let Some(lines) = seen.get_mut("cgroup") {
+        lines.iter_mut().for_each(|line| *line = unnumbered(line));
     }
     if is("seccomp") {
         let lines = seen.get_mut("capabilities");
         lines.into_iter().for_each(|lines| lines.retain(|line| !line.starts_with("Seccomp")));
     }
     seen
+}
+
+/// A line of `/proc/PID/cgroup` without the process and the name that a cgroup of the container's is named by.
+fn unnumbered(line: &str) -> String {
+    line.split_once("/husk-").map_or(line, |(above, _)| above).to_owned()
 }
 
 /// A line of mountinfo without the numbers that the kernel gives to every mount and file system anew.
@@ -289,6 +296,80 @@ fn what_options_make_of_it() {
             assert_eq!(now.ok(), Some(null), "{caller}: {options:?}: the host's /dev/null");
         }
     }
+}
+
+/// The values of its limits, of the cgroups whose name ends in `-same` and begins like one of husk's: of all hierarchies.
+fn limits(name: &str) -> BTreeMap<String, String> {
+    let files = [
+        "memory.limit_in_bytes",
+        "memory.memsw.limit_in_bytes",
+        "memory.max",
+        "memory.swap.max",
+        "memory.oom.group",
+        "pids.max",
+        "cpu.cfs_quota_us",
+        "cpu.max",
+        "cpuset.cpus",
+    ];
+    let mut found = BTreeMap::new();
+    let mut left = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = left.pop() {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let entry_name = entry.file_name().to_string_lossy().into_owned();
+            if entry_name.starts_with("husk-") && entry_name.ends_with(&format!("-{name}")) {
+                let values = files.iter().filter_map(|file| {
+                    let value = fs::read_to_string(entry.path().join(file)).ok()?;
+                    Some(((*file).to_owned(), value.trim().to_owned()))
+                });
+                found.extend(values);
+            }
+            left.push(entry.path());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_limits_are_the_same_and_the_cgroup_goes() {
+    let place = Place::new();
+    let test = "the_limits_are_the_same_and_the_cgroup_goes";
+    if !tools(test) {
+        return;
+    }
+    if !is_root() {
+        skip!(test, "whether a user has a part of the cgroup tree depends on the machine");
+    }
+    let caller = place.root();
+    let root = caller.root("root");
+    let name = format!(
+        "limits{}",
+        place.path().file_name().expect("a name").to_string_lossy().replace("husk-test", "")
+    );
+    let options = ["-m", "64m", "--cpus", "0.5", "--cpuset-cpus", "0", "--pids-limit", "99"];
+    let script = compare(&caller, &options, &root, &namespaces("self", "the host's"));
+    assert!(!declared(&script).contains("cgroup"), "{script}");
+    let words: Vec<_> = ["-q", "--name", &name].iter().chain(&options).copied().collect();
+    let run = |words: &[&str]| {
+        let mut running = caller.shell(words, &root, "echo there; exec sleep 100").start();
+        running.wait_for("there");
+        running
+    };
+    let running = run(&words);
+    let by_husk = limits(&name);
+    running.signal(husk_tests::Signal::TERM);
+    running.finish();
+    assert!(by_husk.len() >= 4 && by_husk.get("pids.max").is_some_and(|limit| limit == "99"), "{by_husk:?}");
+    assert_eq!(limits(&name), BTreeMap::new());
+    let script = [&["run", "--as-shell"], words.as_slice()].concat();
+    let script = caller.husk(script).arg(&root).args(["/bin/sh", "-c", "echo there; exec sleep 3; exit 7"]);
+    let script = script.run().succeeds().stdout.clone();
+    let mut running = run_script(&caller, &script).start();
+    running.wait_for("there");
+    let by_script = limits(&name);
+    running.finish().succeeds();
+    assert_eq!(by_script, by_husk, "{script}");
+    assert_eq!(limits(&name), BTreeMap::new(), "the script's cgroup is left");
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn is_told_as_planned(caller: &Caller<'_>, options: &[&str], root: &Path) {
     let is_mounted =
         |target: &str| read(pid, "mountinfo").lines().any(|line| line.split(' ').nth(4) == Some(target));
     let (mut mounts, mut equal) = (0, 0);
+    let is_late = plan.sentences().iter().any(|planned| planned.starts_with("enter a new cgroup namespace"));
     for planned in plan.sentences() {
         if let Some(target) = target(planned) {
             // A path that is not there is neither hidden nor made read-only.
@@ -285,7 +286,14 @@ fn is_told_as_planned(caller: &Caller<'_>, options: &[&str], root: &Path) {
                 is_tree_told(&told, planned, options.contains(&"--ephemeral"));
                 continue;
             }
-            told.says(planned);
+            // Whether it came with the others or after a cgroup was entered does not show.
+            let planned = match (is_late, planned.rsplit_once(" and ")) {
+                (true, Some((others, last))) if planned.starts_with("start the container's first") => {
+                    format!("{others}, {}", last.replace(" namespaces", " and cgroup namespaces"))
+                }
+                _ => planned.to_owned(),
+            };
+            told.says(&planned);
             equal += 1;
         }
     }

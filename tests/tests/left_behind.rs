@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -188,5 +188,170 @@ fn a_name_can_be_used_again_at_once() {
             running.signal(Signal::KILL);
             running.finish().exits(137);
         }
+    }
+}
+
+/// The cgroups of a container of that name, of all hierarchies, each with the process that made it.
+fn cgroups(name: &str) -> Vec<(u32, PathBuf)> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = left.pop() {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let words = entry.file_name().to_string_lossy().into_owned();
+            let maker = words.strip_prefix("husk-").and_then(|rest| rest.strip_suffix(name));
+            if let Some(Ok(pid)) = maker.and_then(|pid| pid.strip_suffix('-')).map(str::parse) {
+                found.push((pid, entry.path()));
+            }
+            left.push(entry.path());
+        }
+    }
+    found
+}
+
+/// A name that no other test's container has.
+fn name(place: &Place) -> String {
+    place.path().file_name().expect("a name").to_string_lossy().replace("husk-test", "killed")
+}
+
+/// Waits until a container of that name has no cgroup; what it still has after a while.
+fn cgroups_left(name: &str) -> Vec<(u32, PathBuf)> {
+    for _ in 0..300 {
+        if cgroups(name).is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    cgroups(name)
+}
+
+const NOBODY_LIMITS: &str = "only root can be sure to have cgroups of its own";
+
+#[test]
+fn no_cgroup_after_a_kill() {
+    if !is_root() {
+        skip!("no_cgroup_after_a_kill", "{NOBODY_LIMITS}");
+    }
+    let place = Place::new();
+    let caller = place.root();
+    let root = caller.root("box");
+    let name = name(&place);
+    let options = ["-q", "-m", "64m", "--name", &name];
+    // Once the guard stands, it removes what there is, without anybody's help.
+    for way in [&[][..], &["-t"], &["--init"], &["--share=pid"]] {
+        let options = [&options, way].concat();
+        let mut running = caller.shell(&options, &root, "echo there; exec sleep 100").start();
+        running.wait_for("there");
+        assert!(!cgroups(&name).is_empty(), "{way:?}");
+        running.signal(Signal::KILL);
+        running.finish().exits(137);
+        assert_eq!(cgroups_left(&name), [], "{way:?}");
+    }
+    // Before that, the next run does.
+    for number in 0..60_u64 {
+        let micros = Duration::from_micros((number * 7_919) % 9_000);
+        assert_eq!(shoot(&caller, &root, &options, Signal::KILL, micros), 137);
+        if number % 10 == 9 {
+            caller.husk(["run"]).args(options).arg(&root).arg("true").run().succeeds();
+            assert_eq!(cgroups_left(&name), []);
+        }
+    }
+}
+
+/// A cgroup in which only this test makes others, so that no other test's runs clean up in it. Goes with its owner.
+struct Parent(String);
+
+impl Parent {
+    fn new(name: &str) -> Self {
+        let parent = Self(format!("/{name}"));
+        parent.directories().iter().for_each(|directory| fs::create_dir(directory).expect("a cgroup"));
+        parent
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        let all =
+            ["", "/memory", "/pids"].map(|of| Path::new("/sys/fs/cgroup").join(of.trim_start_matches('/')));
+        let mounted = all.iter().filter(|mount| mount.join("cgroup.procs").exists());
+        mounted.map(|mount| mount.join(&self.0[1..])).collect()
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        self.directories().iter().for_each(|directory| drop(fs::remove_dir(directory)));
+    }
+}
+
+#[test]
+fn no_cgroup_after_a_kill_of_husk_and_its_guard() {
+    let test = "no_cgroup_after_a_kill_of_husk_and_its_guard";
+    if !is_root() {
+        skip!(test, "{NOBODY_LIMITS}");
+    }
+    let place = Place::new();
+    let caller = place.root();
+    let root = caller.root("box");
+    let name = name(&place);
+    let own = Parent::new(&format!("parent-of-{name}"));
+    let options = ["-q", "-m", "64m", "--cgroup-parent", &own.0, "--name", &name];
+    let mut running = caller.shell(&options, &root, "echo there; exec sleep 100").start();
+    running.wait_for("there");
+    let husk = running.pid();
+    let made = cgroups(&name);
+    assert!(made.iter().all(|(maker, _)| *maker == husk) && !made.is_empty(), "{husk}: {made:?}");
+    // The guard is husk's child that is in no cgroup of the container's.
+    let children = fs::read_to_string(format!("/proc/{husk}/task/{husk}/children")).expect("children");
+    let inside = made.iter().flat_map(|(_, path)| fs::read_to_string(path.join("cgroup.procs")));
+    let inside: Vec<String> =
+        inside.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let guards: Vec<_> =
+        children.split_whitespace().filter(|pid| !inside.contains(&(*pid).to_owned())).collect();
+    assert_eq!(guards.len(), 1, "{children}: {inside:?}");
+    // Another run beside it leaves what is in use alone.
+    caller
+        .husk(["run", "-q", "-m", "64m", "--cgroup-parent", &own.0])
+        .arg(&root)
+        .arg("true")
+        .run()
+        .succeeds();
+    assert_eq!(cgroups(&name), made);
+    for pid in guards {
+        let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(pid, Signal::KILL).expect("the guard is killed");
+    }
+    running.signal(Signal::KILL);
+    running.finish().exits(137);
+    assert_eq!(cgroups(&name), made, "nobody is there to remove it");
+    caller
+        .husk(["run", "-q", "-m", "64m", "--cgroup-parent", &own.0])
+        .arg(&root)
+        .arg("true")
+        .run()
+        .succeeds();
+    assert_eq!(cgroups_left(&name), []);
+}
+
+#[test]
+fn cgroups_that_a_container_has_made_go_too() {
+    if !is_root() {
+        skip!("cgroups_that_a_container_has_made_go_too", "{NOBODY_LIMITS}");
+    }
+    let place = Place::new();
+    let caller = place.root();
+    let root = caller.root("box");
+    let name = name(&place);
+    for signal in [Signal::TERM, Signal::KILL] {
+        let options = ["-q", "-m", "64m", "--name", &name];
+        let mut running = caller.shell(&options, &root, "echo there; exec sleep 100").start();
+        running.wait_for("there");
+        for (_, path) in cgroups(&name) {
+            // As deep and wide as somebody inside could, who has been given a part of it.
+            for below in ["a/b/c/d/e", "a/b/f", "g", "h/i"] {
+                fs::create_dir_all(path.join(below)).expect("a cgroup below");
+            }
+        }
+        running.signal(signal);
+        running.finish();
+        assert_eq!(cgroups_left(&name), [], "{signal:?}");
     }
 }

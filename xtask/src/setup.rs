@@ -34,6 +34,7 @@ const NEEDS: &[(Need, &str)] = &[
     (Library("libc.a"), "libc6-dev"),
     (Library("libseccomp.so"), "libseccomp-dev"),
     (Program("runc"), "runc"),
+    (Program("crun"), "crun"),
     (Program("dockerd"), "docker.io"),
     (Program("docker-compose"), "docker-compose"),
     (Program("containerd"), "containerd"),

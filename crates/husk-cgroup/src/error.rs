@@ -147,7 +147,8 @@ impl CgroupError {
             || matches!(self, Self::NotDelegated { .. })
     }
 
-    pub(crate) fn call(action: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
+    /// The error of a call that `action` made on `path`.
+    pub fn call(action: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
         move |errno| Self::Call { action, path: path.to_owned(), errno }
     }
 }
@@ -159,10 +160,15 @@ pub(crate) const DELEGATE: &str = "as root, put [Service] and Delegate=cpu cpuse
 fn hint(errno: Errno, path: &Path) -> String {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let text = match (errno, file) {
-        (Errno::ACCESS | Errno::PERM, _) => format!(
-            "this cgroup is not yours to divide; where systemd runs, a part of your session is. If that lacks a controller, \
-             {DELEGATE}"
+        (Errno::ACCESS | Errno::PERM, _) if is_v2(path) => format!(
+            "this cgroup is not yours to divide; where systemd runs, a part of your session is (systemd-run --user --scope -p \
+             Delegate=yes COMMAND). If that lacks a controller, {DELEGATE}"
         ),
+        (Errno::ACCESS | Errno::PERM, _) => {
+            "this cgroup is not yours to divide: those of version 1 are root's. Run it as root, or boot \
+             the host with version 2 (systemd.unified_cgroup_hierarchy=1), of which a user can have a part"
+                .to_owned()
+        }
         (Errno::ROFS, _) => "cgroups are mounted read-only here".to_owned(),
         (Errno::NOENT, "memory.memsw.limit_in_bytes") => {
             "the kernel does not count swap (boot with swapaccount=1)".to_owned()
@@ -183,6 +189,11 @@ fn hint(errno: Errno, path: &Path) -> String {
         _ => return String::new(),
     };
     format!(": {text}")
+}
+
+/// Whether a directory above is one of version 2.
+fn is_v2(path: &Path) -> bool {
+    path.ancestors().skip(1).any(|above| above.join("cgroup.controllers").exists())
 }
 
 fn unmounted(controller: &str) -> &'static str {

@@ -10,6 +10,7 @@
 
 mod beneath;
 mod call;
+mod cgroup;
 mod copy_up;
 mod failure;
 mod guard;
@@ -25,6 +26,7 @@ mod step;
 mod terminal;
 
 pub use call::Call;
+pub use cgroup::PassingCgroup;
 pub use failure::{Failure, Message};
 pub use guard::{Guard, stand_by, stand_guard};
 pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};

@@ -17,7 +17,7 @@ use husk_spec::{Capabilities, IdMapping, MountFlags, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use crate::plan::{
-    Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Plan, PlannedStep, ReadBack, Stage, TreeMaps,
+    Action, Actor, CLONE_FLAGS, HostStep, IdMaps, Need, Plan, PlannedStep, ReadBack, Stage, TreeMaps,
 };
 use crate::seen::Seen;
 use crate::shell;
@@ -350,9 +350,13 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
-        HostStep::MakeCgroup { path, hierarchies: 1 } => format!("make the cgroup {}", text(path)),
-        HostStep::MakeCgroup { path, hierarchies } => {
-            format!("make the cgroup {} and its like, one in each of {hierarchies} hierarchies", text(path))
+        HostStep::MakeCgroup { path, hierarchies, need } => {
+            let its_like = match hierarchies {
+                1 => String::new(),
+                some => format!(" and its like, one in each of {some} hierarchies"),
+            };
+            let unless = if *need == Need::Always { "" } else { ", if it can be had" };
+            format!("make the cgroup {}{its_like}{unless}", text(path))
         }
         HostStep::StartScope { unit, slice, user, held } => format!(
             "have {} systemd make the scope {} in {} around {}, with its limits",
@@ -406,6 +410,9 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         }
         HostStep::Commit => {
             "wait until the container's process is ready, write its state down, and let it go on".to_owned()
+        }
+        HostStep::SweepCgroups => {
+            "remove empty cgroups beside it whose husk was killed, and its guard".to_owned()
         }
         HostStep::Guard => {
             "put a guard beside husk, to end the container and restore the terminal if husk is killed"

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::{Hierarchies, Place};
-use husk_spec::{Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, UserNamespace};
+use husk_cgroup::{Hierarchies, Place, limits};
+use husk_spec::{Cgroup, Config, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup, UserNamespace};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -68,6 +68,8 @@ pub struct Host {
     pub has_kcore: bool,
     /// The hierarchies of cgroups, if the container is to have cgroups of its own and there are any.
     pub cgroups: Option<Hierarchies>,
+    /// husk's own number: a cgroup that goes with the container is named by it.
+    pub pid: u32,
     /// Whether systemd runs here, if it is to be asked for cgroups (`sd_booted(3)`).
     pub systemd: bool,
     /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
@@ -171,11 +173,20 @@ impl Host {
             host.probe_subordinate_ids();
         }
         host.probe_sources(config);
-        if let Some(Given { value: Cgroup::New { path, systemd, .. }, .. }) = &config.cgroup {
-            host.cgroups = Hierarchies::read().ok();
-            host.systemd = *systemd && Path::new("/run/systemd/system").is_dir();
-            host.may_make_cgroups =
-                *systemd || host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
+        match config.cgroup.as_ref().map(|given| &given.value) {
+            Some(Cgroup::New { path, systemd, .. }) => {
+                host.cgroups = Hierarchies::read().ok();
+                host.systemd = *systemd && Path::new("/run/systemd/system").is_dir();
+                host.may_make_cgroups =
+                    *systemd || host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
+            }
+            Some(Cgroup::Passing(passing)) => {
+                host.cgroups = Hierarchies::read().ok();
+                host.pid = std::process::id();
+                host.may_make_cgroups =
+                    !passing.asked.is_empty() || host.can_have_cgroup(passing, &config.name);
+            }
+            Some(Cgroup::Scope { .. } | Cgroup::Existing) | None => {}
         }
         if config.process.labels.apparmor.is_some() {
             host.apparmor = apparmor_file();
@@ -225,6 +236,14 @@ impl Host {
     fn can_make_cgroups(&self, path: Option<&str>, name: &str) -> bool {
         let place = self.cgroups.as_ref().map(|found| Place::new(found, path, name));
         place.is_some_and(|place| place.is_ok_and(|place| place.can_be_made()))
+    }
+
+    fn can_have_cgroup(&self, passing: &PassingCgroup, name: &str) -> bool {
+        let Some(found) = &self.cgroups else { return false };
+        let Ok(limits) = limits::files(&passing.resources, found.version) else { return false };
+        let controllers = limits.controllers();
+        let place = Place::passing(found, passing.parent.as_deref(), name, &controllers);
+        place.is_ok_and(|place| place.can_have(&controllers))
     }
 
     fn probe_namespaces(&mut self, config: &Config) {

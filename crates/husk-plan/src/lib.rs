@@ -27,7 +27,7 @@ pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers, resct
 /// What a seccomp profile may ask for.
 pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
-    Action, Actor, CLONE_FLAGS, CgroupDriver, CgroupPlan, Claim, HostStep, IdMaps, Note, Plan, PlannedStep,
-    ReadBack, ResourceGroup, Stage, TreeMaps,
+    Action, Actor, CLONE_FLAGS, CgroupDriver, CgroupPlan, Claim, HostStep, IdMaps, Need, Note, Plan,
+    PlannedStep, ReadBack, ResourceGroup, Stage, TreeMaps,
 };
 pub use seen::Seen;

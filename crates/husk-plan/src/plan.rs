@@ -3,10 +3,10 @@
 
 use std::ffi::CStr;
 
-use husk_cgroup::Place;
 use husk_cgroup::device::Rule;
 use husk_cgroup::limits::Limits;
 use husk_cgroup::systemd::Scope;
+use husk_cgroup::{CgroupError, Place};
 use husk_init::{Propagation, Step};
 use husk_spec::oci::Seccomp;
 use husk_spec::{IdMapping, NamespaceKind, Origin};
@@ -109,10 +109,49 @@ pub struct CgroupPlan {
     pub driver: CgroupDriver,
     /// What they limit.
     pub limits: Limits,
+    /// The controllers without which it is not what was asked for.
+    pub controllers: Vec<String>,
     /// Which devices may be used; everybody's own rights decide if `None`.
     pub devices: Option<Vec<Rule>>,
+    /// When the container does without.
+    pub need: Need,
     /// The user on the host that gets the container's part of cgroup v2 to divide further.
     pub owner: Option<u32>,
+    /// The words for a person: in the place of a field of the specification, the option that was typed.
+    pub options: Vec<(&'static str, &'static str)>,
+}
+
+/// When a container does without cgroups of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Never.
+    Always,
+    /// If anything stands in the way: nobody asked for a limit.
+    IfPossible,
+}
+
+impl CgroupPlan {
+    /// Whether it goes with the container.
+    pub fn passes(&self) -> bool {
+        !self.options.is_empty()
+    }
+
+    /// What went wrong, in the terms of whoever asked.
+    pub fn said(&self, error: &CgroupError) -> String {
+        let said = match error {
+            CgroupError::NotDelegated { controller, .. } => {
+                let asks = self.limits.writes.iter().find(|write| write.controller == *controller);
+                asks.map_or_else(|| error.to_string(), |write| format!("{}: {error}", write.origin))
+            }
+            _ => error.to_string(),
+        };
+        in_options(&self.options, said)
+    }
+}
+
+/// `text` with options in the place of fields.
+pub(crate) fn in_options(options: &[(&str, &str)], text: String) -> String {
+    options.iter().fold(text, |text, (field, option)| text.replace(&format!("linux.{field}"), option))
 }
 
 impl CgroupPlan {
@@ -289,6 +328,8 @@ pub enum HostStep<'a> {
         path: &'a CStr,
         /// In how many hierarchies.
         hierarchies: usize,
+        /// When the container does without.
+        need: Need,
     },
     /// Have systemd make a scope, a cgroup, around the child; or, before there is one, around a process that holds its place.
     StartScope {
@@ -355,6 +396,8 @@ pub enum HostStep<'a> {
     JoinResourceGroup,
     /// Let the child go on.
     Release,
+    /// Remove cgroups beside the container's that nobody is left to remove: of runs that were killed together with their guard.
+    SweepCgroups,
     /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.
     Hooks,
     /// Wait until the child is all ready, write down that it is, and let it go on.

@@ -132,6 +132,7 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
         }
         HostStep::JoinResourceGroup => vec!["write(<its tasks>, \"PID\\n\", …)".to_owned()],
         HostStep::Release => vec![GO.to_owned()],
+        HostStep::SweepCgroups => vec!["getdents64(<the directory above>, …)".to_owned()],
         HostStep::Hooks | HostStep::Commit => {
             vec!["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)".to_owned(), GO.to_owned()]
         }

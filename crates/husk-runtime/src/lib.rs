@@ -19,6 +19,7 @@ mod link;
 mod net_device;
 mod netlink;
 pub mod own_binary;
+mod passing;
 mod pause;
 pub mod record;
 mod refusals;
@@ -39,6 +40,7 @@ pub use refusals::{Refusal, run_told};
 
 use std::time::Duration;
 
+pub use husk_cgroup::{MemoryKills, MemoryLimit};
 use husk_plan::Plan;
 use husk_spec::Terminal;
 use pause::{Pauses, Stops};
@@ -68,11 +70,20 @@ impl End {
     }
 }
 
-/// Runs a container to its end and returns how its command ended; with the hooks of its bundle, if it has any.
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its first process.
+    pub end: End,
+    /// Whether the kernel has killed processes of it for want of memory, as far as a cgroup of its own counted them.
+    pub memory: Option<MemoryKills>,
+}
+
+/// Runs a container to its end and returns how it ended; with the hooks of its bundle, if it has any.
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is left of the attempt.
-pub fn run(plan: &Plan<'_>, terminal: &Terminal, hooks: Option<&mut BundleHooks>) -> Result<End, Error> {
+pub fn run(plan: &Plan<'_>, terminal: &Terminal, hooks: Option<&mut BundleHooks>) -> Result<Ended, Error> {
     attend(plan, terminal, hooks, &Stopwatch::default(), None, None)
 }
 
@@ -86,8 +97,8 @@ pub fn run_timed(
     hooks: Option<&mut BundleHooks>,
 ) -> Result<(End, Vec<Duration>), Error> {
     let stopwatch = Stopwatch::started(plan.steps.len()).map_err(Error::Supervise)?;
-    let end = attend(plan, terminal, hooks, &stopwatch, None, None)?;
-    Ok((end, stopwatch.costs(plan)))
+    let ended = attend(plan, terminal, hooks, &stopwatch, None, None)?;
+    Ok((ended.end, stopwatch.costs(plan)))
 }
 
 /// As [`run`], for a plan with pauses: at each of them `ask` says how to go on. `None` if it says to stop.
@@ -99,15 +110,15 @@ pub fn run_stepwise(
     terminal: &Terminal,
     hooks: Option<&mut BundleHooks>,
     ask: &mut dyn FnMut(Pause) -> Next,
-) -> Result<Option<End>, Error> {
+) -> Result<Option<Ended>, Error> {
     let mut stopped = false;
     let ask = |pause| {
         let next = ask(pause);
         stopped |= next == Next::Stop;
         next
     };
-    let end = attend(plan, terminal, hooks, &Stopwatch::default(), Some(Pauses::of(plan, ask)), None)?;
-    Ok((!stopped).then_some(end))
+    let ended = attend(plan, terminal, hooks, &Stopwatch::default(), Some(Pauses::of(plan, ask)), None)?;
+    Ok((!stopped).then_some(ended))
 }
 
 fn attend(
@@ -117,17 +128,17 @@ fn attend(
     stopwatch: &Stopwatch,
     pauses: Option<Pauses<'_>>,
     listen: Option<supervise::Listen<'_>>,
-) -> Result<End, Error> {
+) -> Result<Ended, Error> {
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
     let states = hooks.as_ref().map_or(&[][..], |hooks| hooks.states());
     let inheritance = start::Inheritance { states, ..start::Inheritance::default() };
-    let end = start::start(plan, inheritance, &terminal, stopwatch).and_then(|container| {
+    let ended = start::start(plan, inheritance, &terminal, stopwatch).and_then(|container| {
         let stops = Stops::of(plan, hooks.as_deref_mut(), pauses);
         supervise::stay(plan, container, terminal, &signals, stopwatch, (stops, listen))
     });
     if let Some(hooks) = hooks {
         hooks.ended();
     }
-    end
+    ended
 }

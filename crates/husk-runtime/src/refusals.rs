@@ -20,7 +20,7 @@ use husk_plan::Plan;
 use husk_spec::Terminal;
 
 use crate::stopwatch::Stopwatch;
-use crate::{BundleHooks, End, Error};
+use crate::{BundleHooks, Ended, Error};
 
 /// A call that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Refusal {
     pub times: u64,
 }
 
-/// Runs a plan made by [`Plan::with_refusals_told`] for `profile` to its end. Returns how its command ended, and what was
+/// Runs a plan made by [`Plan::with_refusals_told`] for `profile` to its end. Returns how it ended, and what was
 /// refused, in the order in which it first was.
 ///
 /// # Errors
@@ -45,19 +45,19 @@ pub fn run_told(
     terminal: &Terminal,
     hooks: Option<&mut BundleHooks>,
     profile: &Seccomp,
-) -> Result<(End, Vec<Refusal>), Error> {
+) -> Result<(Ended, Vec<Refusal>), Error> {
     let (stop, stopped) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::Supervise)?;
     let witness = Witness { profile, refusals: Mutex::default(), stop: &stop };
-    let end = std::thread::scope(|scope| {
+    let ended = std::thread::scope(|scope| {
         let listen = |listener| {
             let witness = &witness;
             listen_in(scope, witness, listener)
         };
-        let end = crate::attend(plan, terminal, hooks, &Stopwatch::default(), None, Some(&listen));
+        let ended = crate::attend(plan, terminal, hooks, &Stopwatch::default(), None, Some(&listen));
         drop(stopped);
-        end
+        ended
     })?;
-    Ok((end, witness.refusals.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    Ok((ended, witness.refusals.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn listen_in<'s>(scope: &'s Scope<'s, '_>, witness: &'s Witness<'_>, listener: OwnedFd) {

@@ -2,9 +2,9 @@
 //! husk's own half of a plan, from the first effect to the guard.
 
 use husk_cgroup::systemd::ScopeEntry;
-use husk_cgroup::{Entry, Place};
+use husk_cgroup::{Entry, MemoryKills, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_by, stand_guard};
-use husk_plan::{Action, HostStep, IdMaps, Plan, TreeMaps, explain};
+use husk_plan::{Action, HostStep, IdMaps, Need, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
 use husk_sys::{Clone, Cloned, MountChange, clone3, mount_setattr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::id_map;
 use crate::link::{Heard, Link};
 use crate::net_device;
+use crate::passing::Passing;
 use crate::resctrl;
 use crate::stopwatch::Stopwatch;
 use crate::supervise;
@@ -39,7 +40,7 @@ pub(crate) struct Container {
     pub(crate) link: Option<Link>,
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
-    passing: Option<PassingCgroup>,
+    passing: Option<Passing>,
     reaped: bool,
 }
 
@@ -68,6 +69,11 @@ impl Container {
         }
     }
 
+    /// Processes that the kernel has killed in its cgroup for want of memory.
+    pub(crate) fn memory_kills(&self) -> Option<MemoryKills> {
+        self.passing.as_ref().and_then(Passing::memory_kills)
+    }
+
     /// Waits for the end of the first process.
     pub(crate) fn wait(&mut self) -> Result<End, Errno> {
         loop {
@@ -93,6 +99,8 @@ impl Drop for Container {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
             let _ = self.wait();
         }
+        // As long as husk may be killed in this, the guard is there to finish it.
+        drop(self.passing.take());
         if let Some(guard) = self.guard.take() {
             let _ = pidfd_send_signal(&guard.pidfd, Signal::KILL);
             let _ = waitid(WaitId::PidFd(guard.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -112,7 +120,7 @@ struct Acquired {
     cgroup: Option<Entry>,
     /// By which a group of the resource control file system is joined.
     tasks: Vec<OwnedFd>,
-    passing: Option<PassingCgroup>,
+    passing: Option<Passing>,
     placeholder: Option<Placeholder>,
 }
 
@@ -135,17 +143,6 @@ impl Drop for Placeholder {
     fn drop(&mut self) {
         let _ = pidfd_send_signal(&self.0.pidfd, Signal::KILL);
         let _ = waitid(WaitId::PidFd(self.0.pidfd.as_fd()), WaitIdOptions::EXITED);
-    }
-}
-
-/// Cgroups that go with the container, for nobody else will take them away.
-#[derive(Debug)]
-struct PassingCgroup(Place);
-
-impl Drop for PassingCgroup {
-    fn drop(&mut self) {
-        // Whoever outlives the container, without a pid namespace of its own, keeps them.
-        let _ = self.0.remove();
     }
 }
 
@@ -237,11 +234,9 @@ fn carry_out(
                     acquired.place = Some(place);
                 }
                 HostStep::MakeCgroup { .. } => {
-                    make_cgroup(plan, index, &mut acquired)?;
-                    match (&mut maker, &acquired.place) {
-                        (Some(maker), Some(place)) => maker.placed(place)?,
-                        (None, Some(place)) => acquired.passing = Some(PassingCgroup(place.clone())),
-                        (_, None) => {}
+                    make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
+                    if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
+                        maker.placed(place)?;
                     }
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
@@ -282,11 +277,13 @@ fn carry_out(
     container.ok_or(Error::Supervise(Errno::INVAL))
 }
 
-/// Makes the container's cgroups and opens the way in.
-fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result<(), Error> {
+/// Makes the container's cgroups and opens the way in. If they go with the container, nobody else will take them away.
+fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acquired) -> Result<(), Error> {
     let Some(cgroup) = &plan.cgroup else { return Ok(()) };
     let Some(mut place) = cgroup.place().cloned() else { return Ok(()) };
-    let made = place.create(&cgroup.limits.controllers()).and_then(|()| {
+    let controllers: Vec<_> = cgroup.controllers.iter().map(String::as_str).collect();
+    let made = place.create(&controllers).and_then(|()| {
+        acquired.passing = passes.then(|| Passing::of(&place)).transpose()?;
         if let Some(uid) = cgroup.owner {
             place.delegate(uid)?;
         }
@@ -298,7 +295,16 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, acquired: &mut Acquired) -> Result
             acquired.cgroup = Some(entry);
             Ok(())
         }
-        Err(error) => Err(Error::cgroup(plan, index, &error)),
+        Err(error) => {
+            acquired.passing = None;
+            if passes {
+                let _ = place.remove();
+            }
+            match cgroup.need {
+                Need::Always => Err(Error::cgroup(plan, index, &cgroup.said(&error))),
+                Need::IfPossible => Ok(()),
+            }
+        }
     }
 }
 
@@ -323,7 +329,23 @@ fn limit(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &Acquired
         (HostStep::LimitDevices { .. }, None) => Ok(()),
         _ => place.apply(&cgroup.limits.writes),
     };
-    done.map_err(|error| Error::cgroup(plan, index, &error))
+    done.map_err(|error| Error::cgroup(plan, index, &cgroup.said(&error)))
+}
+
+/// As [`limit`]; where nobody asked for limits, the container does without them, and without the cgroup.
+fn limit_before(
+    plan: &Plan<'_>,
+    index: usize,
+    step: &HostStep<'_>,
+    acquired: &mut Acquired,
+) -> Result<(), Error> {
+    match limit(plan, index, step, acquired) {
+        Err(_) if plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.need == Need::IfPossible) => {
+            (acquired.place, acquired.cgroup, acquired.passing) = (None, None, None);
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// The steps before the clone.
@@ -335,7 +357,9 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
-        HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => limit(plan, index, step, acquired)?,
+        HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
+            limit_before(plan, index, step, acquired)?;
+        }
         HostStep::OomScoreAdj(value) => {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
             let file = open(c"/proc/self/oom_score_adj", flags, Mode::empty())
@@ -525,6 +549,10 @@ fn attend(
             },
             None => Ok(()),
         },
+        HostStep::SweepCgroups => {
+            container.passing.iter().for_each(Passing::sweep);
+            Ok(())
+        }
         _ => Err(Error::Supervise(Errno::INVAL)),
     }
 }
@@ -557,8 +585,14 @@ fn map_tree(trees: &[OwnedFd], number: usize, recursive: bool, namespace: &Owned
 
 fn guard(container: &Container, terminal: &HostTerminal) -> Result<GuardProcess, Errno> {
     let (husk, alive) = pipe_with(PipeFlags::CLOEXEC)?;
-    let guard =
-        Guard { husk: husk.as_fd(), container: container.pidfd.as_fd(), terminal: terminal.to_restore() };
+    let names = container.passing.as_ref().map(Passing::names).unwrap_or_default();
+    let cgroups = container.passing.as_ref().map(|passing| passing.cgroups(&names)).unwrap_or_default();
+    let guard = Guard {
+        husk: husk.as_fd(),
+        container: container.pidfd.as_fd(),
+        terminal: terminal.to_restore(),
+        cgroups: &cgroups,
+    };
     let args =
         Clone { namespaces: UnshareFlags::empty(), cgroup: None, exit_signal: Signal::CHILD.as_raw() as u32 };
     let cloned = clone3(&args, || stand_guard(&guard))?;

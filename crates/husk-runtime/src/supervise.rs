@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use rustix::stdio::stdin;
 
-use crate::End;
 use crate::error::Error;
 use crate::link::{Heard, Link};
 use crate::pause::{Next, Stop, Stops};
@@ -23,6 +22,7 @@ use crate::start::Container;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::{HostTerminal, Relay};
 use crate::why_exec::{self, ExecProblem};
+use crate::{End, Ended};
 
 /// How often a terminal that nobody inside holds open is looked at again.
 const HUNG_UP: Duration = Duration::from_millis(100);
@@ -108,7 +108,7 @@ pub(crate) fn stay<'p>(
     signals: &Signals,
     stopwatch: &'p Stopwatch,
     (stops, listen): (Stops<'p>, Option<Listen<'p>>),
-) -> Result<End, Error> {
+) -> Result<Ended, Error> {
     let is_init = |planned: &PlannedStep<'_>| matches!(planned.action, Action::Child(Step::BecomeInit));
     let init = plan.steps.iter().any(is_init);
     let mut attended = Attended {
@@ -153,7 +153,7 @@ pub(crate) fn stay_with_command<'p>(
         relay.begin().map_err(Error::Supervise)?;
     }
     while !attended.attend(signals)? {}
-    attended.finish()
+    attended.finish().map(|ended| ended.end)
 }
 
 /// What there is to do, as `poll(2)` says.
@@ -344,7 +344,7 @@ impl Attended<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<End, Error> {
+    fn finish(mut self) -> Result<Ended, Error> {
         if let Some(relay) = &mut self.relay {
             // More than a terminal holds back is by somebody who outlives the container, with --share pid.
             for _ in 0..OUTPUT_LEFT {
@@ -354,7 +354,8 @@ impl Attended<'_> {
             }
         }
         let end = self.container.wait().map_err(Error::Supervise)?;
-        Ok(self.ended_by.map_or(end, |signal| End::Killed { signal: signal.as_raw(), by_husk: true }))
+        let end = self.ended_by.map_or(end, |signal| End::Killed { signal: signal.as_raw(), by_husk: true });
+        Ok(Ended { end, memory: self.container.memory_kills() })
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
+use husk_cgroup::MemoryKills;
 use husk_plan::survey::oom::{self, MemoryLevel, OutOfMemory};
 use husk_plan::{Action, Plan, PlanError, PlannedStep, explain, in_words, strace};
 use rustix::io::Errno;
@@ -81,7 +82,14 @@ impl Story {
                 let relevant = doctor::relevant(&findings, &plan.steps[index].action, "write");
                 place(plan, index).explained(error.hint(), &relevant)
             }
-            Error::Cgroup { number, .. } => place(plan, number - 1).explained(error.hint(), &[]),
+            Error::Cgroup { number, .. } => {
+                let findings = findings();
+                let about_delegation = |finding: &&Finding| {
+                    finding.cost.is_some() && (finding.id == "delegation" || finding.id.starts_with("level:"))
+                };
+                let relevant: Vec<_> = findings.iter().filter(about_delegation).collect();
+                place(plan, number - 1).explained(error.hint(), &relevant)
+            }
             Error::Hook { .. } | Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
                 Self::default().explained(error.hint(), &[])
             }
@@ -104,8 +112,9 @@ impl Story {
         }
     }
 
-    /// How the command ended, if that needs words: a signal, or a status that stands for one.
-    pub fn of_end(end: End, watch: Option<&Watch>) -> Option<Self> {
+    /// How the command ended, if that needs words: a signal, or a status that stands for one. `memory` is what the container's own
+    /// cgroup has counted.
+    pub fn of_end(end: End, memory: Option<&MemoryKills>, watch: Option<&Watch>) -> Option<Self> {
         let (signal, story) = match end {
             End::Killed { signal, by_husk } => {
                 let story = Self::default().row("signal", named(signal));
@@ -126,6 +135,11 @@ impl Story {
             End::Exited(_) => return None,
         };
         let story = story.row("means", meaning(signal));
+        if let Some(kills) = memory {
+            let logged = watch.map(Watch::logged).unwrap_or_default();
+            let story = story.row("memory", killed_for_memory(kills)).row("cure", more_memory(kills));
+            return Some(story.rows("log", logged));
+        }
         Some(match watch {
             Some(watch) => watch.tell(story, signal),
             None if signal == KILL => {
@@ -257,6 +271,50 @@ fn meaning(signal: i32) -> &'static str {
         .map_or("somebody sent it, and the program had no use for it", |(.., meaning)| meaning)
 }
 
+/// That the kernel has killed for want of memory: whose limit it was, of which cgroup, and how much.
+pub fn killed_for_memory(kills: &MemoryKills) -> String {
+    let killed = match kills.kills {
+        1 => "the kernel killed one of its processes for want of memory".to_owned(),
+        some => format!("the kernel killed {some} of its processes for want of memory"),
+    };
+    let peak = kills.peak.map_or(String::new(), |bytes| format!("; it used {} at most", amount(bytes)));
+    match &kills.limit {
+        Some(limit) if limit.is_own => format!(
+            "{killed}: its own limit of {} was reached (--memory, cgroup {}){peak}",
+            amount(limit.bytes),
+            limit.directory.display()
+        ),
+        Some(limit) => format!(
+            "{killed}: its own limit was not reached; above it, the cgroup {} has one of {}{peak}",
+            limit.directory.display(),
+            amount(limit.bytes)
+        ),
+        None => format!(
+            "{killed}: no limit was reached that can be seen from here, so the machine's memory ran out{peak}"
+        ),
+    }
+}
+
+/// What to do about it.
+pub fn more_memory(kills: &MemoryKills) -> String {
+    match &kills.limit {
+        Some(limit) if limit.is_own => {
+            format!("give it more: --memory {}m", limit.bytes.saturating_mul(2).div_ceil(1 << 20))
+        }
+        Some(limit) => format!("whoever set the limit of {} can raise it", limit.directory.display()),
+        None => "end something else, or give the machine more memory or swap".to_owned(),
+    }
+}
+
+/// An amount of memory, exact where that is short.
+fn amount(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        bytes if bytes >= 10 << 20 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
 /// What is looked at before and after, to tell who ran out of memory.
 #[derive(Debug)]
 pub struct Watch {
@@ -332,8 +390,8 @@ mod tests {
 
     #[test]
     fn an_end_is_told_if_a_signal_was_in_it() {
-        assert_eq!(Story::of_end(End::Exited(1), None), None);
-        let told = |end| Story::of_end(end, None).expect("a story").to_string();
+        assert_eq!(Story::of_end(End::Exited(1), None, None), None);
+        let told = |end| Story::of_end(end, None, None).expect("a story").to_string();
         assert!(told(End::Killed { signal: 11, by_husk: false }).contains("signal 11 (SIGSEGV)"));
         assert!(told(End::Exited(137)).contains("137 is 128 + 9"));
         assert!(told(End::Killed { signal: 15, by_husk: true }).contains("passed it on"));

@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use husk_plan::{Arena, Host, PlanError, plan};
-use husk_runtime::{End, Refusal, run_told};
+use husk_runtime::{End, Ended, Refusal, run_told};
 use husk_spec::Lifetime;
 use husk_spec::oci::{Lowering, Spec};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn spec(script: &str, rules: &Value) -> Spec {
 }
 
 /// Runs `script` under a profile with `rules`.
-fn told(bundle: &TempDir, script: &str, rules: &Value) -> Result<(End, Vec<Refusal>), PlanError> {
+fn told(bundle: &TempDir, script: &str, rules: &Value) -> Result<(Ended, Vec<Refusal>), PlanError> {
     let spec = spec(script, rules);
     let with = Lowering {
         id: "told",
@@ -93,8 +93,8 @@ fn what_is_refused_is_told_by_call_and_rule() {
     let script = "mkdir /a /b 2>/words; read words </words; [ -d /a ] && exit 1
                   case $words in *'No space left on device') ;; *) exit 2 ;; esac
                   chmod 644 /words || exit 3; chmod 600 /words 2>/dev/null && exit 4; exit 42";
-    let (end, refusals) = told(&bundle, script, &rules).expect("a plan");
-    assert_eq!(end, End::Exited(42), "the answers are the profile's: {refusals:#?}");
+    let (ended, refusals) = told(&bundle, script, &rules).expect("a plan");
+    assert_eq!(ended.end, End::Exited(42), "the answers are the profile's: {refusals:#?}");
     let [mkdir, chmod] = refusals.as_slice() else { panic!("{refusals:#?}") };
     assert!(mkdir.call.starts_with("mkdir"), "{mkdir:?}");
     assert!(mkdir.by.starts_with("linux.seccomp.syscalls[0].names["), "{mkdir:?}");
@@ -109,8 +109,8 @@ fn a_refusal_that_kills_is_told_and_kills() {
     let Some(bundle) = bundle("a_refusal_that_kills_is_told_and_kills") else { return };
     for action in ["SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"] {
         let rules = json!([{"names": ["mkdir", "mkdirat"], "action": action}]);
-        let (end, refusals) = told(&bundle, "mkdir /a; exit $?", &rules).expect("a plan");
-        assert_eq!(end, End::Exited(128 + 9), "{refusals:#?}");
+        let (ended, refusals) = told(&bundle, "mkdir /a; exit $?", &rules).expect("a plan");
+        assert_eq!(ended.end, End::Exited(128 + 9), "{refusals:#?}");
         assert!(matches!(refusals.as_slice(), [one] if one.by.contains(action)), "{refusals:#?}");
     }
 }
@@ -121,8 +121,8 @@ fn a_command_that_the_profile_keeps_from_running_is_told_of_as_well() {
         return;
     };
     let rules = json!([{"names": ["mount", "execve"], "action": "SCMP_ACT_KILL_PROCESS"}]);
-    let (end, refusals) = told(&bundle, "true", &rules).expect("a plan");
-    assert_eq!(end, End::Killed { signal: 9, by_husk: false });
+    let (ended, refusals) = told(&bundle, "true", &rules).expect("a plan");
+    assert_eq!(ended.end, End::Killed { signal: 9, by_husk: false });
     assert_eq!(refusals[0].by, "linux.seccomp.syscalls[0].names[1] has SCMP_ACT_KILL_PROCESS for execve");
 }
 

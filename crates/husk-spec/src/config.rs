@@ -66,6 +66,8 @@ pub enum Cgroup {
         /// Whether systemd is asked for them.
         systemd: bool,
     },
+    /// A cgroup of its own that goes when it ends.
+    Passing(Box<PassingCgroup>),
     /// Those of a container that is there, which the caller has opened.
     Existing,
     /// That of a container that is there, into which only systemd may move a process; the caller has opened the way.
@@ -73,6 +75,18 @@ pub enum Cgroup {
         /// The unit.
         unit: String,
     },
+}
+
+/// The cgroup of a container that somebody stays with: made for the limits that are wanted, and on version 1 in no other hierarchy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PassingCgroup {
+    /// In which cgroup it is made: absolute from the top of each hierarchy, relative from the caller's; beside the caller if `None`.
+    pub parent: Option<String>,
+    /// What it limits.
+    pub resources: oci::Resources,
+    /// The limits that somebody asked for: the field of `linux.resources` and the option in its stead. All others are defaults, which
+    /// the container can do without.
+    pub asked: Vec<(&'static str, &'static str)>,
 }
 
 /// How long a container lives.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who calls husk, and from where: the inputs of lowering that are not on the command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
@@ -28,6 +30,8 @@ pub(crate) struct Caller {
     pub(crate) env_files: Vec<Vec<u8>>,
     /// The bundle that `--bundle` names.
     pub(crate) bundle: Option<BundleFile>,
+    /// The block devices that options name, with their numbers; `None` for what is no block device.
+    pub(crate) block_devices: BTreeMap<PathBuf, Option<(u32, u32)>>,
     /// Which of standard input, output and error are terminals.
     pub(crate) terminals: Vec<Stdio>,
     /// Columns and rows of the first of them.
@@ -99,12 +103,22 @@ impl Caller {
             environment: std::env::vars_os().collect(),
             env_files,
             bundle,
+            block_devices: run
+                .options
+                .throttled()
+                .map(|path| (path.to_owned(), block_device(path)))
+                .collect(),
             terminals,
             terminal_size,
             default_root,
             name: names::random(),
         })
     }
+}
+
+fn block_device(path: &Path) -> Option<(u32, u32)> {
+    let device = fs::metadata(path).ok().filter(|metadata| metadata.file_type().is_block_device())?.rdev();
+    Some((rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
 /// Reads a file that may be a pipe (`--env-file <(...)`), but not one without end.

@@ -111,6 +111,12 @@ pub(crate) fn told(sentence: &str) {
     let _ = io::stderr().write_all(format!("{sentence}\n").as_bytes());
 }
 
+/// Prints what to do about what was told.
+pub(crate) fn hint(hint: &str) {
+    let paint = Paint::of(&io::stderr());
+    let _ = io::stderr().write_all(format!("  {}hint:{} {hint}\n", paint.yellow, paint.off).as_bytes());
+}
+
 /// Prints something worth knowing that stops nothing.
 pub(crate) fn note(note: &str) {
     let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
 
 use super::{Directory, Place};
@@ -83,6 +83,26 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Whether the directory can be made, entered by a child of this process, and has `controllers`, as far as can be seen.
+pub(super) fn is_possible(directory: &Directory, controllers: &[&str]) -> bool {
+    let mut above = directory.path.ancestors().skip(1);
+    let Some(parent) = above.find(|path| path.is_dir()) else { return false };
+    let may_write = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
+    if !parent.starts_with(&directory.mount) || !may_write(parent) {
+        return false;
+    }
+    if !directory.is_v2() {
+        return true;
+    }
+    let lacks = |file: &str| {
+        let has = words(&parent.join(file));
+        controllers.iter().any(|name| !has.iter().any(|had| had == name))
+    };
+    // From one cgroup into another only who may write to the one above both can move a process (cgroups(7)).
+    may_write(&parent.join("cgroup.procs"))
+        && (!lacks("cgroup.subtree_control") || !lacks("cgroup.controllers") && !has_processes(parent))
 }
 
 /// Makes the directory and those above it, below the mount, that are missing. Whether it was missing itself.

@@ -24,7 +24,7 @@ use crate::hierarchy::{Hierarchies, Mounted, own_path};
 use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
-pub use oom::{OomEvent, OomWatch};
+pub use oom::{MemoryKills, MemoryLimit, OomEvent, OomWatch};
 
 /// A container's cgroup in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,33 @@ impl Place {
         })
     }
 
+    /// Where the cgroup of a container is to be that goes when it ends: below `parent`, or beside this process (on version 1 below
+    /// it) if that is `None`. On version 1 it is in the hierarchies of `controllers` alone, since each costs time.
+    ///
+    /// # Errors
+    /// The parent names something that is no cgroup.
+    pub fn passing(
+        found: &Hierarchies,
+        parent: Option<&str>,
+        name: &str,
+        controllers: &[&str],
+    ) -> Result<Self, CgroupError> {
+        let path = parent.map_or_else(|| name.to_owned(), |parent| format!("{parent}/{name}"));
+        let mut place = Self::new(found, Some(&path), name)?;
+        let is_wanted = |directory: &Directory| match found.version {
+            Hierarchy::V2 => true,
+            Hierarchy::V1 => directory.controllers.iter().any(|name| controllers.contains(&name.as_str())),
+        };
+        place.directories.retain(is_wanted);
+        Ok(place)
+    }
+
+    /// Whether this process may make the cgroups, and whether they would have `controllers`. It only looks.
+    pub fn can_have(&self, controllers: &[&str]) -> bool {
+        controllers.iter().all(|name| self.directory(name).is_some())
+            && self.directories.iter().all(|directory| create::is_possible(directory, controllers))
+    }
+
     /// The cgroups that this process is in, as far as they are to be seen.
     pub fn own(found: &Hierarchies) -> Self {
         let directory = |mounted: &Mounted| {
@@ -145,6 +172,11 @@ impl Place {
     /// Its directories, one in each hierarchy.
     pub fn directories(&self) -> &[Directory] {
         &self.directories
+    }
+
+    /// The directories above its own that were made for it, the highest first.
+    pub fn made(&self) -> &[PathBuf] {
+        &self.made
     }
 
     /// Its directory of version 2.

@@ -3,25 +3,29 @@
 
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::limits::{self, Hierarchy};
+use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
 use husk_cgroup::systemd::Scope;
-use husk_cgroup::{Directory, Hierarchies, Place, device};
+use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
 use husk_init::{Attributes, FsOption, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, NamespaceKind,
-    Origin, Propagation, oci::Resources,
+    Origin, PassingCgroup, Propagation, oci::Resources,
 };
 
 use super::Compiler;
 use crate::PlanError;
-use crate::plan::{CgroupDriver, CgroupPlan, HostStep, IdMaps, Stage};
+use crate::plan::{CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Stage, in_options};
 use crate::user_namespace::UserKind;
 
 impl<'a> Compiler<'a, '_> {
     /// Whether the container's processes are in cgroups that are not the caller's, so that a cgroup namespace is to be made only
     /// when the process is in them.
     pub(super) fn has_cgroup(&self) -> bool {
-        self.config.cgroup.is_some()
+        match self.config.cgroup.as_ref().map(|given| &given.value) {
+            Some(Cgroup::New { .. } | Cgroup::Scope { .. } | Cgroup::Existing) => true,
+            Some(Cgroup::Passing(_)) => self.cgroup.is_some(),
+            None => false,
+        }
     }
 
     /// Whether systemd moves the child into its cgroup, once both are there.
@@ -42,6 +46,7 @@ impl<'a> Compiler<'a, '_> {
         let Some(given) = &self.config.cgroup else { return Ok(()) };
         let (path, resources, systemd) = match &given.value {
             Cgroup::New { path, resources, systemd } => (path, resources, systemd),
+            Cgroup::Passing(passing) => return self.make_passing_cgroup(passing, &given.origin),
             Cgroup::Scope { unit } => {
                 let unit = self.arena.cstr(unit)?;
                 self.after(HostStep::AttachToScope { unit }, &given.origin);
@@ -68,9 +73,7 @@ impl<'a> Compiler<'a, '_> {
         let make = self.making(&driver)?;
         self.cgroup_step(&driver, make, &given.origin);
         if asks {
-            let words: Vec<_> =
-                limits.writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect();
-            let limits = self.arena.cstr(words.join(", "))?;
+            let limits = self.told(&limits.writes)?;
             let origin = Origin::Config("linux.resources".to_owned());
             self.cgroup_step(&driver, HostStep::LimitCgroup { limits }, &origin);
         }
@@ -79,8 +82,72 @@ impl<'a> Compiler<'a, '_> {
             self.cgroup_step(&driver, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
         let owner = self.cgroup_owner();
-        self.cgroup = Some(CgroupPlan { driver, limits, devices, owner });
+        let controllers = limits.controllers().into_iter().map(str::to_owned).collect();
+        let (need, options) = (Need::Always, Vec::new());
+        self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options });
         Ok(())
+    }
+
+    /// Files and values, for a person.
+    fn told(&self, writes: &[Write]) -> Result<&'a std::ffi::CStr, PlanError> {
+        let words: Vec<_> = writes.iter().map(|write| format!("{} {}", write.file, write.value)).collect();
+        self.arena.cstr(words.join(", "))
+    }
+
+    /// The cgroup of a container that is stayed with. Without limits that were asked for it is left out where it cannot be had.
+    fn make_passing_cgroup(&mut self, passing: &PassingCgroup, origin: &Origin) -> Result<(), PlanError> {
+        let asked = !passing.asked.is_empty();
+        let options: Vec<_> =
+            passing.asked.iter().copied().chain([("cgroupsPath", "--cgroup-parent")]).collect();
+        let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup {
+            problem: in_options(&options, error.to_string()),
+        };
+        if !asked && !self.host.may_make_cgroups {
+            return Ok(());
+        }
+        let Some(found) = &self.host.cgroups else {
+            let Some((_, option)) = passing.asked.first().filter(|_| asked) else { return Ok(()) };
+            return Err(problem(&format_args!("{option}: {}", CgroupError::NoHierarchy)));
+        };
+        let mut limits = limits::files(&passing.resources, found.version).map_err(|error| problem(&error))?;
+        let mut needed = Vec::new();
+        for write in &mut limits.writes {
+            let is_asked = |(field, _): &(&str, &str)| write.origin.starts_with(&format!("linux.{field}"));
+            match passing.asked.iter().any(is_asked) {
+                true => needed.push(write.controller.clone()),
+                false => write.missing = Missing::Skip,
+            }
+        }
+        let controllers = limits.controllers();
+        let place = |pid: &dyn std::fmt::Display| {
+            let name = format!("husk-{pid}-{}", self.config.name);
+            Place::passing(found, passing.parent.as_deref(), &name, &controllers)
+                .map_err(|error| problem(&error))
+        };
+        // What is told is the same for every process that tells it.
+        let (place, told) = (place(&self.host.pid)?, place(&"<pid>")?);
+        if found.version == Hierarchy::V2 {
+            limits.writes.push(together());
+        }
+        let directory = told.v2().or(told.directories().first());
+        let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
+        let hierarchies = place.directories().len();
+        let need = if asked { Need::Always } else { Need::IfPossible };
+        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies, need }, origin);
+        let told = self.told(&limits.writes)?;
+        self.before(Stage::Prepare, HostStep::LimitCgroup { limits: told }, origin);
+        let driver = CgroupDriver::Cgroupfs(place);
+        let (controllers, devices, owner) = (needed, None, None);
+        self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options });
+        Ok(())
+    }
+
+    /// What runs killed together with their guard have left: looked for when the command is on its way, so that nobody waits for it.
+    pub(super) fn sweep_cgroups(&mut self) {
+        let is_passing = matches!(self.config.cgroup, Some(Given { value: Cgroup::Passing(_), .. }));
+        if is_passing && self.cgroup.is_some() {
+            self.after(HostStep::SweepCgroups, &Origin::Default("nothing is left behind"));
+        }
     }
 
     /// The scope that systemd is asked for: the machine's systemd or, without its privilege, the user's own.
@@ -106,7 +173,11 @@ impl<'a> Compiler<'a, '_> {
                     Hierarchy::V1 => place.directories().first(),
                 };
                 let path = directory.map_or(Path::new(""), |directory| &directory.path);
-                HostStep::MakeCgroup { path: self.arena.cstr(path)?, hierarchies: place.directories().len() }
+                HostStep::MakeCgroup {
+                    path: self.arena.cstr(path)?,
+                    hierarchies: place.directories().len(),
+                    need: Need::Always,
+                }
             }
             CgroupDriver::Systemd(scope) => HostStep::StartScope {
                 unit: self.arena.cstr(&scope.unit)?,
@@ -134,11 +205,14 @@ impl<'a> Compiler<'a, '_> {
 
     /// What the child does first of all: what it allocates from here on counts. One that is moved has nothing to do.
     pub(super) fn enter_cgroup(&mut self) {
-        let Some(given) = &self.config.cgroup else { return };
+        let Some(given) = self.config.cgroup.as_ref().filter(|_| self.has_cgroup()) else { return };
         if self.is_moved() {
             return;
         }
-        if self.cgroup.is_some() || matches!(given.value, Cgroup::Existing) {
+        let place = self.cgroup.as_ref().and_then(CgroupPlan::place);
+        let by_clone = matches!(given.value, Cgroup::Passing(_))
+            && place.is_some_and(|place| place.version() == Hierarchy::V2);
+        if (self.cgroup.is_some() || matches!(given.value, Cgroup::Existing)) && !by_clone {
             let origin = given.origin.clone();
             self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
         }
@@ -255,6 +329,18 @@ fn refuse_limits(resources: &Resources) -> Result<(), PlanError> {
     }
     let problem = "linux.resources: no cgroup hierarchy is mounted here, and without one nothing is limited";
     Err(PlanError::Cgroup { problem: problem.to_owned() })
+}
+
+/// Who is killed for want of memory takes all of the container along, not a process that it cannot do without: `cgroup-v2.rst`,
+/// `memory.oom.group`.
+fn together() -> Write {
+    Write {
+        controller: "memory".to_owned(),
+        file: "memory.oom.group".to_owned(),
+        value: "1".to_owned(),
+        origin: "memory.oom.group".to_owned(),
+        missing: Missing::Skip,
+    }
 }
 
 fn bind(mount: &CgroupMount, directory: &Directory, target: PathBuf) -> BindMount {

@@ -82,6 +82,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         let is_attached = self.config.lifetime == Lifetime::Attached;
         if is_attached {
             self.after(HostStep::Guard, &nothing_left);
+            self.sweep_cgroups();
         }
         if let Some(origin) = self.meeting() {
             self.after(HostStep::Hooks, origin);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A plan in the shell: each step as a line, graded by how near it comes, and all of them as one script.
 
+mod cgroup;
 mod quote;
 mod script;
 mod seen;

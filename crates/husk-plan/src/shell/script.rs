@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 
 use husk_init::{Exec, Step};
 
+use super::cgroup;
 use super::quote::quote_all;
 use super::steps::{Context, EMPTY, Entry, Piece, Place, environment, pieces};
 use crate::explain;
@@ -104,6 +105,9 @@ struct Parts<'a> {
     exec: Option<Exec<'a>>,
     groups: Vec<u32>,
     pieces: Vec<Piece>,
+    cgroup: String,
+    /// The lines by which its cgroups are entered.
+    entering: Vec<String>,
     outside: String,
     start: String,
     maps: String,
@@ -122,6 +126,8 @@ impl<'a> Parts<'a> {
             exec: None,
             groups: Vec::new(),
             pieces: pieces(plan),
+            cgroup: String::new(),
+            entering: cgroup::entering(plan),
             outside: String::new(),
             start: String::new(),
             maps: String::new(),
@@ -154,7 +160,7 @@ impl<'a> Parts<'a> {
         part.push_str(&comment);
         let is_line = matches!(
             piece.place,
-            Place::Outside | Place::Maps | Place::Inside | Place::Descriptors | Place::Finish
+            Place::Cgroup | Place::Outside | Place::Maps | Place::Inside | Place::Descriptors | Place::Finish
         );
         if is_line && !is_exec {
             piece.code.lines().for_each(|line| {
@@ -166,6 +172,7 @@ impl<'a> Parts<'a> {
     /// The part in which a step is told of.
     fn part(&mut self, place: Place, step: &PlannedStep<'_>) -> &mut String {
         match (place, step.actor(), step.stage) {
+            (Place::Cgroup, _, _) => &mut self.cgroup,
             (Place::Outside, _, _) => &mut self.outside,
             (Place::Maps, _, _) => &mut self.maps,
             (Place::Inside, _, _) => &mut self.inside,
@@ -220,7 +227,12 @@ impl<'a> Parts<'a> {
             tools(functions)
         );
         text += "# A place to mount on. Only the empty directory is the host's; what is mounted there goes with the container.\n";
-        text += "work=$(mktemp -d)\ntrap 'rmdir \"$work\"' EXIT\nchmod 711 \"$work\"\nexport work root=\"$work/root\"\n\n";
+        let also = if self.entering.is_empty() { "" } else { " \"${cgroups[@]}\"" };
+        if !also.is_empty() {
+            text += "# Cgroups, which go with the script.\ncgroups=()\n";
+        }
+        let _ = write!(text, "work=$(mktemp -d)\ntrap 'rmdir \"$work\"{also}' EXIT\n");
+        text += "chmod 711 \"$work\"\nexport work root=\"$work/root\"\n\n";
         text
     }
 
@@ -238,6 +250,10 @@ impl<'a> Parts<'a> {
 
     fn functions(&self) -> String {
         let mut text = String::new();
+        if !self.cgroup.is_empty() {
+            text += "# ---- outside: the cgroup, by a process that is not in it\n";
+            let _ = writeln!(text, "limit() {{\n{}}}\n", self.cgroup);
+        }
         if !self.outside.is_empty() {
             text += "# ---- outside: in a mount namespace that only keeps what is prepared out of the host's sight\n";
             let _ =
@@ -423,6 +439,13 @@ impl<'a> Parts<'a> {
 
     /// The call that sets it all off.
     fn call(&self) -> String {
+        if self.entering.is_empty() {
+            return self.call_of_container();
+        }
+        format!("limit\n( {}\n  {} )", self.entering.join("\n  "), self.call_of_container())
+    }
+
+    fn call_of_container(&self) -> String {
         if self.outside.is_empty() {
             return "start".to_owned();
         }

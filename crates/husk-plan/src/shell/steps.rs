@@ -12,7 +12,7 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::quote::{quote, quote_all};
-use super::{Grade, treatment};
+use super::{Grade, cgroup, treatment};
 use crate::plan::{Action, CLONE_FLAGS, CgroupPlan, Claim, HostStep, IdMaps, Plan, PlannedStep, Stage};
 use crate::seen::Seen;
 
@@ -21,6 +21,8 @@ use crate::seen::Seen;
 pub(super) enum Place {
     /// Nowhere: there is nothing to type.
     Nowhere,
+    /// First of all, in a process that stays outside and removes what it has made.
+    Cgroup,
     /// Before the namespaces, in a mount namespace that only keeps what is prepared out of the host's sight.
     Outside,
     /// An option of nsenter.
@@ -230,6 +232,7 @@ pub(super) fn pieces(plan: &Plan<'_>) -> Vec<Piece> {
         Action::Child(child) => child_piece(&context, step.stage, child),
         Action::Seen(seen) => super::seen::piece(&context, seen),
     };
+    let piece = |step: &PlannedStep<'_>| cgroup::piece(plan, &step.action).unwrap_or_else(|| piece(step));
     let finished = |step| with_callers_cgroup(plan, step, piece(step)).with_root(&context.root_word());
     plan.steps.iter().map(finished).collect()
 }
@@ -301,6 +304,7 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
             "cgroup",
             "the script leaves its processes in the caller's cgroups, without limits",
         ),
+        HostStep::SweepCgroups => Piece::done("a script makes none"),
         HostStep::Hooks => Piece::impossible("hooks", "hooks on the host are not part of the script"),
         HostStep::Commit => Piece::done("a script keeps no state"),
         HostStep::Guard => Piece::impossible(

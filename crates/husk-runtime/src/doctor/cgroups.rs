@@ -7,8 +7,9 @@ use super::{Facts, Finding, Group, list};
 
 const CGROUPS: Group = Group::Cgroups;
 
-/// What it costs to have no limits. husk sets none yet, so nothing of today is lost.
-const NO_LIMITS: &str = "limits of memory, CPU and processes need it; husk sets none yet";
+/// What it costs to have no limits.
+const NO_LIMITS: &str =
+    "a container runs without a limit of processes, and --memory, --cpus and the like are refused";
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let cgroups = &facts.survey.cgroups;

@@ -27,9 +27,14 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
     ),
     (&["--entrypoint"], "a root file system has no entry point", "write the command after ROOTFS"),
     (
-        &["-m", "--memory", "--cpus", "--cpu-shares", "--pids-limit"],
-        "husk has no cgroup limits yet",
-        "--ulimit limits each process: --ulimit as=1073741824",
+        &["--cpu-quota", "--cpu-period"],
+        "husk says it in processors",
+        "a quota of 50000 in a period of 100000 is --cpus 0.5",
+    ),
+    (
+        &["--kernel-memory", "--memory-swappiness", "--oom-kill-disable"],
+        "no kernel of today has such a limit on cgroup v2",
+        "--memory and --memory-swap limit memory",
     ),
     (&["--security-opt"], "husk has an option for each", "--allow-setuid, --hardened, --cap-add, --cap-drop"),
     (

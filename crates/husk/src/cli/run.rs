@@ -2,6 +2,7 @@
 //! The words of `husk run`. Where Docker and Podman have an option for something, it has the same name and form here.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{ArgAction, Args};
 
@@ -151,6 +152,49 @@ pub(crate) struct RunOptions {
     #[arg(long, help_heading = "Files")]
     pub(crate) chroot: bool,
 
+    /// Memory, such as 512m; who needs more is killed
+    #[arg(long, short, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) memory: Option<String>,
+    /// Memory and swap together; -1 for any amount of swap. Otherwise as much swap as memory
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, help_heading = "Limits")]
+    pub(crate) memory_swap: Option<String>,
+    /// Memory that it keeps when the machine runs short
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) memory_reservation: Option<String>,
+    /// Processors' time: 1.5 is one and a half
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) cpus: Option<String>,
+    /// Share of the time when it is short; 1024 is the normal one
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) cpu_shares: Option<String>,
+    /// Processors that it may use: 0-2,5
+    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// Memory nodes that it may use: 0,1
+    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    pub(crate) cpuset_mems: Option<String>,
+    /// Processes and threads, 1024 where you may set that; -1 for any number
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Limits")]
+    pub(crate) pids_limit: Option<String>,
+    /// Share of block devices when they are busy, 10 to 1000
+    #[arg(long, alias = "blkio-weight", value_name = "N", help_heading = "Limits")]
+    pub(crate) io_weight: Option<String>,
+    /// Bytes a second that it may read from a block device
+    #[arg(long, value_name = "DEV:SIZE", help_heading = "Limits")]
+    pub(crate) device_read_bps: Vec<String>,
+    /// Bytes a second that it may write to a block device
+    #[arg(long, value_name = "DEV:SIZE", help_heading = "Limits")]
+    pub(crate) device_write_bps: Vec<String>,
+    /// Reads a second from a block device
+    #[arg(long, value_name = "DEV:N", help_heading = "Limits")]
+    pub(crate) device_read_iops: Vec<String>,
+    /// Writes a second to a block device
+    #[arg(long, value_name = "DEV:N", help_heading = "Limits")]
+    pub(crate) device_write_iops: Vec<String>,
+    /// Make the cgroup in this one: /a/b from the top, a/b from yours
+    #[arg(long, value_name = "PATH", help_heading = "Limits")]
+    pub(crate) cgroup_parent: Option<String>,
+
     /// auto: all ids that you may map; single: yours alone; host: no user namespace, root is root
     #[arg(long, value_name = "MODE", help_heading = "Namespaces")]
     pub(crate) userns: Option<String>,
@@ -197,4 +241,16 @@ pub(crate) struct RunOptions {
     /// No /sys, and only processes in /proc
     #[arg(long, help_heading = "Security")]
     pub(crate) hardened: bool,
+}
+
+impl RunOptions {
+    /// The devices that are named before a colon and a rate.
+    pub(crate) fn throttled(&self) -> impl Iterator<Item = &Path> {
+        let all =
+            [&self.device_read_bps, &self.device_write_bps, &self.device_read_iops, &self.device_write_iops];
+        all.into_iter()
+            .flatten()
+            .filter_map(|text| text.rsplit_once(':'))
+            .map(|(device, _)| Path::new(device))
+    }
 }

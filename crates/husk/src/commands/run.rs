@@ -59,7 +59,7 @@ fn note(plan: &Plan<'_>) {
 fn start(plan: &Plan<'_>, lowered: &Lowered, teller: &Teller<'_>) -> Result<ExitCode, Failure> {
     let terminal = &lowered.config.process.terminal;
     match with_hooks(lowered, |hooks| husk_runtime::run(plan, terminal, hooks)) {
-        Ok(end) => Ok(teller.ended(end)),
+        Ok(ended) => Ok(teller.ended(&ended)),
         Err(error) => teller.cannot_start(plan, &error),
     }
 }
@@ -79,8 +79,8 @@ fn start_told(plan: &Plan<'_>, lowered: &Lowered, teller: &Teller<'_>) -> Result
     };
     let terminal = &lowered.config.process.terminal;
     match with_hooks(lowered, |hooks| husk_runtime::run_told(&told, terminal, hooks, profile)) {
-        Ok((end, refusals)) => {
-            let status = teller.ended(end);
+        Ok((ended, refusals)) => {
+            let status = teller.ended(&ended);
             output::story(&Story::of_refusals(&refusals));
             Ok(status)
         }

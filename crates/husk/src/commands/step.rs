@@ -48,7 +48,7 @@ pub(crate) fn run(step: &StepRun) -> Result<ExitCode, Failure> {
         let stepwise =
             |hooks: Option<&mut BundleHooks>| husk_runtime::run_stepwise(&plan, terminal, hooks, &mut ask);
         match with_hooks(&lowered, stepwise) {
-            Ok(end) => Ok(end.map_or(ExitCode::SUCCESS, |end| ExitCode::from(end.status()))),
+            Ok(ended) => Ok(ended.map_or(ExitCode::SUCCESS, |ended| teller.ended(&ended))),
             Err(error) => teller.cannot_start(&plan, &error),
         }
     })

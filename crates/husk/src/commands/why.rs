@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use husk_plan::{Plan, PlanError};
 use husk_runtime::doctor::Facts;
 use husk_runtime::record;
-use husk_runtime::why::{Story, Watch};
-use husk_runtime::{End, Error};
+use husk_runtime::why::{self, Story, Watch};
+use husk_runtime::{End, Ended, Error};
 
 use crate::cli::Why;
 use crate::commands::run;
@@ -106,8 +106,14 @@ impl<'n> Teller<'n> {
     }
 
     /// The command ran and ended.
-    pub(crate) fn ended(&self, end: End) -> ExitCode {
-        let story = Story::of_end(end, self.watch.as_ref());
+    pub(crate) fn ended(&self, ended: &Ended) -> ExitCode {
+        let Ended { end, memory } = ended;
+        let end = *end;
+        let story = Story::of_end(end, memory.as_ref(), self.watch.as_ref());
+        if let (Some(kills), None) = (memory, &self.watch) {
+            output::told(&format!("husk: {}: {}", self.name, why::killed_for_memory(kills)));
+            output::hint(&why::more_memory(kills));
+        }
         let what = match (&story, end.status()) {
             (Some(_), _) => "the command did not end by itself".to_owned(),
             (None, 0) => "nothing failed: the command ran, and ended with exit status 0".to_owned(),

@@ -109,6 +109,20 @@ fn options(options: &RunOptions) -> impl Iterator<Item = (&'static str, bool, &'
         cap_drop,
         allow_setuid,
         hardened,
+        memory,
+        memory_swap,
+        memory_reservation,
+        cpus,
+        cpu_shares,
+        cpuset_cpus,
+        cpuset_mems,
+        pids_limit,
+        io_weight,
+        device_read_bps,
+        device_write_bps,
+        device_read_iops,
+        device_write_iops,
+        cgroup_parent,
     } = options;
     let namespaces = "linux.namespaces";
     [
@@ -143,6 +157,20 @@ fn options(options: &RunOptions) -> impl Iterator<Item = (&'static str, bool, &'
         ("--cap-drop", !cap_drop.is_empty(), "process.capabilities"),
         ("--allow-setuid", *allow_setuid, "process.noNewPrivileges"),
         ("--hardened", *hardened, "linux.maskedPaths and mounts"),
+        ("--memory", memory.is_some(), "linux.resources.memory.limit"),
+        ("--memory-swap", memory_swap.is_some(), "linux.resources.memory.swap"),
+        ("--memory-reservation", memory_reservation.is_some(), "linux.resources.memory.reservation"),
+        ("--cpus", cpus.is_some(), "linux.resources.cpu.quota"),
+        ("--cpu-shares", cpu_shares.is_some(), "linux.resources.cpu.shares"),
+        ("--cpuset-cpus", cpuset_cpus.is_some(), "linux.resources.cpu.cpus"),
+        ("--cpuset-mems", cpuset_mems.is_some(), "linux.resources.cpu.mems"),
+        ("--pids-limit", pids_limit.is_some(), "linux.resources.pids.limit"),
+        ("--io-weight", io_weight.is_some(), "linux.resources.blockIO.weight"),
+        ("--device-read-bps", !device_read_bps.is_empty(), "linux.resources.blockIO"),
+        ("--device-write-bps", !device_write_bps.is_empty(), "linux.resources.blockIO"),
+        ("--device-read-iops", !device_read_iops.is_empty(), "linux.resources.blockIO"),
+        ("--device-write-iops", !device_write_iops.is_empty(), "linux.resources.blockIO"),
+        ("--cgroup-parent", cgroup_parent.is_some(), "linux.cgroupsPath"),
     ]
     .into_iter()
 }

@@ -6,6 +6,7 @@ mod clock;
 mod defaults;
 mod device;
 mod environment;
+mod limits;
 mod mounts;
 mod namespaces;
 mod privileges;
@@ -76,6 +77,7 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         (defaults::masked_paths(), defaults::readonly_paths())
     };
     let Files { mounts, devices, links } = files;
+    let cgroup = limits::lower(options, caller)?;
     let config = Config {
         name,
         lifetime: Lifetime::Attached,
@@ -94,7 +96,7 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
         sysctls,
         masked_paths: Given::default(masked_paths, "masked paths"),
         readonly_paths: Given::default(readonly_paths, "read-only paths"),
-        cgroup: None,
+        cgroup,
         mount_label: None,
         hooks: Hooks::default(),
         process,

@@ -17,6 +17,7 @@ pub(super) fn caller() -> Caller {
         environment: [("EDITOR", "vi"), ("TERM", "screen"), ("SECRET", "x")].iter().map(variable).collect(),
         env_files: Vec::new(),
         bundle: None,
+        block_devices: [("/dev/sda".into(), Some((8, 0))), ("/dev/null".into(), None)].into(),
         terminals: Vec::new(),
         terminal_size: None,
         default_root: PathBuf::from("/home/ann/.local/share/husk/root"),

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A cgroup that goes with its container, in the shell. The script makes it in its first process, enters it in a second one, and the
+//! first one removes it.
+
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use husk_cgroup::limits::{Hierarchy, Missing, Write};
+use husk_cgroup::{Directory, Place};
+use husk_init::Step;
+
+use super::quote::quote;
+use super::steps::{Piece, Place as Line};
+use crate::plan::{Action, CgroupPlan, HostStep, Plan};
+
+/// What a step is to such a cgroup; `None` if it is no step of one.
+pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
+    let (cgroup, place) = passing(plan)?;
+    Some(match action {
+        Action::Host(HostStep::MakeCgroup { .. }) => Piece::new(Line::Cgroup, make(cgroup, place)),
+        Action::Host(HostStep::LimitCgroup { .. }) => {
+            let lines = cgroup.limits.writes.iter().filter_map(|write| limit(place, write));
+            Piece::new(Line::Cgroup, lines.collect::<Vec<_>>().join("\n"))
+        }
+        Action::Host(HostStep::SweepCgroups) => {
+            Piece::done("what a script that is killed leaves, the next `husk run` removes")
+        }
+        Action::Child(Step::EnterCgroup) => {
+            Piece::done("the script enters them before it makes namespaces").in_full(enter(place).join("; "))
+        }
+        _ => return None,
+    })
+}
+
+/// The lines by which a process enters it.
+pub(super) fn entering(plan: &Plan<'_>) -> Vec<String> {
+    passing(plan).map(|(_, place)| enter(place)).unwrap_or_default()
+}
+
+fn passing<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Place)> {
+    let cgroup = plan.cgroup.as_ref().filter(|cgroup| cgroup.passes())?;
+    Some((cgroup, cgroup.place()?))
+}
+
+fn enter(place: &Place) -> Vec<String> {
+    let directories = place.directories().iter();
+    directories.map(|directory| format!("echo 0 >{}/cgroup.procs", path(&directory.path))).collect()
+}
+
+/// The path, with the script's number in the place of husk's: the name says whose it is.
+fn path(cgroup: &Path) -> String {
+    let name = cgroup.file_name().unwrap_or_default().as_bytes();
+    let above = quote(cgroup.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes());
+    let rest = name.strip_prefix(b"husk-").and_then(|rest| {
+        let dash = rest.iter().position(|byte| *byte == b'-')?;
+        rest[..dash].iter().all(u8::is_ascii_digit).then_some(&rest[dash..])
+    });
+    match rest {
+        Some(rest) => format!("{above}/husk-$${}", quote(rest)),
+        None => quote(cgroup.as_os_str().as_bytes()),
+    }
+}
+
+fn make(cgroup: &CgroupPlan, place: &Place) -> String {
+    let mut code = String::new();
+    for directory in place.directories() {
+        let made = path(&directory.path);
+        if place.version() == Hierarchy::V2 {
+            code += &pass_down(cgroup, directory);
+        }
+        let _ = writeln!(code, "mkdir {made}\ncgroups+=({made})");
+        if directory.controllers.iter().any(|name| name == "cpuset") {
+            let above = quote(directory.path.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes());
+            let _ = writeln!(
+                code,
+                "for file in cpuset.cpus cpuset.mems; do cat {above}/$file >{made}/$file; done"
+            );
+        }
+    }
+    code
+}
+
+/// Each level must give a controller to the one below.
+fn pass_down(cgroup: &CgroupPlan, directory: &Directory) -> String {
+    let mut controllers = cgroup.limits.controllers();
+    controllers.retain(|name| *name != "memory" || cgroup.controllers.iter().any(|needed| needed == name));
+    let levels = directory.path.ancestors().skip(1).take_while(|level| level.starts_with(&directory.mount));
+    let mut levels: Vec<_> = levels.map(|level| quote(level.as_os_str().as_bytes())).collect();
+    levels.reverse();
+    let words: Vec<_> = controllers.iter().map(|name| format!("+{name}")).collect();
+    format!(
+        "for level in {}; do for one in {}; do echo $one >\"$level\"/cgroup.subtree_control || :; done; done 2>/dev/null\n",
+        levels.join(" "),
+        words.join(" ")
+    )
+}
+
+fn limit(place: &Place, write: &Write) -> Option<String> {
+    let directory = path(&place.directory(&write.controller)?.path);
+    let line = |file: &str, value: &str| format!("echo {} >{directory}/{file}", quote(value.as_bytes()));
+    let set = line(&write.file, &write.value);
+    Some(match &write.missing {
+        Missing::Refuse => set,
+        Missing::Skip => format!("if [ -e {directory}/{} ]; then {set}; fi", write.file),
+        Missing::Instead { file, value } => {
+            format!("if [ -e {directory}/{} ]; then {set}; else {}; fi", write.file, line(file, value))
+        }
+    })
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The limits of `husk run`: what they do to a container that goes beyond them, on cgroup v1 and v2 alike, and what is said where
+//! they cannot be had.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use husk_tests::{Caller, Output, Place, Running, Signal, is_root, note_skip, skip};
+
+fn is_v2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+/// Root, or whoever has a part of the tree; `None` says so.
+fn limiter<'p>(place: &'p Place, test: &str) -> Option<Caller<'p>> {
+    if is_root() {
+        return Some(place.root());
+    }
+    let caller = place.ordinary();
+    let tried = caller.husk(["run", "-q", "--pids-limit", "9"]).args(["--", "/bin/true"]).run();
+    if tried.code() == 0 {
+        return Some(caller);
+    }
+    note_skip(test, "no part of the cgroup tree is this user's");
+    None
+}
+
+/// A name for a container that no other test has.
+fn name(place: &Place, of: &str) -> String {
+    format!("{of}{}", place.path().file_name().expect("a name").to_string_lossy().replace("husk-test", ""))
+}
+
+/// The cgroups below `/sys/fs/cgroup` whose name ends like this.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let ours = entry.file_name().to_string_lossy().ends_with(&format!("-{name}"));
+                if ours && entry.file_name().to_string_lossy().starts_with("husk-") {
+                    found.push(entry.path());
+                }
+                left.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// What a file of the container's cgroup says, whichever hierarchy has it.
+fn value(name: &str, file: &str) -> Option<String> {
+    let path = cgroups(name).into_iter().map(|path| path.join(file)).find(|path| path.exists())?;
+    Some(fs::read_to_string(path).expect("a file of a cgroup").trim().to_owned())
+}
+
+/// A container that has said that it is there.
+fn started(caller: &Caller<'_>, options: &[&str], root: &Path, name: &str) -> Running {
+    let options: Vec<_> = ["-q", "--name", name].iter().chain(options).copied().collect();
+    let mut running = caller.shell(&options, root, "echo there; exec sleep 100").start();
+    running.wait_for("there");
+    running
+}
+
+#[test]
+fn more_memory_than_the_limit_is_killed_and_told() {
+    let place = Place::new();
+    let Some(caller) = limiter(&place, "more_memory_than_the_limit_is_killed_and_told") else { return };
+    let root = caller.root("box");
+    let takes = |options: &[&str], amount: &str| {
+        let command = caller.husk(["run", "-q"]).args(options).arg(&root);
+        command.args(["dd", "if=/dev/zero", "of=/dev/null", "count=1", &format!("bs={amount}")]).run()
+    };
+    let swapless = ["-m", "64m", "--memory-swap", "64m"];
+    takes(&swapless, "8M").succeeds();
+    let output = takes(&swapless, "200M");
+    output.exits(137);
+    output.says(
+        "the kernel killed one of its processes for want of memory: its own limit of 64 MiB was reached",
+    );
+    output.says("(--memory, cgroup /sys/fs/cgroup/").says("hint: give it more: --memory 128m");
+    // A process that the command can do without.
+    let script = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo goes on";
+    let command = caller.husk(["run", "-q"]).args(swapless).arg(&root).args(["sh", "-c", script]);
+    let output = command.run();
+    output.says("was reached");
+    if is_v2() {
+        // memory.oom.group: half a container is none.
+        output.exits(137);
+    } else {
+        output.succeeds();
+        assert!(output.stdout.contains("goes on"), "{output}");
+    }
+    // At length.
+    let command = caller.husk(["why", "run", "-q"]).args(swapless).arg(&root);
+    let output = command.args(["dd", "if=/dev/zero", "of=/dev/null", "count=1", "bs=200M"]).run();
+    output
+        .exits(137)
+        .says("its own limit of 64 MiB was reached")
+        .says("cure     give it more: --memory 128m");
+}
+
+#[test]
+fn more_processes_than_the_limit_are_refused() {
+    let place = Place::new();
+    let Some(caller) = limiter(&place, "more_processes_than_the_limit_are_refused") else { return };
+    let root = caller.root("box");
+    let script = "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo all of them";
+    let output = caller.run(&["-q", "--pids-limit", "4"], &root, script);
+    output.says("can't fork");
+    assert!(!output.stdout.contains("all of them"), "{output}");
+    for enough in ["9", "-1", "0"] {
+        caller.run(&["-q", "--pids-limit", enough], &root, script).succeeds().prints("all of them\n");
+    }
+}
+
+#[test]
+fn a_container_has_a_limit_of_processes_without_asking() {
+    let place = Place::new();
+    let Some(caller) = limiter(&place, "a_container_has_a_limit_of_processes_without_asking") else { return };
+    let root = caller.root("box");
+    let name = name(&place, "plain");
+    let running = started(&caller, &[], &root, &name);
+    assert_eq!(value(&name, "pids.max").as_deref(), Some("1024"));
+    // On version 1 every hierarchy costs time, so it is in no other.
+    assert_eq!(cgroups(&name).len(), 1, "{:?}", cgroups(&name));
+    if is_v2() && value(&name, "memory.events").is_some() {
+        assert_eq!(value(&name, "memory.oom.group").as_deref(), Some("1"));
+    }
+    running.signal(Signal::TERM);
+    running.finish();
+    assert_eq!(cgroups(&name), [""; 0].map(PathBuf::from));
+    let running = started(&caller, &["--pids-limit=-1"], &root, &name);
+    assert_eq!(cgroups(&name), [""; 0].map(PathBuf::from), "nothing is limited, so there is nothing to make");
+    running.signal(Signal::TERM);
+    running.finish();
+}
+
+/// Seconds of processors' time that a loop gets in two seconds.
+fn time_got(caller: &Caller<'_>, options: &[&str], root: &Path) -> f64 {
+    // The times of what the shell has waited for: `0m0.400s 0m0.000s`, the second line.
+    let script = "timeout 2 sh -c 'while :; do :; done'; times";
+    let output = caller.run(&[&["-q"], options].concat(), root, script);
+    let line = output.succeeds().stdout.lines().nth(1).expect("two lines").to_owned();
+    line.split(' ')
+        .map(|time| {
+            let (minutes, seconds) = time.split_once('m').expect("minutes");
+            let seconds: f64 = seconds.trim_end_matches('s').parse().expect("seconds");
+            minutes.parse::<f64>().expect("minutes") * 60.0 + seconds
+        })
+        .sum()
+}
+
+#[test]
+fn a_loop_gets_its_part_of_a_processor() {
+    let place = Place::new();
+    let Some(caller) = limiter(&place, "a_loop_gets_its_part_of_a_processor") else { return };
+    let root = caller.root("box");
+    let limited = time_got(&caller, &["--cpus", "0.1"], &root);
+    assert!((0.05..0.35).contains(&limited), "{limited} s of 2 with --cpus 0.1");
+    let free = time_got(&caller, &[], &root);
+    assert!(free > limited * 1.5, "{free} s of 2 without a limit, {limited} with one");
+}
+
+#[test]
+fn a_container_is_on_its_processors_and_nodes() {
+    let place = Place::new();
+    let test = "a_container_is_on_its_processors_and_nodes";
+    let Some(caller) = limiter(&place, test) else { return };
+    let root = caller.root("box");
+    let script = "grep -E '^(Cpus|Mems)_allowed_list' /proc/self/status";
+    let on_all = caller.inside(&["-q"], &root, script);
+    if on_all.contains("Cpus_allowed_list:\t0\n") {
+        skip!(test, "this machine has one processor");
+    }
+    let on_one = caller.inside(&["-q", "--cpuset-cpus", "0", "--cpuset-mems", "0"], &root, script);
+    assert_eq!(on_one, "Cpus_allowed_list:\t0\nMems_allowed_list:\t0\n");
+    // What is no processor here is refused in the words of whoever asked; version 2 takes what is there of it.
+    if !is_v2() {
+        let output = caller.run(&["-q", "--cpuset-cpus", "0,200"], &root, script);
+        output.exits(125).says("--cpuset-cpus").says("the kernel does not take this value");
+    }
+}
+
+#[test]
+fn every_limit_is_in_its_file() {
+    let place = Place::new();
+    let Some(caller) = limiter(&place, "every_limit_is_in_its_file") else { return };
+    let root = caller.root("box");
+    let name = name(&place, "files");
+    let options = [
+        "--memory=100m",
+        "--memory-reservation=50m",
+        "--cpus=1.5",
+        "--cpu-shares=2048",
+        "--pids-limit=77",
+        "--cpuset-cpus=0",
+    ];
+    let running = started(&caller, &options, &root, &name);
+    let mib = 1024 * 1024;
+    let (full, half, twice) = ((100 * mib).to_string(), (50 * mib).to_string(), (200 * mib).to_string());
+    let expected: &[(&str, &str)] = match is_v2() {
+        true => &[
+            ("memory.max", &full),
+            ("memory.low", &half),
+            ("memory.swap.max", &full),
+            ("cpu.max", "150000 100000"),
+            ("cpu.weight", "174"),
+            ("pids.max", "77"),
+            ("cpuset.cpus", "0"),
+        ],
+        false => &[
+            ("memory.limit_in_bytes", &full),
+            ("memory.soft_limit_in_bytes", &half),
+            ("memory.memsw.limit_in_bytes", &twice),
+            ("cpu.cfs_quota_us", "150000"),
+            ("cpu.cfs_period_us", "100000"),
+            ("cpu.shares", "2048"),
+            ("pids.max", "77"),
+            ("cpuset.cpus", "0"),
+        ],
+    };
+    for (file, text) in expected {
+        // Without swap in the kernel the files of swap are not there, and that was not asked for.
+        if let Some(value) = value(&name, file) {
+            assert_eq!(value, *text, "{file}");
+        } else {
+            assert!(file.contains("swap") || file.contains("memsw"), "{file} is not there");
+        }
+    }
+    // As others see it.
+    let seen = caller.husk(["see", "--json"]).arg(&name).run();
+    let seen = seen.succeeds().stdout.clone();
+    assert!(seen.contains(&full) && seen.contains("77"), "{seen}");
+    running.signal(Signal::TERM);
+    running.finish();
+    assert_eq!(cgroups(&name), [""; 0].map(PathBuf::from));
+}
+
+/// The disk that holds a directory: its node, and its number.
+fn disk(directory: &Path) -> Option<PathBuf> {
+    let device = fs::metadata(directory).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let link = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    let whole = if link.join("partition").exists() { link.parent()?.to_owned() } else { link };
+    let node = Path::new("/dev").join(whole.file_name()?);
+    node.exists().then_some(node)
+}
+
+#[test]
+fn a_disk_is_written_to_no_faster_than_allowed() {
+    let place = Place::new();
+    let test = "a_disk_is_written_to_no_faster_than_allowed";
+    let Some(caller) = limiter(&place, test) else { return };
+    let root = caller.root("box");
+    let Some(disk) = disk(&root) else {
+        skip!(test, "the test's files are on no block device that can be seen")
+    };
+    let written = |options: &[&str]| {
+        let begin = Instant::now();
+        let script = "dd if=/dev/zero of=/file bs=256k count=8 oflag=direct 2>&1";
+        let output = caller.run(&[&["-q"], options].concat(), &root, script);
+        output.succeeds();
+        begin.elapsed()
+    };
+    let limit = format!("{}:512k", disk.display());
+    let slow = written(&["--device-write-bps", &limit]);
+    assert!(slow > Duration::from_millis(2500), "2 MiB at 512 KiB a second took {slow:?}");
+    let limit = format!("{}:2", disk.display());
+    let slow = written(&["--device-write-iops", &limit]);
+    assert!(slow > Duration::from_millis(2500), "8 writes at 2 a second took {slow:?}");
+    let free = written(&[]);
+    assert!(free < Duration::from_millis(2500), "2 MiB took {free:?}");
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_is_named() {
+    let place = Place::new();
+    let caller = if is_root() { place.root() } else { place.ordinary() };
+    let root = caller.root("box");
+    for (options, why, hint) in [
+        (&["-m", "lots"][..], "--memory lots: a size is a number of bytes", "512m"),
+        (&["--memory-swap", "1g"], "--memory-swap 1g: it counts memory and swap together", "--memory 512m"),
+        (&["-m", "1g", "--memory-swap", "1m"], "never less than --memory", "the same value"),
+        (&["--cpus", "0"], "--cpus 0: a number of processors", "0.01"),
+        (&["--cpu-shares", "1"], "--cpu-shares 1: a share is", "2048"),
+        (&["--cpuset-cpus", "a"], "--cpuset-cpus a: processors are numbers", ""),
+        (&["--pids-limit", "some"], "--pids-limit some: a number of processes", ""),
+        (&["--io-weight", "1"], "--io-weight 1: a weight is a number from 10 to 1000", ""),
+        (&["--device-read-bps", "/dev/null:1m"], "/dev/null is no block device", "lsblk"),
+        (&["--device-read-iops", "/dev/vda"], "it takes a block device, a colon and a rate", "/dev/sda:1000"),
+        (&["--cgroup-parent", "../x"], "--cgroup-parent ../x: a cgroup is named without `..`", "/a/b"),
+        (&["--cpu-quota", "1"], "--cpu-quota: husk says it in processors", "--cpus 0.5"),
+    ] {
+        let output = caller.run(&[&["-q"], options].concat(), &root, "true");
+        output.exits(125).says(why).says(hint);
+    }
+}
+
+/// That a limit was refused: named by its option, with the reason and a way out.
+fn refused(output: &Output, option: &str) {
+    output.exits(125).says(option);
+}
+
+#[test]
+fn without_a_part_of_the_tree_only_what_was_asked_for_fails() {
+    let place = Place::new();
+    let test = "without_a_part_of_the_tree_only_what_was_asked_for_fails";
+    let caller = place.ordinary();
+    let root = caller.root("box");
+    let name = name(&place, "nobodys");
+    if caller.husk(["run", "-q", "-m", "64m", "--", "/bin/true"]).run().code() == 0 {
+        skip!(test, "this user has a part of the cgroup tree");
+    }
+    let running = started(&caller, &[], &root, &name);
+    assert_eq!(cgroups(&name), [""; 0].map(PathBuf::from));
+    running.signal(Signal::TERM);
+    running.finish();
+    for (option, of) in [("-m", "--memory"), ("--pids-limit", "--pids-limit"), ("--cpus", "--cpus")] {
+        let number = if option == "-m" { "64m" } else { "2" };
+        let output = caller.run(&["-q", option, number], &root, "true");
+        refused(&output, of);
+        output.says("make the cgroup /sys/fs/cgroup/").says("not yours to divide");
+        let told = caller.husk(["why", "run", "-q", option, number]).arg(&root).args(["true"]).run();
+        told.exits(125).says("not yours to divide").says("because");
+        if is_v2() {
+            output.says("systemd-run --user --scope");
+            told.says("cure");
+        } else {
+            output.says("as root");
+        }
+    }
+    let doctor = caller.husk(["doctor", "cgroups"]).run();
+    assert!(doctor.stdout.contains("delegation"), "{doctor}");
+}
+
+/// Part of a v2 tree: `/NAME/user` is the ordinary user's, `/NAME` is root's and gives these controllers on. Goes with its owner.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn new(place: &Place, controllers: &str, user: u32) -> Self {
+        let top = Path::new("/sys/fs/cgroup").join(name(place, "delegated"));
+        let users = top.join("user");
+        fs::create_dir(&top).expect("a cgroup");
+        fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +memory +pids").expect("controllers");
+        fs::write(top.join("cgroup.subtree_control"), controllers).expect("controllers");
+        for directory in [users.clone(), users.join("own")] {
+            fs::create_dir(&directory).expect("a cgroup");
+            for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+                std::os::unix::fs::chown(directory.join(file), Some(user), Some(user)).expect("chown");
+            }
+        }
+        Self(top)
+    }
+
+    /// The words that start a command in it, as the user.
+    fn through(&self, user: u32) -> Vec<String> {
+        let script = format!(
+            "echo 0 > {}/user/own/cgroup.procs && exec setpriv --reuid {user} --regid {user} --clear-groups \"$@\"",
+            self.0.display()
+        );
+        ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for directory in ["user/own", "user", ""] {
+            let _ = fs::remove_dir(self.0.join(directory));
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_is_not_delegated_is_named() {
+    let place = Place::new();
+    let test = "a_controller_that_is_not_delegated_is_named";
+    if !is_root() || !is_v2() {
+        skip!(test, "takes root, and cgroup v2 alone");
+    }
+    let ordinary = place.ordinary();
+    let root = ordinary.root("box");
+    let part = Delegated::new(&place, "+memory +pids", ordinary.uid());
+    let caller = ordinary.clone().through(part.through(ordinary.uid()));
+    // What is delegated is used, without asking too.
+    caller.run(&["-q", "-m", "64m"], &root, "true").succeeds();
+    caller.run(&["-q"], &root, "true").succeeds();
+    let level = format!("the controller cpu ends at {}", part.0.display());
+    let output = caller.run(&["-q", "--cpus", "1"], &root, "true");
+    output.exits(125).says(&format!("--cpus: {level}")).says("Delegate=cpu cpuset io memory pids");
+    let told = caller.husk(["why", "run", "-q", "--cpus", "1"]).arg(&root).args(["true"]).run();
+    told.exits(125).says(&level).says("because").says("here     ").says("cure     ");
+    let doctor = caller.husk(["doctor", "cgroups"]).run();
+    let doctor = format!("{}{}", doctor.stdout, doctor.stderr);
+    let level = part.0.strip_prefix("/sys/fs/cgroup").expect("below the mount").display();
+    assert!(doctor.contains(&format!("/{level} does not give cpu")), "{doctor}");
+    assert!(doctor.contains("Delegate=cpu cpuset io memory pids"), "{doctor}");
+}
+
+#[test]
+fn a_cgroup_can_be_made_in_another() {
+    let place = Place::new();
+    let test = "a_cgroup_can_be_made_in_another";
+    if !is_root() {
+        skip!(test, "only root may use the top of the tree");
+    }
+    let caller = place.root();
+    let root = caller.root("box");
+    let (name, parent) = (name(&place, "inner"), name(&place, "outer"));
+    let path = format!("/{parent}/deep");
+    let running = started(&caller, &["--cgroup-parent", &path, "-m", "64m"], &root, &name);
+    let made = cgroups(&name);
+    assert!(!made.is_empty() && made.iter().all(|made| made.to_string_lossy().contains(&path)), "{made:?}");
+    running.signal(Signal::KILL);
+    running.finish().exits(137);
+    let gone = || {
+        let all =
+            ["", "memory/", "pids/"].map(|of| Path::new("/sys/fs/cgroup").join(format!("{of}{parent}")));
+        all.iter().all(|path| !path.exists())
+    };
+    let until = Instant::now() + Duration::from_secs(5);
+    while !gone() && Instant::now() < until {
+        sleep(Duration::from_millis(20));
+    }
+    assert!(gone(), "what was made above it is left");
+}
