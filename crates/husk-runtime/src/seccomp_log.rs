@@ -4,6 +4,7 @@
 //! It has those that ended a thread or process, and with SECCOMP_FILTER_FLAG_LOG or SCMP_ACT_LOG others too, unless an auditd
 //! takes them instead (`kernel/seccomp.c`, `kernel/auditsc.c`).
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,12 +19,19 @@ pub struct LoggedCall {
     pub when: Duration,
     /// The process, as the machine's first pid namespace numbers it.
     pub pid: u32,
-    /// The name of its program, which it may have chosen itself: not to be printed as it is.
+    /// The name of its program, which it may have chosen itself.
     pub program: String,
     /// The call by its name, or by its number where it has none here.
     pub call: String,
     /// How the filter answered.
     pub answer: String,
+}
+
+impl fmt::Display for LoggedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, program, call, answer, .. } = self;
+        write!(f, "{call} by {} (process {pid}): {answer}", program.escape_debug())
+    }
 }
 
 /// All that the kernel's log still has, the oldest first; `None` if it may not be read.
@@ -44,7 +52,7 @@ pub fn logged_calls() -> Option<Vec<LoggedCall>> {
 }
 
 /// `PRIORITY,NUMBER,MICROSECONDS,FLAGS;audit: type=1326 … pid=N comm="NAME" … arch=HEX syscall=N … code=HEX`.
-fn parse(record: &str) -> Option<LoggedCall> {
+pub(crate) fn parse(record: &str) -> Option<LoggedCall> {
     let (head, text) = record.split_once(';')?;
     let text = text.lines().next()?.strip_prefix("audit: type=1326 ")?;
     // A name with a blank or a quote stands in hexadecimal digits, so that words are words.
@@ -112,6 +120,12 @@ mod tests {
         assert_eq!((call.pid, call.program.as_str()), (17366, "mkdir"));
         assert_eq!(call.when, Duration::from_micros(790_060_592));
         assert!(call.call.starts_with("mkdir") && call.answer.contains("logged"), "{call:?}");
+        let told = record("\"a\u{1b}b\"", "0x50001").to_string();
+        assert_eq!(
+            told,
+            "mkdirat by a\\u{1b}b (process 17366): it was answered with EPERM (SCMP_ACT_ERRNO)"
+                .replace("mkdirat", &call.call)
+        );
         assert_eq!(record("6D6B20646972", "0x50001").program, "mk dir");
         assert!(record("\"x\"", "0x50001").answer.contains("EPERM"));
         assert!(record("\"x\"", "0x50000").answer.contains("error 0"));

@@ -144,7 +144,9 @@ pub(crate) fn note(note: &str) {
 /// Says at a stop what is true now, on standard error, since the command's output is on the other.
 pub(crate) fn stop(stage: &str, is_true: &str, pid: i32) {
     let (bold, off) = if colour(&io::stderr()) { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let text = format!("{bold}{stage}{off}: {is_true}  [process {pid}]\n");
+    let is_true = format!("{is_true}  [process {pid}]");
+    let is_true = hanging(&is_true, stage.len() + 2, columns(&io::stderr()));
+    let text = format!("{bold}{stage}{off}: {is_true}\n");
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

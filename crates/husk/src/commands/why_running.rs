@@ -105,17 +105,12 @@ fn logged(machine: &Machine, target: Target) -> Vec<String> {
         _ => (call.when >= began).then_some(" (it has ended: perhaps it was not of this container)"),
     };
     let told = all.iter().rev().filter_map(|call| Some((call, whose(call)?)));
-    let mut told: Vec<String> = told.take(MANY).map(|(call, doubt)| sentence(call, doubt)).collect();
+    let mut told: Vec<String> = told.take(MANY).map(|(call, doubt)| format!("{call}{doubt}")).collect();
     told.reverse();
     if told.is_empty() {
         told.push("the kernel's log has no call that it was killed for".to_owned());
     }
     told
-}
-
-fn sentence(call: &LoggedCall, doubt: &str) -> String {
-    let LoggedCall { pid, program, call, answer, .. } = call;
-    format!("{call} by {} (process {pid}): {answer}{doubt}", Text::from(program.as_str()))
 }
 
 /// The command that runs it again and tells of each call that is refused.
@@ -164,22 +159,4 @@ fn bundle(machine: &Machine, target: Target) -> Option<PathBuf> {
         let told = ["-b", "--bundle", "-bundle"].into_iter().filter_map(after);
         told.chain(waiting.directory.as_ref().map(path)).find(|path| path.is_absolute() && has_config(path))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_in_words() {
-        let call = LoggedCall {
-            when: Duration::ZERO,
-            pid: 7,
-            program: "a\u{1b}b".to_owned(),
-            call: "mkdir".to_owned(),
-            answer: "it was answered with EPERM (SCMP_ACT_ERRNO)".to_owned(),
-        };
-        let told = "mkdir by a\\x1bb (process 7): it was answered with EPERM (SCMP_ACT_ERRNO)";
-        assert_eq!(sentence(&call, ""), told);
-    }
 }
