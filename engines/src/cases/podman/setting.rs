@@ -281,6 +281,7 @@ pub(crate) const CASES: Cases = &[
             does("podman stop -t 0 one && podman start one && podman rm -f -t 0 one"),
         ],
     ),
+    ("for systemd", &[shows("podman run --rm --systemd always box look", "/sys/fs/cgroup/systemd")]),
     (
         "secrets",
         &[
