@@ -292,3 +292,18 @@ fn an_exec_in_a_user_namespace_of_other_ids_is_in_the_containers_cgroup() {
     container.exec(&["cat", "/proc/self/cgroup"]).succeeds().prints(&own);
     container.delete();
 }
+
+#[test]
+fn a_cgroup_that_is_refused_keeps_its_processes() {
+    let site = oci_site!();
+    if site.deviates("runc", "moves in") || site.deviates("crun", "moves in") {
+        return;
+    }
+    let first = site.bundle().sh("sleep 1000");
+    let path = first.spec["linux"]["cgroupsPath"].clone();
+    let container = first.start();
+    let second = site.bundle().change(|spec| spec["linux"]["cgroupsPath"] = path);
+    second.refused();
+    assert_eq!(container.status(), "running");
+    container.delete();
+}

@@ -284,7 +284,9 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acqui
     let Some(cgroup) = &plan.cgroup else { return Ok(()) };
     let Some(mut place) = cgroup.place().cloned() else { return Ok(()) };
     let controllers: Vec<_> = cgroup.controllers.iter().map(String::as_str).collect();
+    let mut is_ours = false;
     let made = place.create(&controllers).and_then(|()| {
+        is_ours = true;
         acquired.passing = passes.then(|| Passing::of(&place)).transpose()?;
         if let Some(uid) = cgroup.owner {
             place.delegate(uid)?;
@@ -299,7 +301,7 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acqui
         }
         Err(error) => {
             acquired.passing = None;
-            if passes {
+            if is_ours {
                 let _ = place.remove();
             }
             match cgroup.need {

@@ -186,8 +186,14 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
-        (Err(_), Some(error)) => Err(error),
-        (Err(error), None) => Err(Error::Run(error)),
+        (Err(error), failure) => {
+            if !creation.is_placed {
+                // Who is in a cgroup that was refused is another's.
+                creation.record.cgroup = None;
+                entry.write_record(&creation.record)?;
+            }
+            Err(failure.unwrap_or(Error::Run(error)))
+        }
     }
 }
 
@@ -220,6 +226,8 @@ struct Creation<'m> {
     master: Option<OwnedFd>,
     /// Who is told when it is ready, if nobody else starts it.
     notify: Option<Notify>,
+    /// Whether its cgroups are there, and its own.
+    is_placed: bool,
     /// Why this side could not go on.
     failure: Option<Error>,
 }
@@ -249,7 +257,18 @@ impl<'m> Creation<'m> {
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
         let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
         let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
-        Ok(Self { entry, making, record, states, agent, pidfd, master: None, notify: None, failure: None })
+        Ok(Self {
+            entry,
+            making,
+            record,
+            states,
+            agent,
+            pidfd,
+            master: None,
+            notify: None,
+            is_placed: false,
+            failure: None,
+        })
     }
 
     fn profile(&self) -> Option<&'m Seccomp> {
@@ -299,6 +318,7 @@ impl<'m> Creation<'m> {
 
 impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
+        self.is_placed = true;
         self.record.cgroup = Some(place.clone());
         // What husk makes itself is in the record already.
         let written = match self.record.scope {
