@@ -42,10 +42,13 @@ const SUITES: &[Suite] = &[
     suite("husk-tests", "oci_fields_namespaces", &["root", "systemd"]),
     suite("husk-tests", "oci_cgroup_effects", &["root", "systemd"]),
     suite("husk-tests", "oci_systemd", &["root", "systemd", "systemd-user"]),
+    suite("husk-tests", "limits", &["root", "user", "systemd", "systemd-user"]),
+    Suite { package: "husk-tests", program: "left_behind", ways: &["root"], tests: &["cgroup"] },
 ];
 
-/// The runtime that the tests of husk-tests run.
+/// The programs that the tests of husk-tests run.
 const RUNTIME: &str = "husk-oci";
+const HUSK: &str = "husk";
 
 /// Who runs them, and what the machine is asked for. Each is a boot.
 const WAYS: &[(&str, &[&str])] = &[
@@ -71,8 +74,9 @@ pub(crate) fn run(args: &[String]) -> Result {
     let share = Scratch::new()?;
     // Also the ordinary user inside writes there.
     fs::set_permissions(&share.0, fs::Permissions::from_mode(0o777))?;
-    let runtime = ["build", "--package", RUNTIME, "--bin", RUNTIME];
-    build(&runtime, RUNTIME, &share.0.join(RUNTIME))?;
+    for program in [RUNTIME, HUSK] {
+        build(&["build", "--package", program, "--bin", program], program, &share.0.join(program))?;
+    }
     let wanted = |suite: &&Suite| ways.iter().any(|(name, _)| suite.ways.contains(name));
     for suite in SUITES.iter().filter(wanted) {
         let test = ["test", "--package", suite.package, "--test", suite.program, "--no-run"];
@@ -137,13 +141,19 @@ fn script_of(way: &str, share: &Path) -> String {
         .filter(|suite| suite.ways.contains(&way))
         .map(|suite| {
             let (program, tests) = (suite.program, suite.tests.join(" "));
-            format!("echo \"== {program}\"; {share}/{program} --test-threads=2 {tests} || failed=1\n")
+            // A login's own cgroup is root's: what is the user's is below the user's systemd.
+            let below = match (way, program) {
+                ("systemd-user", "limits") => "systemd-run --user --scope --quiet -p Delegate=yes -- ",
+                _ => "",
+            };
+            format!("echo \"== {program}\"; {below}{share}/{program} --test-threads=2 {tests} || failed=1\n")
         })
         .collect();
     // Containers that systemd makes are what is new where it runs.
     let driver = if way == "systemd" { "systemd" } else { "cgroupfs" };
     format!(
-        "#!/bin/sh\nfailed=0\nexport HUSK_SKIPS={share}/skips HUSK_OCI={share}/{RUNTIME} HUSK_OCI_DRIVER={driver}\n\
+        "#!/bin/sh\nfailed=0\nexport HUSK_SKIPS={share}/skips HUSK_OCI={share}/{RUNTIME} HUSK_OCI_DRIVER={driver} \
+         HUSK={share}/{HUSK}\n\
          {calls}exit $failed\n"
     )
 }
