@@ -131,7 +131,7 @@ fn numbers(line: &str) -> String {
     out + rest
 }
 
-/// Hexadecimal words of 64 or 12 digits, BuildKit's of 25 digits and letters, and buildah's names for what it makes.
+/// Hexadecimal words of 64, 32 or 12 digits, BuildKit's of 25 digits and letters, and buildah's names for what it makes.
 fn ids(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut word = String::new();
@@ -154,7 +154,7 @@ fn is_id(word: &str) -> bool {
     }
     let of = |is_digit: fn(&u8) -> bool| word.as_bytes().iter().all(is_digit);
     match word.len() {
-        64 | 12 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+        64 | 32 | 12 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
         25 => of(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')),
         _ => false,
     }

@@ -100,7 +100,7 @@ fn failure_has_a_status_of_its_own() {
     let place = Place::new();
     for caller in place.callers() {
         caller.husk(["diff", "host", "no-such"]).run().exits(2).says("looking for no-such");
-        caller.husk(["diff", "host"]).run().exits(2).says("<B> is missing");
+        caller.husk(["diff", "host"]).run().exits(2).says("B is missing");
         caller.husk(["diff", "--nope", "a", "b"]).run().exits(2).says("--nope: unknown option");
     }
 }

@@ -273,3 +273,22 @@ fn exec_runs_in_the_cgroup_that_it_is_told() {
     }
     container.delete();
 }
+
+/// Whoever has entered the user namespace of a container may move nobody on the host: where the exec goes, it has to have been
+/// opened before.
+#[test]
+fn an_exec_in_a_user_namespace_of_other_ids_is_in_the_containers_cgroup() {
+    let site = oci_site!();
+    let bundle = site.bundle().sh("cat /proc/self/cgroup; echo ready; exec sleep 1000").change(|spec| {
+        spec["linux"]["namespaces"].as_array_mut().expect("namespaces").push(json!({"type": "user"}));
+        for map in ["uidMappings", "gidMappings"] {
+            spec["linux"][map] = json!([{"containerID": 0, "hostID": 1_700_000_000, "size": 65536}]);
+        }
+        spec["root"]["readonly"] = json!(true);
+    });
+    let container = bundle.start();
+    container.wait_for("ready");
+    let own = container.stdout().replace("ready\n", "");
+    container.exec(&["cat", "/proc/self/cgroup"]).succeeds().prints(&own);
+    container.delete();
+}

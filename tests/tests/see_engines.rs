@@ -150,6 +150,26 @@ fn containers_of_all_engines_side_by_side() {
         let text = world.must(&format!("husk see {name}")).unwrap_or_else(|error| panic!("{error}"));
         assert!(text.contains(&format!("made by {}", engine_of(name))), "{name}: {text}");
     }
+    // While it runs, why tells what the kernel knows, and the command for what it does not.
+    for name in ["web", "pod"] {
+        let text = world.must(&format!("husk why {name}")).unwrap_or_else(|error| panic!("{error}"));
+        assert!(text.contains(&format!("{name} runs, made by {}", engine_of(name))), "{text}");
+        assert!(text.contains("seccomp  1 filter\n"), "{text}");
+        let cure = text.lines().find_map(|line| line.strip_prefix("  cure     ")).expect("a cure");
+        let (command, _) = cure.split_once(": runs").expect("what it does");
+        if Path::new("/usr/bin/jq").exists() {
+            // It sleeps, and so is asked to end.
+            let command = command.replace("husk why", "timeout --signal INT 3 husk why");
+            let told = world.must(&format!("cd $(mktemp -d) && {{ {command} 2>&1 || true; }}"));
+            let told = told.unwrap_or_else(|error| panic!("{error}"));
+            assert!(
+                told.contains("refused  nothing: the seccomp profile let every system call pass"),
+                "{told}"
+            );
+        }
+    }
+    let text = world.must("husk why web").unwrap_or_else(|error| panic!("{error}"));
+    assert!(text.contains("limit: 64 MiB\n") && text.contains("refused; limit: 50\n"), "{text}");
 }
 
 fn engine_of(name: &str) -> &'static str {

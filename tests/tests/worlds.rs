@@ -83,6 +83,18 @@ fn a_step_says_what_came_of_it() {
 }
 
 #[test]
+fn what_was_mounted_before_is_not_left_behind() {
+    if let Some(reason) = missing() {
+        skip!("what_was_mounted_before_is_not_left_behind", "{reason}");
+    }
+    let mut world = world();
+    assert_eq!(output(&mut world, "left"), "");
+    let mount = "mkdir -p rootfs && mount -t tmpfs x rootfs && left";
+    assert_eq!(output(&mut world, mount), "/tmp/engines/rootfs\n");
+    assert_eq!(output(&mut world, "cut -d' ' -f2 /proc/mounts >mounts && left"), "");
+}
+
+#[test]
 fn a_killed_harness_leaves_nothing() {
     if let Some(reason) = missing() {
         skip!("a_killed_harness_leaves_nothing", "{reason}");

@@ -25,6 +25,7 @@ pub mod record;
 mod refusals;
 mod resctrl;
 pub mod rootfs;
+pub mod seccomp_log;
 pub mod shebang;
 mod start;
 mod stopwatch;

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::doctor::{self, Finding};
 use crate::error::{Error, StepError};
-use crate::{End, Refusal};
+use crate::{End, Refusal, seccomp_log};
 
 /// A failure told in rows, each with a word before it. What is in it of a root's has nothing that moves a cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -356,8 +356,7 @@ impl Watch {
 
     /// What the kernel has logged since about processes that it killed or that faulted.
     fn logged(&self) -> Vec<String> {
-        const TELLING: [&str; 5] =
-            ["oom-kill:", "Killed process", "segfault at", "general protection", "audit: type=1326"];
+        const TELLING: [&str; 4] = ["oom-kill:", "Killed process", "segfault at", "general protection"];
         let mut lines = Vec::new();
         let Some(mut log) = self.log.as_ref() else { return lines };
         let mut record = [0; 8192];
@@ -366,6 +365,10 @@ impl Watch {
             match log.read(&mut record) {
                 Ok(length) => {
                     let text = String::from_utf8_lossy(&record[..length]);
+                    if let Some(call) = seccomp_log::parse(&text) {
+                        lines.push(call.to_string());
+                        continue;
+                    }
                     let text = text
                         .split_once(';')
                         .map_or("", |(_, text)| text)

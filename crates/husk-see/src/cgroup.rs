@@ -96,6 +96,37 @@ impl Limits {
     }
 }
 
+/// What the limits of a process's own cgroups have led to since those were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encounters {
+    /// How many processes were killed for want of memory.
+    pub memory_kills: Option<u64>,
+    /// How often a new process or thread was refused.
+    pub refused_processes: Option<u64>,
+}
+
+impl Encounters {
+    /// Those of `cgroups`, read where `mounts` has their hierarchies.
+    pub(crate) fn of(cgroups: &[Cgroup], mounts: &[Mount]) -> Self {
+        let counter = |controller: &str, v1: (&str, &str), v2: (&str, &str)| {
+            let cgroup = cgroups.iter().find(|cgroup| cgroup.has(controller));
+            let cgroup = cgroup.or_else(|| cgroups.iter().find(|cgroup| cgroup.is_v2()))?;
+            let (file, key) = if cgroup.is_v2() { v2 } else { v1 };
+            let text = fs::read_to_string(levels(cgroup, controller, mounts).first()?.join(file)).ok()?;
+            let value = |line: &str| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok();
+            text.lines().find_map(value)
+        };
+        Self {
+            memory_kills: counter(
+                "memory",
+                ("memory.oom_control", "oom_kill"),
+                ("memory.events", "oom_kill"),
+            ),
+            refused_processes: counter("pids", ("pids.events", "max"), ("pids.events", "max")),
+        }
+    }
+}
+
 /// The directory of a cgroup and all above it, as far as they are to be seen.
 fn levels(cgroup: &Cgroup, controller: &str, mounts: &[Mount]) -> Vec<PathBuf> {
     let is_of = |mount: &&Mount| match cgroup.is_v2() {

@@ -26,7 +26,7 @@ mod status;
 mod text;
 
 pub use capability::CapabilitySet;
-pub use cgroup::{Cgroup, Limit, Limits};
+pub use cgroup::{Cgroup, Encounters, Limit, Limits};
 pub use container::{Container, Rooted, Seen};
 pub use details::{Details, ResourceLimit};
 pub use difference::{Difference, Facts, Topic, compare};

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, CWD, StatxFlags, fstat, statx};
 
-use crate::cgroup;
+use crate::cgroup::{self, Encounters};
 use crate::container::{Census, Container, Group, Rooted, Seen};
 use crate::details::Details;
 use crate::engine::{self, Engine, Maker};
@@ -105,6 +106,27 @@ impl Machine {
             && self.process(pid)?.namespaces[Kind::Uts] == self.own.namespaces[Kind::Uts];
         let name = is_here.then(|| self.host.name.clone());
         Details::of(pid, &directory, self.kernel, root, name, &self.mounts)
+    }
+
+    /// What the limits of a process's own cgroups have led to.
+    pub fn encounters(&self, of: &Details) -> Encounters {
+        Encounters::of(&of.cgroups, &self.mounts)
+    }
+
+    /// When a process was started, since the machine was; `None` if it is gone.
+    pub fn started(&self, pid: u32) -> Option<Duration> {
+        /// `USER_HZ`, the same on every machine that husk knows.
+        const TICKS_IN_A_SECOND: u64 = 100;
+        let stat = self.proc.process(pid)?.read("stat")?;
+        // The name, in brackets, may have brackets and blanks in it.
+        let behind = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 2..)?;
+        let ticks = std::str::from_utf8(behind).ok()?.split(' ').nth(19)?.parse::<u64>().ok()?;
+        Some(Duration::from_millis(ticks * 1000 / TICKS_IN_A_SECOND))
+    }
+
+    /// The id of husk itself, as the host numbers processes.
+    pub fn own_id(&self) -> u32 {
+        self.own.pid
     }
 
     /// Whether the root of a process is this directory, `None` if the caller may not look or one of them is gone.

@@ -52,7 +52,7 @@ pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, ignore, is_ignored, read_signals,
     set_signal_mask, signal_of_number, signalfd, wait_signal,
 };
-pub use trial::{Trial, errno_name, landlock_abi};
+pub use trial::{Trial, errno_name, landlock_abi, system_call_name};
 
 use rustix::io::Errno;
 

@@ -107,6 +107,11 @@ pub fn errno_name(errno: Errno) -> Option<&'static str> {
     syscalls::Errno::new(errno.raw_os_error()).name()
 }
 
+/// The name of the system call with this number on this machine.
+pub fn system_call_name(number: u32) -> Option<&'static str> {
+    Sysno::new(number as usize).map(|call| call.name())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ use husk_runtime::why::Story;
 use crate::cli::Format;
 use crate::explanation;
 use crate::failure::{COMMAND_FAILED, Failure};
+use crate::view::lines::hanging;
 
 /// Prints what was asked for, such as a help text, on standard output.
 pub(crate) fn text(text: &StyledStr) -> ExitCode {
@@ -53,6 +54,11 @@ pub(crate) struct Screen {
 fn columns(stream: &(impl IsTerminal + rustix::fd::AsFd)) -> Option<usize> {
     let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok()).flatten();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// The columns of standard output, if it is a terminal that knows them.
+pub(crate) fn columns_of_stdout() -> Option<usize> {
+    columns(&io::stdout())
 }
 
 impl Screen {
@@ -97,13 +103,26 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
 
 /// Prints the rows of a story on standard error, each with its word set apart.
 pub(crate) fn story(story: &Story) {
-    let paint = Paint::of(&io::stderr());
+    let text = painted(story, Paint::of(&io::stderr()), columns(&io::stderr()));
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The rows of a story, for standard output.
+pub(crate) fn rows(story: &Story, columns: Option<usize>) -> String {
+    painted(story, Paint::of(&io::stdout()), columns)
+}
+
+fn painted(story: &Story, paint: Paint, columns: Option<usize>) -> String {
     let row = |(word, text): &(&str, String)| {
         let colour = if *word == "cure" { paint.yellow } else { paint.dim };
+        // What is there to be copied stays one line, and a call its own.
+        let text = match *word {
+            "cure" | "call" | "kernel" => text.clone(),
+            _ => hanging(text, 11, columns),
+        };
         format!("  {colour}{word:8}{} {text}\n", paint.off)
     };
-    let text: String = story.rows.iter().map(row).collect();
-    let _ = io::stderr().write_all(text.as_bytes());
+    story.rows.iter().map(row).collect()
 }
 
 /// Prints a sentence on standard error.
@@ -125,7 +144,9 @@ pub(crate) fn note(note: &str) {
 /// Says at a stop what is true now, on standard error, since the command's output is on the other.
 pub(crate) fn stop(stage: &str, is_true: &str, pid: i32) {
     let (bold, off) = if colour(&io::stderr()) { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let text = format!("{bold}{stage}{off}: {is_true}  [process {pid}]\n");
+    let is_true = format!("{is_true}  [process {pid}]");
+    let is_true = hanging(&is_true, stage.len() + 2, columns(&io::stderr()));
+    let text = format!("{bold}{stage}{off}: {is_true}\n");
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

@@ -129,6 +129,7 @@ pub(crate) const CASES: Cases = &[
             exits(1, "podman run --rm box unshare -m true"),
         ],
     ),
+    ("for systemd", &[shows("podman run --rm --systemd always box look", "/sys/fs/cgroup/systemd")]),
     ("privileged", &[shows("podman run --rm --privileged box look", "Seccomp:\t0")]),
     ("devices", &[shows("podman run --rm --device /dev/null:/dev/nothing box look", "/dev/nothing")]),
     (

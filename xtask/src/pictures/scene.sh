@@ -85,7 +85,7 @@ capture() {
 
 containers
 capture see 136 'husk see'
-capture explain 128 'husk explain run --userns=host --hostname web -v ./site:/srv:ro web httpd -f'
+capture explain 128 'husk explain run --userns=host --name web -v ./site:/srv:ro web httpd -f'
 husk see --html /tmp/page.html >/dev/null
 # What the machine's kernel is called beyond its version is nobody's business.
 sed "s/$(uname -r)/$(uname -r | cut -d- -f1)/" /tmp/page.html >/mnt/page.html

@@ -18,7 +18,7 @@ use crate::limits::Hierarchy;
 pub struct Entry {
     /// The directory of version 2, for `CLONE_INTO_CGROUP`.
     pub directory: Option<OwnedFd>,
-    /// The `tasks` files of version 1, one for each hierarchy. The child, while it has one thread, writes `0` into each: a
+    /// The `tasks` files of version 1, one for each hierarchy; of version 2 `cgroup.procs`, if `clone3` cannot. The child, while it has one thread, writes `0` into each: a
     /// parent that wrote the child's pid into `cgroup.procs` would wait milliseconds for a lock.
     pub tasks: Vec<OwnedFd>,
 }
@@ -39,6 +39,21 @@ impl Place {
                 .map_err(CgroupError::call("opening", &path))
         });
         Ok(Entry { directory: directory.transpose()?, tasks: tasks.collect::<Result<_, _>>()? })
+    }
+
+    /// Opens the way in for a child of a process that will have entered another user namespace by then. `clone3` asks what the
+    /// process may do at that moment; a file, what it could when it opened it (Linux 5.16, commit 1756d7994ad8).
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub fn open_beforehand(&self) -> Result<Entry, CgroupError> {
+        let mut entry = self.open()?;
+        if let (Some(directory), Some(v2)) = (entry.directory.take(), self.v2()) {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let procs = rustix::fs::openat(&directory, "cgroup.procs", flags, Mode::empty());
+            entry.tasks.push(procs.map_err(CgroupError::call("opening", &v2.file("cgroup.procs")))?);
+        }
+        Ok(entry)
     }
 
     /// The same place, but on version 2 the cgroup that `init` is in: in a container that has made cgroups of its own (a systemd

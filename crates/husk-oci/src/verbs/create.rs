@@ -2,14 +2,14 @@
 //! `create` and `run`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf, absolute};
 
-use husk_plan::{Arena, explain};
-use husk_runtime::container::{self, Making, Then};
+use husk_plan::{Arena, Found, explain};
+use husk_runtime::container::{self, Making, Then, notify};
 use husk_spec::Lifetime;
-use husk_spec::oci::Lowering;
+use husk_spec::oci::{Lowering, Mount, Process, Spec};
 
-use super::{check_terminal, state_root};
+use super::{check_terminal, notify_socket, state_root};
 use crate::bundle::Bundle;
 use crate::command_line::{Create, Globals, Run};
 use crate::descriptors::Descriptors;
@@ -46,6 +46,8 @@ fn with_plan(
         check_terminal(process.terminal, detaches, create.console_socket.as_deref())?;
         process.env.extend(descriptors.variables);
     }
+    let notify = notify_socket().filter(|_| !is_notified(&bundle.spec));
+    let notify_directory = notify.as_ref().map(|_| give_notify_socket(globals, create, &mut bundle.spec));
     let with = Lowering {
         id: create.id.as_str(),
         bundle: &bundle.path,
@@ -58,7 +60,9 @@ fn with_plan(
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;
     let rootfs = config.root.as_ref().map(|root| root.path.value.clone()).unwrap_or_default();
     refuse_link(&rootfs)?;
-    let host = container::probe(&config)?;
+    let mut host = container::probe(&config)?;
+    // It is made together with the state.
+    host.sources.extend(notify_directory.map(|path| (path, Found::Directory)));
     let arena = Arena::new();
     let plan = husk_plan::plan(&config, &host, &arena).map_err(container::Error::from)?;
     for step in plan.steps.iter().filter(|_| globals.debug) {
@@ -75,7 +79,32 @@ fn with_plan(
         pid_file: create.pid_file.as_deref(),
         console_socket: create.console_socket.as_deref(),
         pidfd_socket: create.pidfd_socket.as_deref(),
+        notify: notify.as_deref(),
     })
+}
+
+/// Whether whoever made the configuration sees to such a socket itself, as Podman does.
+fn is_notified(spec: &Spec) -> bool {
+    let has_variable = |process: &Process| process.env.iter().any(|text| text.starts_with("NOTIFY_SOCKET="));
+    spec.process.as_ref().is_none_or(has_variable)
+        || spec.mounts.iter().any(|mount| mount.destination == notify::INSIDE)
+}
+
+/// Gives the container a directory with a socket of its own for `sd_notify(3)`, as runc does. Returns the directory.
+fn give_notify_socket(globals: &Globals, create: &Create, spec: &mut Spec) -> PathBuf {
+    let root = state_root(globals);
+    let directory = notify::directory(&root, &create.id);
+    let directory = absolute(&directory).unwrap_or(directory);
+    spec.mounts.push(Mount {
+        destination: notify::INSIDE.to_owned(),
+        source: Some(directory.to_string_lossy().into_owned()),
+        options: ["bind", "nosuid", "nodev", "noexec", "ro"].map(str::to_owned).into(),
+        ..Mount::default()
+    });
+    if let Some(process) = &mut spec.process {
+        process.env.push(format!("NOTIFY_SOCKET={}/{}", notify::INSIDE, notify::SOCKET));
+    }
+    directory
 }
 
 /// A root that is a link may have been put there by somebody who shares the bundle's file system with the container, and lead to

@@ -17,6 +17,7 @@ pub(crate) mod state;
 pub(crate) mod update;
 pub(crate) mod version;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use husk_runtime::container::StateRoot;
@@ -24,6 +25,11 @@ use rustix::process::geteuid;
 
 use crate::command_line::Globals;
 use crate::failure::Failure;
+
+/// Where somebody waits for a container's word that it is ready (`sd_notify(3)`).
+fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
+}
 
 /// The directory with the states of containers: as asked for, else `/run/husk`, or the user's own for somebody who is not root.
 pub(crate) fn state_root(globals: &Globals) -> StateRoot {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Making a container.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use husk_cgroup::Place;
@@ -19,6 +20,7 @@ use super::agent::Agent;
 use super::command::Becoming;
 use super::descriptor_socket::{DescriptorSocket, OwedPidfd, Purpose};
 use super::directory::START_SOCKET;
+use super::notify::{self, Notify};
 use super::pid_file::PidFile;
 use super::{Condition, Entry, Error, InitProcess, Record, StateRoot, delete, hooks, timestamp};
 use crate::End;
@@ -47,6 +49,9 @@ pub struct Making<'a> {
     pub console_socket: Option<&'a Path>,
     /// The socket to which a pidfd of its first process is sent.
     pub pidfd_socket: Option<&'a Path>,
+    /// Who on the host waits for the container's word that it is ready (`NOTIFY_SOCKET`), if its configuration has the mount of
+    /// [`super::notify::INSIDE`] for that.
+    pub notify: Option<&'a OsStr>,
 }
 
 /// What happens to a container whose command runs.
@@ -100,17 +105,23 @@ pub fn run(
         };
         await_exec(making.plan, &mut container, becoming)?;
         hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
-        Ok((container, creation.master))
+        Ok((container, creation.master, creation.notify))
     });
-    let (container, master) = match started {
+    let (container, master, notify) = match started {
         Ok(started) => started,
         Err(error) => return Err(discard(entry, making, error, warn)),
     };
+    drop(entry);
+    let pid = container.pid.as_raw_nonzero().get();
     let Then::Stay { keep } = then else {
         container.let_go();
+        // Whoever waits for that word has lost nothing but it: the container runs.
+        let _ = notify.map(|notify| notify.pass_on(pid));
         return Ok(None);
     };
-    drop(entry);
+    if let Some(notify) = notify {
+        std::thread::spawn(move || notify.pass_on(pid));
+    }
     let stdio = if master.is_some() { vec![Stdio::Input, Stdio::Output, Stdio::Error] } else { Vec::new() };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
     let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
@@ -156,6 +167,10 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     entry.write_config(making.config)?;
     entry.write_record(&creation.record)?;
     let awaits = creation.record.start_step.is_some();
+    if let Some(host) = making.notify {
+        notify::prepare(entry)?;
+        creation.notify = if awaits { None } else { Notify::listen(entry, host)? };
+    }
     let socket = awaits.then(|| listen_for_start(entry)).transpose()?;
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
@@ -197,6 +212,8 @@ struct Creation<'m> {
     pidfd: Option<OwedPidfd>,
     /// The master of its terminal, if nobody else was given it.
     master: Option<OwnedFd>,
+    /// Who is told when it is ready, if nobody else starts it.
+    notify: Option<Notify>,
     /// Why this side could not go on.
     failure: Option<Error>,
 }
@@ -226,7 +243,7 @@ impl<'m> Creation<'m> {
         let states = states.map_err(|errno| entry.failed("make a file for the state of", "", errno))?;
         let agent = if record.start_step.is_none() { Agent::of(profile(making.spec))? } else { None };
         let pidfd = making.pidfd_socket.map(|path| OwedPidfd::to(path, Purpose::Init)).transpose()?;
-        Ok(Self { entry, making, record, states, agent, pidfd, master: None, failure: None })
+        Ok(Self { entry, making, record, states, agent, pidfd, master: None, notify: None, failure: None })
     }
 
     fn profile(&self) -> Option<&'m Seccomp> {

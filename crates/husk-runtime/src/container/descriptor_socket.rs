@@ -82,7 +82,7 @@ impl DescriptorSocket {
     }
 }
 
-fn try_send(socket: &OwnedFd, fd: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+pub(crate) fn try_send(socket: &OwnedFd, fd: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd.as_fd()];

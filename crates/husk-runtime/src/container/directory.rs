@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Condition, Error, Record};
+use super::{Condition, Error, Record, notify};
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.json.new";
@@ -309,6 +309,7 @@ impl Entry {
     /// # Errors
     /// Those of `unlinkat(2)`.
     pub(crate) fn remove(self) -> Result<(), Error> {
+        notify::remove(&self)?;
         for name in [START_SOCKET, NEW_STATE, CONFIG, STATE] {
             match unlinkat(&self.fd, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}

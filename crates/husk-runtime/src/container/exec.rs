@@ -6,7 +6,7 @@ use std::path::Path;
 use husk_cgroup::{Place, SubCgroup};
 use husk_plan::{Arena, Host};
 use husk_spec::oci::{ContainerId, Lowering, Process, Status};
-use husk_spec::{Cgroup, Given, Lifetime, Stdio, Terminal};
+use husk_spec::{Cgroup, Given, Lifetime, Stdio, Terminal, UserNamespace};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -118,7 +118,11 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         Vec::new()
     };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let cgroup = seat.filter(|_| scope.is_none()).map(|seat| seat.open()).transpose()?;
+    let open = match config.namespaces.user.value {
+        UserNamespace::Join(_) => Place::open_beforehand,
+        _ => Place::open,
+    };
+    let cgroup = seat.filter(|_| scope.is_none()).map(|seat| open(&seat)).transpose()?;
     let scope = scope.as_ref().map(|(_, entry)| entry);
     let inheritance = Inheritance { cgroup: cgroup.as_ref(), scope, ..Inheritance::default() };
     let made = crate::start::make(&plan, inheritance, &mut joining);

@@ -15,6 +15,7 @@ mod directory;
 mod error;
 mod exec;
 pub(crate) mod hooks;
+pub mod notify;
 mod pid_file;
 mod probe;
 mod process;

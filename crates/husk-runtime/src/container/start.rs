@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a container that waits for it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use husk_init::Failure;
@@ -14,16 +15,23 @@ use super::agent::Agent;
 use super::command::Becoming;
 use super::create::{poststart, profile, send_go, start_address};
 use super::directory::START_SOCKET;
+use super::notify::Notify;
 use super::{Condition, Entry, Error, Record, StateRoot, delete, hooks};
 use crate::link::Link;
 use crate::why_exec;
 
-/// Lets the command of a container run that was created.
+/// Lets the command of a container run that was created; and waits until that says that it is ready, if `notify` is where somebody
+/// on the host waits for it (`NOTIFY_SOCKET`) and the container was made with the same.
 ///
 /// # Errors
 /// A container that does not wait for it, a command that cannot be executed, a hook that failed. After a hook nothing is left of
 /// the container (specification 1.3, `runtime.md`, lifecycle, 7 and 9): `warn` is told of poststop hooks that failed as well.
-pub fn start(root: &StateRoot, id: &ContainerId, warn: &dyn Fn(&str)) -> Result<(), Error> {
+pub fn start(
+    root: &StateRoot,
+    id: &ContainerId,
+    notify: Option<&OsStr>,
+    warn: &dyn Fn(&str),
+) -> Result<(), Error> {
     let entry = root.open(id)?;
     entry.lock()?;
     let record = entry.record()?;
@@ -32,6 +40,7 @@ pub fn start(root: &StateRoot, id: &ContainerId, warn: &dyn Fn(&str)) -> Result<
         return Err(Error::Condition { doing: "start", status: condition.status });
     };
     let spec = spec(&entry)?;
+    let notify = notify.map(|host| Notify::listen(&entry, host)).transpose()?.flatten();
     let running = Condition { status: Status::Running, pid: condition.pid };
     let started = release(&entry, &record, &spec, condition.pid.unwrap_or_default())
         .and_then(|()| Ok(hooks::run(poststart(&spec), "poststart", &record.for_hooks(running))?));
@@ -42,7 +51,15 @@ pub fn start(root: &StateRoot, id: &ContainerId, warn: &dyn Fn(&str)) -> Result<
             warnings.iter().for_each(|warning| warn(warning));
             Err(error)
         }
-        started => started,
+        started => {
+            // Other calls must not wait for as long as this one does.
+            drop(entry);
+            if let (Ok(()), Some(notify), Some(pid)) = (&started, notify, condition.pid) {
+                // Whoever waits for that word has lost nothing but it: the container runs.
+                let _ = notify.pass_on(pid);
+            }
+            started
+        }
     }
 }
 

@@ -100,7 +100,9 @@ fn words_of(error: &clap::Error) -> (String, Option<String>) {
             let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             (format!("{option} {}: {why}", text(ContextKind::InvalidValue)), None)
         }
-        ErrorKind::MissingRequiredArgument => (format!("{argument} is missing"), None),
+        ErrorKind::MissingRequiredArgument => {
+            (format!("{} is missing", argument.trim_matches(['<', '>'])), None)
+        }
         ErrorKind::InvalidUtf8 => ("a word is not valid UTF-8 where only text makes sense".to_owned(), None),
         _ => {
             let message = error.to_string();

@@ -13,9 +13,10 @@ const USAGE: &str = "husk why run [OPTIONS] [ROOTFS] [COMMAND [ARG...]]
 
 const AFTER: &str = "\
 `husk why run` takes what `husk run` takes, runs it, and tells of its end. With
-nothing to run it repeats what is known of the last failure, or of CONTAINER's.
+nothing to run it repeats what is known of the last failure, or of CONTAINER's;
+of one that runs, whoever made it, it tells what the kernel knows of its troubles.
 
-Exit status: that of `husk run`; of a failure that is repeated, 0.";
+Exit status: that of `husk run`; of what is repeated or told, 0.";
 
 // `husk why` as clap sees it. No doc comment: clap would print it as the description.
 #[derive(Debug, Args)]
@@ -23,7 +24,7 @@ Exit status: that of `husk run`; of a failure that is repeated, 0.";
 pub(super) struct WhyLine {
     #[command(subcommand)]
     run: Option<WhyRun>,
-    /// The container whose last failure is to be told
+    /// The container whose last failure, or whose troubles, are to be told
     #[arg(value_name = "CONTAINER")]
     container: Option<String>,
     /// A command to run in the default root

@@ -57,7 +57,7 @@ fn turned(all: Vec<Difference>) -> Vec<Difference> {
 
 /// What a command gets that is typed here: husk's own process, if husk is not in a container.
 fn host(machine: &Machine) -> Result<Details, Failure> {
-    let pid = if machine.is_on_host() { std::process::id() } else { machine.host.process };
+    let pid = if machine.is_on_host() { machine.own_id() } else { machine.host.process };
     details(machine, pid)
 }
 

@@ -12,6 +12,7 @@ use crate::cli::Doctor;
 use crate::failure::{COMMAND_FAILED, Failure};
 use crate::output::{self, Paint};
 use crate::view::json::printed;
+use crate::view::lines::hanging;
 
 /// The version of the JSON's shape: another number, another shape.
 const SHAPE: i64 = 1;
@@ -27,7 +28,7 @@ pub(crate) fn doctor(doctor: &Doctor) -> Result<ExitCode, Failure> {
         && (doctor.features.is_empty() || shown.iter().all(|finding| finding.state != State::Missing));
     let printed = match doctor.json {
         true => output::line(printed(&json(&findings, &shown, doctor, fine)).trim_end()),
-        false => output::paint(|paint| text(&findings, &shown, paint)),
+        false => output::paint(|paint| text(&findings, &shown, paint, output::columns_of_stdout())),
     };
     Ok(if fine || printed != ExitCode::SUCCESS { printed } else { ExitCode::from(COMMAND_FAILED) })
 }
@@ -56,7 +57,7 @@ fn is_group(word: &str) -> bool {
     Group::ALL.iter().any(|group| group.name() == word)
 }
 
-fn text(findings: &[Finding], shown: &[&Finding], paint: Paint) -> String {
+fn text(findings: &[Finding], shown: &[&Finding], paint: Paint, columns: Option<usize>) -> String {
     let width = shown.iter().map(|finding| finding.id.len()).max().unwrap_or(0).min(24);
     let mut text = String::new();
     for group in Group::ALL {
@@ -65,7 +66,7 @@ fn text(findings: &[Finding], shown: &[&Finding], paint: Paint) -> String {
         if rows.peek().is_some() {
             let _ = writeln!(text, "{}{}{}", paint.bold, group.name(), paint.off);
         }
-        rows.for_each(|finding| row(&mut text, finding, width, paint));
+        rows.for_each(|finding| row(&mut text, finding, width, paint, columns));
     }
     let verdict = match can_run(findings) {
         true => "A container can run here.",
@@ -76,18 +77,22 @@ fn text(findings: &[Finding], shown: &[&Finding], paint: Paint) -> String {
 }
 
 /// One finding: its state, its name, what was found; below, what that costs and what to do.
-fn row(text: &mut String, finding: &Finding, width: usize, paint: Paint) {
+fn row(text: &mut String, finding: &Finding, width: usize, paint: Paint, columns: Option<usize>) {
     let colour = match finding.state {
         State::Good => paint.green,
         State::Limited => paint.yellow,
         State::Missing => paint.red,
     };
     let Finding { id, found, cost, cure, .. } = finding;
-    let (id, found) = (harmless(id), harmless(found));
+    let (id, found) = (harmless(id), hanging(&harmless(found), 13 + width.max(id.len()), columns));
     let _ = writeln!(text, "  {colour}{:7}{}  {id:width$}  {found}", finding.state.name(), paint.off);
     for (name, line) in [("cost", cost), ("cure", cure)] {
         if let Some(line) = line {
-            let line = harmless(line);
+            // A command stays one line: it is there to be copied.
+            let line = match name {
+                "cure" => harmless(line),
+                _ => hanging(&harmless(line), 17, columns),
+            };
             let _ = writeln!(text, "{:11}{}{name}:{} {line}", "", paint.dim, paint.off);
         }
     }

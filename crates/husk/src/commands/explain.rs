@@ -32,7 +32,7 @@ pub(crate) fn explain(explain: &ExplainRunning) -> Result<ExitCode, Failure> {
         (None, name) => find(&machine, name.as_deref().unwrap_or_default())?,
     };
     let seen = details(&machine, target.pid)?;
-    let own = details(&machine, std::process::id())?;
+    let own = details(&machine, machine.own_id())?;
     let observed = observe::observe(&machine, target.container, &seen, &own);
     let arena = Arena::new();
     let plan = read_back(&observed, &arena).map_err(|error| Failure {

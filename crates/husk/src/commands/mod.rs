@@ -10,3 +10,4 @@ pub(crate) mod run;
 pub(crate) mod see;
 pub(crate) mod step;
 pub(crate) mod why;
+mod why_running;

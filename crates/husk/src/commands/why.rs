@@ -9,11 +9,13 @@ use husk_runtime::doctor::Facts;
 use husk_runtime::record;
 use husk_runtime::why::{self, Story, Watch};
 use husk_runtime::{End, Ended, Error};
+use husk_see::Text;
 
 use crate::cli::Why;
-use crate::commands::run;
+use crate::commands::{run, see, why_running};
 use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
 use crate::output;
+use crate::view::lines::hanging;
 
 /// Tells the cause of a failure.
 ///
@@ -27,17 +29,44 @@ pub(crate) fn why(why: &Why) -> Result<ExitCode, Failure> {
 }
 
 fn last(name: Option<&str>) -> Result<ExitCode, Failure> {
-    let record = record::recall(name).ok_or_else(|| Failure {
+    let record = record::recall(name);
+    let running = name.map(running).transpose()?.flatten();
+    if record.is_none() && running.is_none() {
+        return Err(unknown(name));
+    }
+    let told = record.map(|record| {
+        let when = SystemTime::now().duration_since(record.when).map_or("just now".to_owned(), ago);
+        format!("{when}\n{}", record.text.trim_end())
+    });
+    let text: Vec<String> = told.into_iter().chain(running).collect();
+    Ok(output::line(&text.join("\n\n")))
+}
+
+/// What is to be said of a container that runs.
+fn running(name: &str) -> Result<Option<String>, Failure> {
+    let machine = see::observe()?;
+    let Ok(target) = see::find(&machine, name) else { return Ok(None) };
+    let (sentence, story) = why_running::story(&machine, target)?;
+    let columns = output::columns_of_stdout();
+    Ok(Some(format!("{}\n{}", hanging(&sentence, 0, columns), output::rows(&story, columns).trim_end())))
+}
+
+fn unknown(name: Option<&str>) -> Failure {
+    let mut hints = vec!["to run one and be told: husk why run ...".to_owned()];
+    if name.is_some() {
+        hints.push("of an engine's container that has ended only the engine knows; husk why run --bundle DIR runs its OCI bundle again, and tells".to_owned());
+    }
+    Failure {
         doing: "looking for a failure".to_owned(),
         problem: match name {
-            Some(name) => format!("none of a container {name} is known"),
+            Some(name) => {
+                format!("none of a container {} is known, and none of that name runs", Text::from(name))
+            }
             None => "none is known: every container of yours has started".to_owned(),
         },
-        hints: vec!["to run one and be told: husk why run ...".to_owned()],
+        hints,
         status: COMMAND_FAILED,
-    })?;
-    let when = SystemTime::now().duration_since(record.when).map_or("just now".to_owned(), ago);
-    Ok(output::line(&format!("{when}\n{}", record.text.trim_end())))
+    }
 }
 
 fn ago(time: Duration) -> String {

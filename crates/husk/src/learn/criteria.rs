@@ -57,7 +57,7 @@ pub(super) struct Around<'d> {
 
 /// Grades process `pid`. `None` if it has ended.
 pub(crate) fn grade(machine: &Machine, pid: u32) -> Option<Vec<Mark>> {
-    let (subject, here) = (machine.details(pid)?, machine.details(std::process::id())?);
+    let (subject, here) = (machine.details(pid)?, machine.details(machine.own_id())?);
     let same = subject.namespaces[Kind::Pid].filter(|pid| Some(*pid) != here.namespaces[Kind::Pid]);
     let has_hosts_root = |process: &&husk_see::Process| {
         same.is_some()

@@ -13,7 +13,7 @@ use super::workshop::{NAME, Workshop};
 
 /// Looks at everything that the lessons ask about. `None` if `/proc` does not show husk itself.
 pub(crate) fn look(machine: &Machine, workshop: &Workshop) -> Option<Sight> {
-    let here = member(machine, workshop, machine.process(std::process::id())?)?.0;
+    let here = member(machine, workshop, machine.process(machine.own_id())?)?.0;
     let mut tree = tree(&workshop.tree());
     if !tree.is_there {
         tree.elsewhere = elsewhere(machine, workshop);

@@ -3,6 +3,7 @@
 
 use husk_see::{Container, Details, Engine, Kind, Machine, Seen, Text};
 
+use super::lines::hanging;
 use super::table::{Column, cut, table};
 use super::{Paint, overview, words};
 use crate::output::Screen;
@@ -34,7 +35,8 @@ pub(crate) fn detail(
 ) -> String {
     let paint = Paint(screen.colour);
     let container = container.map(|index| &machine.containers[index]);
-    let mut text = paint.strong(&title(machine, container, details)) + "\n";
+    let title = hanging(&title(machine, container, details), 0, screen.size.map(|(columns, _)| columns));
+    let mut text = paint.strong(&title) + "\n";
     let sections = [
         process(machine, container, details),
         namespaces(machine, container, details),
@@ -45,7 +47,7 @@ pub(crate) fn detail(
         capabilities(details),
         confinement(details),
     ];
-    text.extend(sections.iter().map(|section| section.drawn(paint)));
+    text.extend(sections.iter().map(|section| section.drawn(screen)));
     if let Some(container) = container {
         text += &format!(
             "\n{}\n{}",
@@ -63,9 +65,12 @@ pub(crate) fn detail(
 }
 
 impl Section {
-    fn drawn(&self, paint: Paint) -> String {
+    fn drawn(&self, screen: Screen) -> String {
+        let paint = Paint(screen.colour);
+        let columns = screen.size.map(|(columns, _)| columns);
         let width = self.rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
         let row = |(label, value): &(String, String)| {
+            let value = hanging(value, width + 4, columns);
             format!("  {}  {value}\n", paint.faint(&format!("{label:width$}")))
         };
         let rows: String = self.rows.iter().map(row).collect();

@@ -4,6 +4,7 @@
 use husk_see::{CapabilitySet, Difference, Text, Topic};
 
 use super::Paint;
+use super::lines::hanging;
 use crate::output::Screen;
 
 /// The differences by topic; whatever is the same on both sides is left out. `unknown` is what could not be compared, for one of them
@@ -26,7 +27,10 @@ pub(crate) fn differences(names: [&str; 2], all: &[Difference], unknown: &[&str]
             Topic::Namespaces if unknown.is_empty() => namespaces(names, &these),
             _ => these.into_iter().map(|difference| sentence(names, difference)).collect(),
         };
-        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+        let columns = screen.size.map(|(columns, _)| columns);
+        // In a column further to the right than it does begin, so that what follows is told from the next line.
+        let line = |line: &String| format!("  {}\n", hanging(line, 4, columns));
+        let lines: String = lines.iter().map(line).collect();
         format!("{}\n{lines}", paint.strong(topic.name()))
     };
     let shown = topics.iter().map(of_topic).collect::<Vec<_>>().join("\n");

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How the lessons of `husk learn` look, and its grading.
 
-use unicode_width::UnicodeWidthStr;
-
 use crate::learn::{Lesson, Mark, Outcome, Say, holds, title};
 use crate::output::{Paint, Screen};
+use crate::view::lines::hanging;
 
 /// No line of text is longer, however wide the terminal: long lines are hard to read.
 const WIDEST: usize = 88;
@@ -111,21 +110,7 @@ impl Lessons {
 /// A paragraph in lines of at most `width` columns, as far as its words allow it.
 fn wrapped(paragraph: &str, indent: &str, width: usize) -> String {
     let indent = format!("{INDENT}{indent}");
-    let mut text = indent.clone();
-    let mut column = indent.len();
-    for (index, word) in paragraph.split(' ').enumerate() {
-        if index > 0 && column + 1 + word.width() > width {
-            text += "\n";
-            text += &indent;
-            column = indent.len();
-        } else if index > 0 {
-            text += " ";
-            column += 1;
-        }
-        text += word;
-        column += word.width();
-    }
-    text + "\n"
+    format!("{indent}{}\n", hanging(paragraph, indent.len(), Some(width)))
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ pub(crate) mod detail;
 pub(crate) mod difference;
 pub(crate) mod json;
 pub(crate) mod lessons;
+pub(crate) mod lines;
 pub(crate) mod overview;
 pub(crate) mod page;
-mod table;
+pub(crate) mod table;
 pub(crate) mod tree;
 pub(crate) mod words;
 

@@ -76,7 +76,7 @@ fn widths(columns: &[Column], shown: &[usize], rows: &[Vec<String>], width: Opti
 }
 
 /// As much of `text` as fits, with an ellipsis for the rest.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

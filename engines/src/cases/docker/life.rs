@@ -45,6 +45,10 @@ pub(crate) const CASES: Cases = &[
         )],
     ),
     (
+        "terminal: interrupted",
+        &[shows("terminal 'docker run --rm -it box sh' 'sleep 100' 'key:C-c' 'echo $?' 'exit 3'", "130\n")],
+    ),
+    (
         "terminal: resized",
         &[shows(
             "terminal 'docker run --rm -it box sh' 'stty size' 'size:100x30' 'stty size' 'exit'",

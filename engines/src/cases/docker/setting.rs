@@ -266,6 +266,22 @@ pub(crate) const CASES: Cases = &[
         ],
     ),
     (
+        "a runtime beside the default one",
+        &[
+            does(
+                "mkdir -p /etc/docker && echo '{\"runtimes\": {\"husk\": {\"path\": \"/tmp/engines/bin/husk-oci\"}}}' >/etc/docker/daemon.json && cp bin/runc bin/husk-oci && kill -HUP $(pidof dockerd)",
+            ),
+            shows(
+                "await /tmp/engines/bin/husk-oci docker info -f '{{.Runtimes.husk.Path}}'",
+                "/tmp/engines/bin/husk-oci",
+            ),
+            shows("docker run --runtime husk --rm box id", "uid=0(root)"),
+            does("docker run --runtime husk -d --name one box sleep 100"),
+            shows("docker exec one id && docker inspect -f '{{.HostConfig.Runtime}}' one", "husk"),
+            does("docker restart -t 0 one"),
+        ],
+    ),
+    (
         "cgroup parent",
         &[shows("docker run --rm --cgroup-parent /docker/group box cat /proc/self/cgroup", "/docker/group/")],
     ),

@@ -39,6 +39,10 @@ pub(crate) const CASES: Cases = &[
         &[shows("terminal 'podman run --rm -it box sh' 'tty; stty size; echo $TERM' 'exit 3'", "status 3")],
     ),
     (
+        "terminal: interrupted",
+        &[shows("terminal 'podman run --rm -it box sh' 'sleep 100' 'key:C-c' 'echo $?' 'exit 3'", "130\n")],
+    ),
+    (
         "terminal: resized",
         &[shows(
             "terminal 'podman run --rm -it box sh' 'stty size' 'size:100x30' 'stty size' 'exit'",
@@ -181,6 +185,7 @@ pub(crate) const CASES: Cases = &[
             exits(255, "podman exec one true"),
             does("podman unpause one"),
             shows("podman inspect -f '{{.State.Status}}' one", "running"),
+            does("podman pause one && podman rm -f -t 0 one"),
         ],
     ),
     (

@@ -269,6 +269,20 @@ pub(crate) const CASES: Cases = &[
         )],
     ),
     (
+        "under another name",
+        &[
+            does("cp bin/runc bin/husk-oci"),
+            exits(127, "podman --runtime /tmp/engines/bin/husk-oci run --rm box no-such 2>/dev/null"),
+            does(
+                "podman --runtime /tmp/engines/bin/husk-oci --cgroup-manager cgroupfs run -d --name one box sleep 100",
+            ),
+            shows("podman inspect -f '{{.OCIRuntime}}' one", "/husk-oci"),
+            shows("podman exec one id", "uid=0(root)"),
+            does("podman stop -t 0 one && podman start one && podman rm -f -t 0 one"),
+        ],
+    ),
+    ("for systemd", &[shows("podman run --rm --systemd always box look", "/sys/fs/cgroup/systemd")]),
+    (
         "secrets",
         &[
             does("echo hush | podman secret create word -"),
