@@ -6,7 +6,10 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::Paint;
 
 /// A column that must give way is not made narrower than this.
-const NARROWEST: usize = 10;
+const NARROWEST: usize = 8;
+
+/// How far what does not fit into a line is set in below it.
+const INDENT: usize = 4;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
@@ -32,47 +35,81 @@ impl Column {
     }
 }
 
-/// Lays out rows below headings, two blanks between columns, within `width` if there is one. The first column is strong.
+/// Lays out rows below headings, two blanks between columns, within `width` if there is one: where that is too narrow for all
+/// columns, each row goes on below, set in. The first column is strong.
 pub(super) fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>, paint: Paint) -> String {
     let used = |index: &usize| rows.iter().any(|row| !row[*index].is_empty());
-    let shown: Vec<usize> = (0..columns.len()).filter(used).collect();
-    let widths = widths(columns, &shown, rows, width);
-    let line = |cells: &dyn Fn(usize) -> String, style: &dyn Fn(usize, &str) -> String| {
-        let mut line = String::new();
-        for (position, (column, width)) in shown.iter().zip(&widths).enumerate() {
-            let cell = cut(&cells(*column), *width);
-            let blanks = " ".repeat(width.saturating_sub(cell.width()));
-            let cell = style(position, &cell);
-            line += &if columns[*column].right { blanks + &cell } else { cell + &blanks };
-            line += "  ";
-        }
-        line.trim_end().to_owned() + "\n"
+    let natural = |index: usize| {
+        let cells = rows.iter().map(|row| row[index].width());
+        (index, cells.max().unwrap_or(0).max(columns[index].heading.width()))
     };
-    let heading = line(&|column| columns[column].heading.to_owned(), &|_, heading| paint.faint(heading));
+    let shown: Vec<(usize, usize)> = (0..columns.len()).filter(used).map(natural).collect();
+    let lines = lines(columns, &shown, width);
+    let draw = |cells: &dyn Fn(usize) -> String, style: &dyn Fn(bool, &str) -> String| {
+        let mut text = String::new();
+        for (number, line) in lines.iter().enumerate() {
+            let mut drawn = if number == 0 { String::new() } else { " ".repeat(INDENT) };
+            for (position, (column, width)) in line.iter().enumerate() {
+                let cell = cut(&cells(*column), *width);
+                let blanks = " ".repeat(width.saturating_sub(cell.width()));
+                let cell = style(number == 0 && position == 0, &cell);
+                drawn += &if columns[*column].right { blanks + &cell } else { cell + &blanks };
+                drawn += "  ";
+            }
+            let drawn = drawn.trim_end();
+            if number == 0 || !drawn.is_empty() {
+                text += drawn;
+                text.push('\n');
+            }
+        }
+        text
+    };
+    let heading = draw(&|column| columns[column].heading.to_owned(), &|_, heading| paint.faint(heading));
     let rows = rows.iter().map(|row| {
-        line(&|column| row[column].clone(), &|position, cell| match position {
-            0 => paint.strong(cell),
-            _ => cell.to_owned(),
-        })
+        let style = |is_first: bool, cell: &str| if is_first { paint.strong(cell) } else { cell.to_owned() };
+        draw(&|column| row[column].clone(), &style)
     });
     std::iter::once(heading).chain(rows).collect()
 }
 
-fn widths(columns: &[Column], shown: &[usize], rows: &[Vec<String>], width: Option<usize>) -> Vec<usize> {
-    let natural = |column: &usize| {
-        let cells = rows.iter().map(|row| row[*column].width());
-        cells.max().unwrap_or(0).max(columns[*column].heading.width())
+/// Which columns stand in which line of a row, and how wide each is.
+fn lines(columns: &[Column], shown: &[(usize, usize)], limit: Option<usize>) -> Vec<Vec<(usize, usize)>> {
+    let Some(limit) = limit else { return vec![shown.to_vec()] };
+    let least = |(column, width): (usize, usize)| {
+        if columns[column].gives_way { width.min(NARROWEST) } else { width }
     };
-    let mut widths: Vec<usize> = shown.iter().map(natural).collect();
-    let Some(limit) = width else { return widths };
-    while widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1) > limit {
-        let may_shrink = |index: &usize| columns[shown[*index]].gives_way && widths[*index] > NARROWEST;
-        let Some(widest) = (0..widths.len()).filter(may_shrink).max_by_key(|index| widths[*index]) else {
+    let mut lines: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
+    let mut taken = 0;
+    for column in shown {
+        let is_full = taken + least(*column) > limit;
+        match lines.last_mut() {
+            Some(line) if !is_full || line.is_empty() => line.push(*column),
+            _ => {
+                lines.push(vec![*column]);
+                taken = INDENT;
+            }
+        }
+        taken += least(*column) + 2;
+    }
+    let indents = std::iter::once(0).chain(std::iter::repeat(INDENT));
+    lines
+        .into_iter()
+        .zip(indents)
+        .map(|(line, indent)| narrowed(columns, line, limit.saturating_sub(indent)))
+        .collect()
+}
+
+/// The columns of a line, the widest of those that may give way made narrower until all fit.
+fn narrowed(columns: &[Column], mut line: Vec<(usize, usize)>, limit: usize) -> Vec<(usize, usize)> {
+    while line.iter().map(|(_, width)| width).sum::<usize>() + 2 * line.len().saturating_sub(1) > limit {
+        let may_shrink =
+            |(column, width): &&mut (usize, usize)| columns[*column].gives_way && *width > NARROWEST;
+        let Some((_, widest)) = line.iter_mut().filter(may_shrink).max_by_key(|(_, width)| *width) else {
             break;
         };
-        widths[widest] -= 1;
+        *widest -= 1;
     }
-    widths
+    line
 }
 
 /// As much of `text` as fits, with an ellipsis for the rest.
@@ -112,6 +149,13 @@ mod tests {
         let table = table(&COLUMNS, &rows(), Some(22), Paint(false));
         assert_eq!(table, "NAME   PID  COMMAND\na        7  sleep 100…\n容器  4711  sh\n");
         assert!(table.lines().all(|line| line.width() <= 22));
+    }
+
+    #[test]
+    fn what_does_not_fit_at_all_goes_on_below() {
+        let table = table(&COLUMNS, &rows(), Some(16), Paint(false));
+        let expected = "NAME   PID\n    COMMAND\na        7\n    sleep 10000…\n容器  4711\n    sh\n";
+        assert_eq!(table, expected);
     }
 
     #[test]
