@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::oci::Runtime;
-use husk_tests::{Caller, Command, Output, Place, skip};
+use husk_tests::oci::{Runtime, is_unified};
+use husk_tests::{Caller, Command, Output, Place, is_root, skip};
 use serde_json::{Value, json};
 
 /// A user with a runtime directory, a bundle made by `spec --rootless`, and husk-oci.
@@ -331,4 +331,61 @@ fn a_user_has_what_is_the_containers_own() {
     let new = fs::metadata(bundle.join("volume/new")).expect("what the container has written");
     assert_eq!(new.uid(), user.caller.uid());
     user.has_no_state();
+}
+
+#[test]
+fn a_users_scope_is_made_by_the_users_own_systemd() {
+    let test = "a_users_scope_is_made_by_the_users_own_systemd";
+    if !is_husk_oci(test) {
+        return;
+    }
+    let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+    if is_root() || !is_unified() || bus.is_empty() {
+        skip!(
+            "a_users_scope_is_made_by_the_users_own_systemd",
+            "this is no session of a user's on cgroup v2"
+        );
+    }
+    let place = Place::new();
+    let user = User::new(&place, place.ordinary());
+    let name = format!("husktest{}", std::process::id());
+    let bundle = user.bundle("bundle", "exec sleep 1000", |spec| {
+        spec["linux"]["cgroupsPath"] = json!(format!(":{name}:c"));
+        spec["linux"]["resources"] = json!({"memory": {"limit": 67_108_864}, "pids": {"limit": 33}});
+        let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        namespaces.retain(|namespace| namespace["type"] != "cgroup");
+        namespaces.push(json!({"type": "cgroup"}));
+    });
+    let bundle = bundle.to_str().expect("text");
+    let oci = |words: &[&str]| user.oci(words).env("DBUS_SESSION_BUS_ADDRESS", &bus);
+    // Whoever waits for the end of these streams waits for the container.
+    let run = "exec \"$0\" --systemd-cgroup run --detach --bundle \"$1\" c >\"$1/out\" 2>&1 </dev/null";
+    let sh = user.caller.command("sh").env("XDG_RUNTIME_DIR", &user.runtime_directory);
+    let sh = sh.env("DBUS_SESSION_BUS_ADDRESS", &bus).args(["-c", run]).arg(&user.program).arg(bundle);
+    let ran = sh.run();
+    assert_eq!(ran.code(), 0, "{:?}", fs::read_to_string(format!("{bundle}/out")));
+
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", user.state("c")["pid"])).expect("cgroups");
+    let path = text.trim().trim_start_matches("0::").to_owned();
+    let (uid, unit) = (user.caller.uid(), format!("{name}-c.scope"));
+    assert!(path.ends_with(&format!("/user@{uid}.service/user.slice/{unit}")), "{path}");
+    let read = |file: &str| {
+        fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).expect("a file of the scope's")
+    };
+    assert_eq!((read("memory.max").trim(), read("pids.max").trim()), ("67108864", "33"));
+    // This process may be in the scope of a session, from where it may not put anybody there itself.
+    oci(&["exec", "c", "cat", "/proc/self/cgroup"]).run().succeeds().prints("0::/\n");
+    oci(&["exec", "c", "sh", "-c", "exit 6"]).run().exits(6);
+    oci(&["update", "--pids-limit", "44", "c"]).run().succeeds();
+    assert_eq!(read("pids.max").trim(), "44");
+    let pids: Vec<i64> =
+        serde_json::from_str(&oci(&["ps", "--format", "json", "c"]).run().stdout).expect("JSON");
+    assert_eq!(json!(pids), json!([user.state("c")["pid"]]));
+    oci(&["pause", "c"]).run().succeeds();
+    assert_eq!(user.state("c")["status"], "paused");
+    oci(&["resume", "c"]).run().succeeds();
+    // Without a word of where the bus is: the scope is empty, and systemd sees that.
+    user.oci(&["delete", "--force", "c"]).run().succeeds();
+    user.has_no_state();
+    assert!(!Path::new(&format!("/sys/fs/cgroup{path}")).exists());
 }

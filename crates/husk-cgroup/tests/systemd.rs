@@ -45,12 +45,16 @@ impl Scoped {
         Self { process, scope: Scope::new(Some(&path), "", user).expect("a scope") }
     }
 
+    fn description(&self) -> String {
+        format!("process {} of a test", self.pid())
+    }
+
     fn pid(&self) -> i32 {
         self.process.id() as i32
     }
 
     fn start(&self, limits: &Limits) -> Result<Place, SystemdError> {
-        let place = self.scope.start(self.pid(), limits)?;
+        let place = self.scope.start(self.pid(), limits, &self.description())?;
         place.apply(&limits.writes)?;
         Ok(place)
     }
@@ -123,6 +127,32 @@ fn a_stopped_scope_is_gone_and_its_name_is_free() {
         scoped.process = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep");
     }
     scoped.scope.stop().expect("what is gone is no error");
+}
+
+/// As when whoever asked was killed before systemd had read it: systemd sees nobody leave a scope that nobody ever was in.
+#[test]
+fn a_scope_around_a_dead_process_is_known_by_its_description() {
+    if !is_here("a_scope_around_a_dead_process_is_known_by_its_description") {
+        return;
+    }
+    let mut scoped = Scoped::new("dead");
+    scoped.process.kill().expect("it can be killed");
+    // It stays a zombie, as long as nobody waits for it.
+    let stat = format!("/proc/{}/stat", scoped.pid());
+    until("it is dead", || fs::read_to_string(&stat).is_ok_and(|text| text.contains(") Z ")));
+    scoped.start(&Limits::default()).expect("systemd takes it for a process");
+    scoped.scope.stop_if(&scoped.description()).expect("it stops");
+    let state = |scoped: &Scoped| scoped.systemctl(&["is-active", &scoped.scope.unit]);
+    assert_eq!(state(&scoped), "inactive");
+
+    scoped.process.wait().expect("a dead process");
+    scoped.process = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep");
+    scoped.start(&Limits::default()).expect("the name is free");
+    scoped.scope.stop_if("another's").expect("nothing is done");
+    assert_eq!(state(&scoped), "active");
+    scoped.scope.stop_if(&scoped.description()).expect("it stops");
+    assert_eq!(state(&scoped), "inactive");
+    scoped.scope.stop_if(&scoped.description()).expect("what is gone is no error");
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn attend(
     let signals = supervise::Signals::take().map_err(Error::Supervise)?;
     let terminal = terminal::HostTerminal::new(terminal);
     let states = hooks.as_ref().map_or(&[][..], |hooks| hooks.states());
-    let inheritance = start::Inheritance { states, ..start::Inheritance::default() };
+    let inheritance = start::Inheritance { states, description: &plan.name, ..start::Inheritance::default() };
     let ended = start::start(plan, inheritance, &terminal, stopwatch).and_then(|container| {
         let stops = Stops::of(plan, hooks.as_deref_mut(), pauses);
         supervise::stay(plan, container, terminal, &signals, stopwatch, (stops, listen))

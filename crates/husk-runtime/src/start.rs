@@ -157,6 +157,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) cgroup: Option<&'a Entry>,
     /// The way into a scope by systemd.
     pub(crate) scope: Option<&'a ScopeEntry>,
+    /// By what a scope is known again.
+    pub(crate) description: &'a str,
     /// The lock on the container, which the child must not keep.
     pub(crate) lock: Option<BorrowedFd<'a>>,
 }
@@ -224,7 +226,7 @@ fn carry_out(
                 }
                 HostStep::StartScope { .. } => {
                     let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
-                    let place = start_scope(plan, index, holder.0.pid)?;
+                    let place = start_scope(plan, index, holder.0.pid, inheritance)?;
                     let entry = place.open().map_err(|error| Error::cgroup(plan, index, &error))?;
                     if let Some(maker) = &mut maker {
                         maker.placed(&place)?;
@@ -243,7 +245,7 @@ fn carry_out(
             },
             Some(container) => match (step, &mut maker, terminal) {
                 (HostStep::StartScope { .. }, maker, _) => {
-                    let place = start_scope(plan, index, container.pid)
+                    let place = start_scope(plan, index, container.pid, inheritance)
                         .map_err(|error| last_word(plan, container).unwrap_or(error))?;
                     if let Some(maker) = maker {
                         maker.placed(&place)?;
@@ -308,13 +310,19 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acqui
     }
 }
 
-/// Has systemd make a scope around a process. systemd takes it away when it is empty.
-fn start_scope(plan: &Plan<'_>, index: usize, pid: Pid) -> Result<Place, Error> {
+/// Has systemd make a scope around a process. systemd takes it away when its last process has left.
+fn start_scope(
+    plan: &Plan<'_>,
+    index: usize,
+    pid: Pid,
+    inheritance: Inheritance<'_>,
+) -> Result<Place, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::cgroup(plan, index, error);
     let none = || Error::Supervise(Errno::INVAL);
     let cgroup = plan.cgroup.as_ref().ok_or_else(none)?;
     let scope = cgroup.scope().ok_or_else(none)?;
-    let place = scope.start(pid.as_raw_nonzero().get(), &cgroup.limits).map_err(|error| failed(&error))?;
+    let pid = pid.as_raw_nonzero().get();
+    let place = scope.start(pid, &cgroup.limits, inheritance.description).map_err(|error| failed(&error))?;
     if let Some(uid) = cgroup.owner {
         place.delegate(uid).map_err(|error| failed(&error))?;
     }

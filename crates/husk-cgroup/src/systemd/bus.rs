@@ -34,6 +34,9 @@ const MANAGER: Call<'_> = Call {
 pub(super) struct Bus {
     stream: UnixStream,
     serial: u32,
+    /// What goes out before the next call.
+    unsent: Vec<u8>,
+    is_authenticated: bool,
     /// Jobs of which systemd has said that they are over, with their results.
     ended: Vec<(String, String)>,
 }
@@ -54,25 +57,31 @@ pub(super) fn socket(user: bool) -> PathBuf {
 }
 
 impl Bus {
-    /// Connects, says who it is, and asks to hear of jobs that end.
+    /// Connects, and has ready what says who this is and that it wants to hear of jobs that end. That goes out with the first
+    /// call: each answer that is waited for costs four changes of process.
     pub(super) fn connect(path: &Path) -> Result<Self, SystemdError> {
         let failed = |error| SystemdError::Connect { path: path.to_owned(), error };
         let stream = UnixStream::connect(path).map_err(failed)?;
         stream.set_read_timeout(Some(LIMIT)).map_err(failed)?;
-        let mut bus = Self { stream, serial: 0, ended: Vec::new() };
-        bus.authenticate().map_err(failed)?;
-        bus.call(Call { member: "Hello", ..BUS }, Encoder::default())?;
+        // The kernel tells the bus who this is. No id is sent along, because it is another one in a user namespace.
+        let unsent = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".to_vec();
+        let mut bus = Self { stream, serial: 0, unsent, is_authenticated: false, ended: Vec::new() };
+        bus.queue(Call { member: "Hello", ..BUS }, Encoder::default());
         let mut rule = Encoder::default();
         rule.text("type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'");
-        bus.call(Call { member: "AddMatch", signature: "s", ..BUS }, rule)?;
+        bus.queue(Call { member: "AddMatch", signature: "s", ..BUS }, rule);
         // systemd tells of jobs only to those who have asked it, too.
-        bus.manager("Subscribe", "", Encoder::default())?;
+        bus.queue(Call { member: "Subscribe", ..MANAGER }, Encoder::default());
         Ok(bus)
     }
 
-    /// The kernel tells the bus who this is. No id is sent along, because it is another one in a user namespace.
+    fn queue(&mut self, call: Call<'_>, body: Encoder) {
+        self.serial += 1;
+        self.unsent.extend(call.encode(self.serial, body));
+    }
+
+    /// Reads what the bus says until messages come.
     fn authenticate(&mut self) -> std::io::Result<()> {
-        self.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
         let mut said = Vec::new();
         while !said.starts_with(b"OK ") {
             said.clear();
@@ -85,7 +94,8 @@ impl Bus {
                 return Err(std::io::ErrorKind::PermissionDenied.into());
             }
         }
-        self.stream.write_all(b"BEGIN\r\n")
+        self.is_authenticated = true;
+        Ok(())
     }
 
     /// Calls a method of systemd's manager.
@@ -98,15 +108,44 @@ impl Bus {
         self.call(Call { member, signature, ..MANAGER }, body)
     }
 
+    /// The description of a unit; of one that is not there systemd says the name, or nothing.
+    pub(super) fn description(&mut self, unit: &str) -> Result<Option<String>, SystemdError> {
+        // How a unit's name is written in a path (`sd_bus_path_encode(3)`).
+        let escaped = unit.bytes().fold(String::new(), |path, byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => path + &char::from(byte).to_string(),
+            byte => path + &format!("_{byte:02x}"),
+        });
+        let path = format!("/org/freedesktop/systemd1/unit/{escaped}");
+        let mut body = Encoder::default();
+        body.text("org.freedesktop.systemd1.Unit");
+        body.text("Description");
+        let call = Call {
+            path: &path,
+            interface: "org.freedesktop.DBus.Properties",
+            member: "Get",
+            signature: "ss",
+            ..MANAGER
+        };
+        match self.call(call, body) {
+            // The signature of the variant takes as much room as a number.
+            Ok(message) => Ok(message.texts(true).into_iter().next()),
+            Err(SystemdError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn call(&mut self, call: Call<'_>, body: Encoder) -> Result<Message, SystemdError> {
-        self.serial += 1;
-        let serial = self.serial;
-        self.stream.write_all(&call.encode(serial, body)).map_err(SystemdError::Talk)?;
+        self.queue(call, body);
+        let sent = self.stream.write_all(&self.unsent);
+        self.unsent.clear();
+        let read = sent.and_then(|()| if self.is_authenticated { Ok(()) } else { self.authenticate() });
+        read.map_err(SystemdError::Talk)?;
         loop {
             let message = self.receive()?;
             match message.kind {
-                2 if message.reply_to == Some(serial) => return Ok(message),
-                3 if message.reply_to == Some(serial) => {
+                2 if message.reply_to == Some(self.serial) => return Ok(message),
+                // Also to one of those that went before: then this one means nothing.
+                3 => {
                     let text = message.texts(false).into_iter().next().unwrap_or_default();
                     let call = call.member.to_owned();
                     return Err(SystemdError::Refused { call, name: message.error, text });

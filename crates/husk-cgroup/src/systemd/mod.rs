@@ -113,16 +113,16 @@ impl Scope {
 
     /// Makes the scope around the process `pid`, with `limits` as properties, so that systemd keeps to them when it is
     /// reloaded. What comes back is the cgroup; the limits are still to be written into its files, since systemd rounds some
-    /// and knows not all.
+    /// and knows not all. By the `description` it is known again ([`Scope::stop_if`]).
     ///
     /// # Errors
     /// systemd cannot be reached, refuses, or does not get done; a controller that a limit needs does not reach the cgroup.
-    pub fn start(&self, pid: i32, limits: &Limits) -> Result<Place, SystemdError> {
+    pub fn start(&self, pid: i32, limits: &Limits, description: &str) -> Result<Place, SystemdError> {
         let found = Hierarchies::read()?;
         if found.version == Hierarchy::V1 {
             return Err(SystemdError::Version1);
         }
-        let mut properties = self.scope_properties(pid);
+        let mut properties = self.scope_properties(pid, description);
         properties.extend(properties::of(&limits.writes)?);
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
@@ -151,10 +151,10 @@ impl Scope {
         bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
-    fn scope_properties(&self, pid: i32) -> Vec<Property> {
+    fn scope_properties(&self, pid: i32, description: &str) -> Vec<Property> {
         let is = |name| (name, Value::Bool(true));
         vec![
-            ("Description", Value::Text(format!("container {}", self.unit))),
+            ("Description", Value::Text(description.to_owned())),
             ("Slice", Value::Text(self.slice.clone())),
             ("PIDs", Value::Pids(vec![pid.unsigned_abs()])),
             ("DefaultDependencies", Value::Bool(false)),
@@ -202,7 +202,23 @@ impl Scope {
     /// # Errors
     /// systemd cannot be reached, or does not get done.
     pub fn stop(&self) -> Result<(), SystemdError> {
+        self.stop_by(&mut Bus::connect(&bus::socket(self.user))?)
+    }
+
+    /// Ends the scope if it is the one that was started with this description, and not another of its name. One whose process
+    /// was dead before systemd came to move it is empty, and stays.
+    ///
+    /// # Errors
+    /// As [`Scope::stop`].
+    pub fn stop_if(&self, description: &str) -> Result<(), SystemdError> {
         let mut bus = Bus::connect(&bus::socket(self.user))?;
+        match bus.description(&self.unit)?.as_deref() {
+            Some(found) if found == description => self.stop_by(&mut bus),
+            _ => Ok(()),
+        }
+    }
+
+    fn stop_by(&self, bus: &mut Bus) -> Result<(), SystemdError> {
         let mut body = Encoder::default();
         body.text(&self.unit);
         body.text("replace");

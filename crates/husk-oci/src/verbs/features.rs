@@ -37,8 +37,6 @@ pub(crate) fn features() -> Result<Status, Failure> {
 }
 
 fn supported() -> Features {
-    let unsafe_annotations =
-        carried_out::SYSTEMD_CGROUP.then(|| "org.systemd.property.".to_owned()).into_iter().collect();
     Features {
         oci_version_min: OCI_VERSION_MIN.to_owned(),
         oci_version_max: oci::VERSION.to_owned(),
@@ -46,7 +44,7 @@ fn supported() -> Features {
         mount_options: Some(MountOptions::names().into_iter().map(str::to_owned).collect()),
         linux: Some(linux()),
         annotations: Some(BTreeMap::from([(CHECKPOINT.to_owned(), false.to_string())])),
-        potentially_unsafe_config_annotations: Some(unsafe_annotations),
+        potentially_unsafe_config_annotations: Some(Vec::new()),
     }
 }
 

@@ -175,8 +175,14 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     let states = creation.states.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|_| entry.failed("open", "", Errno::MFILE))?;
     let start = socket.as_ref().map(AsFd::as_fd);
-    let inheritance =
-        Inheritance { states: &states, start, lock: Some(entry.fd()), ..Inheritance::default() };
+    let description = creation.record.scope_description();
+    let inheritance = Inheritance {
+        states: &states,
+        start,
+        lock: Some(entry.fd()),
+        description: &description,
+        ..Inheritance::default()
+    };
     let container = start::make(making.plan, inheritance, &mut creation);
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),

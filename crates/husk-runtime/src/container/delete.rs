@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use husk_cgroup::systemd::Scope;
+use husk_cgroup::systemd::{Scope, SystemdError};
 use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
@@ -100,9 +100,15 @@ pub(crate) fn take_away(
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
     end(&entry, record.as_ref())?;
-    if let Some((record, place)) = record.as_ref().and_then(|record| Some((record, record.cgroup.as_ref()?)))
-    {
-        remove_cgroup(place, record.scope.as_ref())?;
+    match record.as_ref().map(|record| (&record.cgroup, &record.scope, record)) {
+        Some((Some(place), scope, _)) => remove_cgroup(place, scope.as_ref())?,
+        // It was asked for, and where it is was not written down any more.
+        Some((None, Some(scope), record)) => match scope.stop_if(&record.scope_description()) {
+            // Who cannot be reached now could not be asked either, or has ended with all that was its.
+            Err(SystemdError::Connect { .. }) => {}
+            stopped => stopped?,
+        },
+        _ => {}
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
     if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {

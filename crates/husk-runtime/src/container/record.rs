@@ -57,6 +57,11 @@ pub struct Condition {
 }
 
 impl Record {
+    /// By what its scope is known again, if another has the name.
+    pub(crate) fn scope_description(&self) -> String {
+        format!("container {} of husk-oci, {}", self.id, self.created)
+    }
+
     /// As hooks get to know it.
     pub(crate) fn for_hooks(&self, condition: Condition) -> oci::State {
         oci::State {
