@@ -243,8 +243,8 @@ fn a_proc_of_another_pid_namespace() {
         let mut container = caller.shell(&["-q"], &root, "echo up; read end").start();
         container.wait_for("up\n");
         let pid = container.container().to_string();
-        let look = |through: &[&str]| {
-            let command = caller.husk(["see", "--json", &pid]);
+        let look = |pid: &str, through: &[&str]| {
+            let command = caller.husk(["see", "--json", pid]);
             let output = command.through(through.iter().copied()).run();
             let seen: Value = serde_json::from_str(&output.succeeds().stdout).expect("JSON");
             seen["processes"].clone()
@@ -252,7 +252,11 @@ fn a_proc_of_another_pid_namespace() {
         let new: &[&str] = if caller.is_root() { &[] } else { &["--user", "--map-current-user"] };
         let mut through = vec!["unshare", "--pid", "--fork"];
         through.extend(new);
-        assert_eq!(look(&through)[0]["pids"], look(&[])[0]["pids"], "{caller}");
+        assert_eq!(look(&pid, &through)[0]["pids"], look(&pid, &[])[0]["pids"], "{caller}");
+        // There, 1 is husk itself.
+        let (there, here) = (look("1", &through), look("1", &[]));
+        assert_eq!(there[0]["namespaces"], here[0]["namespaces"], "{caller}");
+        assert_eq!(there[0]["pids"], here[0]["pids"], "{caller}");
         container.write("\n");
         container.finish().succeeds();
     }

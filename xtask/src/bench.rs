@@ -40,14 +40,22 @@ struct Options {
 const CONTESTANTS: &[(&str, &str)] = &[
     (FLOOR, "FLOOR ROOT"),
     ("bare C, by hand", "FLOOR --by-hand ROOT"),
-    ("husk run", "HUSK run ROOT"),
-    ("husk run --userns=host", "HUSK run --userns=host ROOT"),
+    (PLAIN, "HUSK run ROOT"),
+    (NO_CGROUP, "HUSK run --pids-limit=-1 ROOT"),
+    (LIMITED, "HUSK run --memory=512m --cpus=2 ROOT"),
+    (OF_THE_HOST, "HUSK run --userns=host ROOT"),
     ("unshare … chroot", "UNSHARE --pid --uts --ipc --mount --fork --mount-proc CHROOT ROOT"),
     ("bwrap", "bwrap --unshare-all --bind ROOT / --proc /proc --dev /dev"),
 ];
 
-/// Takes part only as root: the host's ids are nobody else's to use.
-const OF_ROOT: &str = "husk run --userns=host";
+/// As it is without asking: in a cgroup where there can be one, for the limit of processes.
+const PLAIN: &str = "husk run";
+const NO_CGROUP: &str = "husk run, no cgroup";
+const LIMITED: &str = "husk run, limits";
+const OF_THE_HOST: &str = "husk run --userns=host";
+
+/// Take part only as root: the host's ids are nobody else's to use, and others may have no cgroup to divide.
+const OF_ROOT: [&str; 2] = [OF_THE_HOST, LIMITED];
 
 struct Contestant {
     name: &'static str,
@@ -187,7 +195,7 @@ fn contestants(husk: &Path, floor: &Path, root: &Path, user: Option<u32>) -> Vec
         word => vec![word.into()],
     };
     let contestants =
-        CONTESTANTS.iter().filter(|(name, _)| by_root || *name != OF_ROOT).map(|&(name, template)| {
+        CONTESTANTS.iter().filter(|(name, _)| by_root || !OF_ROOT.contains(name)).map(|&(name, template)| {
             Contestant { name, words: template.split(' ').flat_map(words).collect(), user }
         });
     contestants.collect()
@@ -274,7 +282,24 @@ fn as_table(contestants: &[Contestant], figures: &[Figures]) -> String {
         }
         table.push('\n');
     }
+    for name in [PLAIN, LIMITED] {
+        if let Some((p50, min)) = cost_of_cgroup(contestants, figures, name) {
+            table += &format!(
+                "{name}: its cgroup costs {p50:+.2} ms (p50), {min:+.2} (min); the aim: less than 0.5 on v1, 0.1 on v2\n"
+            );
+        }
+    }
     table
+}
+
+/// How much longer than without a cgroup, by the medians and by the shortest runs, which a busy machine disturbs less.
+fn cost_of_cgroup(contestants: &[Contestant], figures: &[Figures], name: &str) -> Option<(f64, f64)> {
+    let of = |name: &str| {
+        let mut pairs = contestants.iter().zip(figures);
+        pairs.find(|(contestant, _)| contestant.name == name).map(|(_, of)| of)
+    };
+    let (with, without) = (of(name)?, of(NO_CGROUP)?);
+    Some((with.p50 - without.p50, with.min - without.min))
 }
 
 fn as_json(contestants: &[Contestant], figures: &[Figures], runtimes: &[Value], options: &Options) -> Value {

@@ -146,6 +146,17 @@ fn all_rows(husk_oci: &Path, hello: &Path, floor: &Path, root: &Path, bundles: &
             rows.push(Row { name, command: run("/bin/true"), check: Some(run("/bin/echo here")) });
         }
     }
+    rows.extend(find("crun").map(|crun| {
+        let run = |inside: &str| {
+            let words =
+                [&text(&crun), "--cgroup-manager=disabled", "--root", &text(&bundles.join("states/crun"))];
+            let bundle = text(&bundle(bundles, CONFIGS[0].0, inside));
+            let call = ["run", "--bundle", &bundle, &format!("husk-bench-{}", process::id())];
+            words.iter().chain(&call).map(|word| (*word).to_owned()).collect()
+        };
+        let name = "crun, no cgroups".to_owned();
+        Row { name, command: run("/bin/true"), check: Some(run("/bin/echo here")) }
+    }));
     rows.push(Row { name: HELLO.to_owned(), command: vec![text(hello)], check: None });
     let version = vec![text(husk_oci), "--version".to_owned()];
     rows.push(Row { name: VERSION.to_owned(), command: version, check: None });

@@ -62,6 +62,8 @@ const SUITES: &[Suite] = &[
         tests: &["process_oom_score_adj_below_the_callers"],
         ..suite("husk-tests", "oci_fields_process", &["root"])
     },
+    suite("husk-tests", "limits", &["root", "user", "systemd", "systemd-user"]),
+    Suite { package: "husk-tests", program: "left_behind", ways: &["root"], tests: &["cgroup"] },
 ];
 
 /// The programs that the tests of husk-tests run, and the variables that name them.
@@ -161,7 +163,12 @@ fn script_of(way: &str, share: &Path) -> String {
         .filter(|suite| suite.ways.contains(&way))
         .map(|suite| {
             let (file, tests) = (suite.file(), suite.tests.join(" "));
-            format!("echo \"== {file}\"; {share}/{file} --test-threads=2 {tests} || failed=1\n")
+            // A login's own cgroup is root's: what is the user's is below the user's systemd.
+            let below = match (way, suite.program) {
+                ("systemd-user", "limits") => "systemd-run --user --scope --quiet -p Delegate=yes -- ",
+                _ => "",
+            };
+            format!("echo \"== {file}\"; {below}{share}/{file} --test-threads=2 {tests} || failed=1\n")
         })
         .collect();
     // Containers that systemd makes are what is new where it runs.

@@ -10,10 +10,12 @@ use husk_cgroup::Hierarchies;
 use husk_plan::explain::Explanation;
 use husk_plan::shell::Script;
 use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
+use husk_spec::oci::{Memory, Pids, Resources};
 use husk_spec::{
     BindIdmap, BindMount, Capabilities, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
     FilesystemMount, Given, Grant, Hooks, IdMapping, Labels, Lifetime, Mount, MountFlags, Namespace,
-    Namespaces, Process, Propagation, Root, Scheduling, Terminal, TimeOffsets, User, UserNamespace, Writes,
+    Namespaces, PassingCgroup, Process, Propagation, Root, Scheduling, Terminal, TimeOffsets, User,
+    UserNamespace, Writes,
 };
 use rustix::mount::MountAttrFlags as Attr;
 
@@ -280,6 +282,71 @@ fn groups_that_nobody_may_set_keep_no_one_out() {
 }
 
 /// The script for a user with subordinate ids, in whose root a volume and a pivot have to be.
+/// A container with a limit of processes, which is a default unless it was `asked` for, and with one of memory if it was.
+fn limited(asked: bool) -> Config {
+    let resources = Resources {
+        pids: Some(Pids { limit: Some(1024) }),
+        memory: asked.then(|| Memory { limit: Some(1 << 26), swap: Some(1 << 27), ..Memory::default() }),
+        ..Resources::default()
+    };
+    let asked = if asked { vec![("resources.memory.limit", "--memory")] } else { Vec::new() };
+    let passing = PassingCgroup { parent: None, resources, asked };
+    let cgroup = Cgroup::Passing(Box::new(passing));
+    Config { cgroup: Some(Given::default(cgroup, "a limit of processes")), ..config() }
+}
+
+fn host_with_cgroups(mounts: &str, own: &str) -> Host {
+    let cgroups = Hierarchies::parse(mounts, own);
+    assert!(cgroups.is_some(), "{mounts}");
+    Host { cgroups, pid: 4711, may_make_cgroups: true, ..roots_host() }
+}
+
+const V2: &str = "30 20 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+const V1: &str = "30 20 0:27 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+                  31 20 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                  32 20 0:29 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n";
+
+#[test]
+fn a_cgroup_is_where_its_limits_are() {
+    let v1 = host_with_cgroups(V1, "1:pids:/\n2:memory:/own\n3:cpuset:/\n");
+    let text = explained(&limited(false), &v1);
+    assert!(text.contains("make the cgroup /sys/fs/cgroup/pids/husk-<pid>-box, if it can be had"), "{text}");
+    assert!(text.contains("write the limits pids.max 1024"), "{text}");
+    assert!(text.contains("enter the container's cgroups"), "{text}");
+    let text = explained(&limited(true), &v1);
+    assert!(text.contains("/husk-<pid>-box and its like, one in each of 2 hierarchies"), "{text}");
+    assert!(text.contains("memory.limit_in_bytes 67108864"), "{text}");
+    assert!(text.contains("mkdir /sys/fs/cgroup/memory/own/husk-$$-box"), "{text}");
+}
+
+#[test]
+fn on_version_2_the_clone_is_the_way_in() {
+    let v2 = host_with_cgroups(V2, "0::/user/own\n");
+    let text = explained(&limited(true), &v2);
+    assert!(text.contains("make the cgroup /sys/fs/cgroup/user/husk-<pid>-box  [default"), "{text}");
+    for limit in ["memory.max 67108864", "memory.swap.max 67108864", "memory.oom.group 1", "pids.max 1024"] {
+        assert!(text.contains(limit), "{limit}: {text}");
+    }
+    assert!(!text.contains("enter the container's cgroups"), "{text}");
+    // Only in it is it the top of a namespace.
+    assert!(text.contains("enter a new cgroup namespace, whose root they are"), "{text}");
+    let arena = Arena::new();
+    let config = limited(true);
+    let cgroup = plan(&config, &v2, &arena).expect("a plan").cgroup.expect("a cgroup");
+    assert_eq!(cgroup.controllers, ["memory"], "a default does not have to be had");
+}
+
+#[test]
+fn without_cgroups_only_what_was_asked_for_is_refused() {
+    let nobodys = Host { may_make_cgroups: false, ..host_with_cgroups(V2, "0::/\n") };
+    let text = explained(&limited(false), &nobodys);
+    assert_eq!(text, explained(&config(), &nobodys), "as if nothing had been said of it");
+    let none = Host { may_make_cgroups: true, ..roots_host() };
+    let arena = Arena::new();
+    let error = plan(&limited(true), &none, &arena).expect_err("an error").to_string();
+    assert!(error.contains("--memory: no cgroups are mounted here"), "{error}");
+}
+
 #[test]
 fn as_a_script() {
     let host = host_with_ranges();

@@ -274,8 +274,9 @@ fn meaning(signal: i32) -> &'static str {
 /// That the kernel has killed for want of memory: whose limit it was, of which cgroup, and how much.
 pub fn killed_for_memory(kills: &MemoryKills) -> String {
     let killed = match kills.kills {
-        1 => "the kernel killed one of its processes for want of memory".to_owned(),
-        some => format!("the kernel killed {some} of its processes for want of memory"),
+        1 => "the kernel killed one of its processes for want of memory",
+        // With memory.oom.group the kernel counts the first one twice.
+        _ => "the kernel killed processes of it for want of memory",
     };
     let peak = kills.peak.map_or(String::new(), |bytes| format!("; it used {} at most", amount(bytes)));
     match &kills.limit {

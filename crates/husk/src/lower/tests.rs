@@ -314,6 +314,37 @@ fn sysctls_replace_defaults_and_take_both_separators() {
     assert_eq!(of("--share net --sysctl kernel.shmmax=1 --sysctl user.max_user_namespaces=1 root").len(), 2);
 }
 
+/// What is limited, and by which options.
+fn limits(line: &str) -> Option<husk_spec::PassingCgroup> {
+    match config(line).cgroup?.value {
+        husk_spec::Cgroup::Passing(passing) => Some(*passing),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn limits_are_dockers() {
+    let plain = limits("root").expect("a limit of processes");
+    assert_eq!((plain.resources.pids.and_then(|pids| pids.limit), plain.asked.len()), (Some(1024), 0));
+    for any in ["-1", "0"] {
+        assert_eq!(limits(&format!("--pids-limit {any} root")), None, "there is nothing left to limit");
+    }
+    let memory = |line: &str| limits(line).expect("limits").resources.memory.expect("memory");
+    assert_eq!(memory("-m 64m root").swap, Some(128 << 20), "as much swap as memory");
+    assert_eq!(memory("-m 64m --memory-swap 64m root").swap, Some(64 << 20));
+    assert_eq!(memory("-m 64m --memory-swap -1 root").swap, Some(-1));
+    let cpu = limits("--cpus 1.5 --cpuset-cpus 0-2,5 root").expect("limits").resources.cpu.expect("cpu");
+    assert_eq!((cpu.quota, cpu.period, cpu.cpus.as_str()), (Some(150_000), Some(100_000), "0-2,5"));
+    let all =
+        limits("--device-read-bps /dev/sda:1m --blkio-weight 500 --cgroup-parent /a root").expect("limits");
+    let block_io = all.resources.block_io.expect("block devices");
+    let throttle = &block_io.throttle_read_bps_device[0];
+    assert_eq!((throttle.major, throttle.minor, throttle.rate), (8, 0, 1 << 20));
+    assert_eq!((block_io.weight, all.parent.as_deref()), (Some(500), Some("/a")));
+    let options: Vec<_> = all.asked.iter().map(|(_, option)| *option).collect();
+    assert_eq!(options, ["--io-weight", "--device-read-bps", "--cgroup-parent"]);
+}
+
 /// Every refusal of lowering, as a person sees it.
 #[test]
 fn refusals() {
@@ -391,6 +422,23 @@ fn refusals() {
         "--sysctl net..x=1",
         "--sysctl net.//.x=1",
         "--sysctl user.x=1 --userns host",
+        "-m 1q root",
+        "-m 0 root",
+        "--memory-swap 1g root",
+        "-m 1g --memory-swap 512m root",
+        "-m 1g --memory-reservation 2g root",
+        "--cpus 0 root",
+        "--cpus many root",
+        "--cpu-shares 1 root",
+        "--cpuset-cpus 3-1 root",
+        "--cpuset-mems all root",
+        "--pids-limit -5 root",
+        "--io-weight 5 root",
+        "--device-read-bps /dev/sda root",
+        "--device-write-bps /dev/sda:fast root",
+        "--device-read-iops /dev/null:5 root",
+        "--cgroup-parent ../up root",
+        "--cgroup-parent system.slice root",
     ];
     let all: Vec<String> = lines
         .iter()
