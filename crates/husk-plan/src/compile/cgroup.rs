@@ -41,6 +41,16 @@ impl<'a> Compiler<'a, '_> {
         self.host.privileged && matches!(self.user.kind, UserKind::Join(_))
     }
 
+    /// Whether the child enters the cgroup namespace of another, once it is in its cgroup: from inside, that would be out of reach on
+    /// a version 2 mounted with `nsdelegate`. In a user namespace of its own it has no right to enter, and husk does it before.
+    pub(super) fn child_joins_cgroup_namespace(&self) -> bool {
+        self.joins_cgroup_namespace() && self.has_cgroup() && !self.user.is_new()
+    }
+
+    fn joins_cgroup_namespace(&self) -> bool {
+        matches!(self.config.namespaces.cgroup.value, Namespace::Join(_))
+    }
+
     /// What husk does before the clone or, for systemd's sake, after it.
     pub(super) fn make_cgroup(&mut self) -> Result<(), PlanError> {
         let Some(given) = &self.config.cgroup else { return Ok(()) };
@@ -55,9 +65,9 @@ impl<'a> Compiler<'a, '_> {
             Cgroup::Existing => return Ok(()),
         };
         let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
-        let driver = match *systemd {
-            true => CgroupDriver::Systemd(self.scope(found, path.as_deref())?),
-            false => CgroupDriver::Cgroupfs(
+        let driver = match systemd {
+            Some(properties) => CgroupDriver::Systemd(self.scope(found, path.as_deref(), properties)?),
+            None => CgroupDriver::Cgroupfs(
                 Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?,
             ),
         };
@@ -102,7 +112,8 @@ impl<'a> Compiler<'a, '_> {
         let problem = |error: &dyn std::fmt::Display| PlanError::Cgroup {
             problem: in_options(&options, error.to_string()),
         };
-        if !asked && !self.host.may_make_cgroups {
+        // Who is in another's cgroup namespace is to see what is seen there.
+        if !asked && (!self.host.may_make_cgroups || self.joins_cgroup_namespace()) {
             return Ok(());
         }
         let Some(found) = &self.host.cgroups else {
@@ -151,7 +162,12 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// The scope that systemd is asked for: the machine's systemd or, without its privilege, the user's own.
-    fn scope(&self, found: &Hierarchies, path: Option<&str>) -> Result<Scope, PlanError> {
+    fn scope(
+        &self,
+        found: &Hierarchies,
+        path: Option<&str>,
+        properties: &[(String, String)],
+    ) -> Result<Scope, PlanError> {
         let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
         let refused =
             |why: &str| PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") };
@@ -162,7 +178,8 @@ impl<'a> Compiler<'a, '_> {
             return Err(refused("that takes cgroup v2, and the controllers of this host are in v1"));
         }
         let user = self.host.uid != 0 || !self.host.has_all_ids();
-        Scope::new(path, &self.config.name, user).map_err(|error| problem(&error))
+        let scope = Scope::new(path, &self.config.name, user);
+        scope.and_then(|scope| scope.with_properties(properties)).map_err(|error| problem(&error))
     }
 
     fn making(&self, driver: &CgroupDriver) -> Result<HostStep<'a>, PlanError> {
@@ -224,8 +241,8 @@ impl<'a> Compiler<'a, '_> {
         let Given { value, origin } = &self.config.namespaces.cgroup;
         let step = match value {
             Namespace::New => Step::CgroupNamespace,
-            Namespace::Join(_) => Step::JoinCgroupNamespace,
-            Namespace::Host => return,
+            Namespace::Join(_) if self.child_joins_cgroup_namespace() => Step::JoinCgroupNamespace,
+            Namespace::Join(_) | Namespace::Host => return,
         };
         self.child(Stage::Namespaces, step, origin);
     }

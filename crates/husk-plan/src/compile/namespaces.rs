@@ -305,7 +305,9 @@ impl<'a> Compiler<'a, '_> {
                 _ => continue,
             };
             let step = match kind {
-                NamespaceKind::Cgroup if self.has_cgroup() => HostStep::OpenCgroupNamespace { path },
+                NamespaceKind::Cgroup if self.child_joins_cgroup_namespace() => {
+                    HostStep::OpenCgroupNamespace { path }
+                }
                 kind => HostStep::Join { kind, path },
             };
             self.before(Stage::Prepare, step, &origin);
