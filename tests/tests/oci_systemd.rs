@@ -103,6 +103,36 @@ fn limits_are_systemds_too_and_outlast_a_reload() {
 }
 
 #[test]
+fn annotations_are_properties_of_the_scope() {
+    let site = oci_site!();
+    if !has_scopes(&site) || site.deviates("crun", "knows no Sec for USec") {
+        return;
+    }
+    let annotate = |name: &'static str, value: &'static str| {
+        move |spec: &mut serde_json::Value| {
+            spec["annotations"][format!("org.systemd.property.{name}")] = json!(value);
+        }
+    };
+    let (bundle, unit) = bundle(&site, "sleep 1000");
+    let bundle = bundle
+        .change(annotate("TimeoutStopUSec", "uint64 123456789"))
+        .change(annotate("RuntimeMaxSec", "3600"))
+        .change(annotate("CollectMode", "'inactive'"))
+        .change(annotate("Documentation", "['https://example.org/a', 'https://example.org/b']"));
+    let container = create(&bundle);
+    let is = |property: &str| systemctl(&["show", "-p", property, "--value", &unit]);
+    assert_eq!(is("TimeoutStopUSec"), "2min 3.456789s");
+    assert_eq!(is("RuntimeMaxUSec"), "1h");
+    assert_eq!(is("CollectMode"), "inactive");
+    assert_eq!(is("Documentation"), "https://example.org/a https://example.org/b");
+    container.delete();
+    let bundle = bundle.change(annotate("TimeoutStopUSec", "soon"));
+    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).err().expect("a refusal");
+    refused.exits(1).says("annotations[\"org.systemd.property.TimeoutStopUSec\"]");
+    assert_eq!(units(&site), "");
+}
+
+#[test]
 fn every_verb_finds_the_scope_without_being_told() {
     let site = oci_site!();
     if !has_scopes(&site) {

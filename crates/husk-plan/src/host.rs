@@ -176,9 +176,10 @@ impl Host {
         match config.cgroup.as_ref().map(|given| &given.value) {
             Some(Cgroup::New { path, systemd, .. }) => {
                 host.cgroups = Hierarchies::read().ok();
-                host.systemd = *systemd && Path::new("/run/systemd/system").is_dir();
-                host.may_make_cgroups =
-                    *systemd || host.is_root() || host.can_make_cgroups(path.as_deref(), &config.name);
+                host.systemd = systemd.is_some() && Path::new("/run/systemd/system").is_dir();
+                host.may_make_cgroups = systemd.is_some()
+                    || host.is_root()
+                    || host.can_make_cgroups(path.as_deref(), &config.name);
             }
             Some(Cgroup::Passing(passing)) => {
                 host.cgroups = Hierarchies::read().ok();

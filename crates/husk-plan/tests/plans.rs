@@ -233,7 +233,7 @@ fn root_of_a_user_namespace_does_without_cgroups_and_nodes_that_are_not_its_own(
     let mut config = config();
     config.namespaces.user = Given::argument(UserNamespace::Host, "none");
     let (path, resources) = (Some("/made".to_owned()), Box::default());
-    config.cgroup = Some(Given::argument(Cgroup::New { path, resources, systemd: false }, "a cgroup"));
+    config.cgroup = Some(Given::argument(Cgroup::New { path, resources, systemd: None }, "a cgroup"));
     let (target, flags) = (PathBuf::from("/sys/fs/cgroup"), MountFlags::NONE);
     config
         .mounts

@@ -63,8 +63,8 @@ pub enum Cgroup {
         path: Option<String>,
         /// What they limit.
         resources: Box<oci::Resources>,
-        /// Whether systemd is asked for them.
-        systemd: bool,
+        /// If systemd is asked for them: the properties that annotations name, each with its value as GVariant's text format has it.
+        systemd: Option<Vec<(String, String)>>,
     },
     /// A cgroup of its own that goes when it ends.
     Passing(Box<PassingCgroup>),

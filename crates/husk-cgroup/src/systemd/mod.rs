@@ -6,6 +6,7 @@
 //! container runs; whoever calls [`Scope::start`] holds the process back that long.
 
 mod bus;
+mod given;
 mod properties;
 mod wire;
 
@@ -65,6 +66,17 @@ pub enum SystemdError {
          the engine use its cgroupfs driver"
     )]
     Version1,
+    /// An annotation `org.systemd.property.NAME` that asks for no property.
+    #[error(
+        "annotations[\"org.systemd.property.{name}\"]: {value:?} is not a value in GVariant's text format, such as uint64 5, true or \
+         'text', or no property has that name"
+    )]
+    Annotation {
+        /// What follows the prefix.
+        name: String,
+        /// The annotation.
+        value: String,
+    },
     /// A limit that systemd cannot be told.
     #[error(transparent)]
     Property(#[from] SystemdPropertyError),
@@ -86,10 +98,13 @@ pub struct Scope {
     pub slice: String,
     /// Whether it is the user's own systemd that has it.
     pub user: bool,
+    /// Properties that it is given besides: names, and values in GVariant's text format.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<(String, String)>,
 }
 
 impl Scope {
-    /// The scope that `linux.cgroupsPath` names: `SLICE:PREFIX:NAME`, of which the slice may be empty. Without a path it is
+    /// The scope that `linux.cgroupsPath` names: `SLICE:PREFIX:NAME`, of which the slice may be empty, and `-` for the topmost. Without a path it is
     /// `husk-ID.scope`. The slice is `system.slice` unless named, `user.slice` with the user's own systemd.
     ///
     /// # Errors
@@ -102,13 +117,26 @@ impl Scope {
             |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte));
         let wrong = || SystemdError::Path(path.to_owned());
         let [slice, prefix, name] = path.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
-        let usual = if user { "user.slice" } else { "system.slice" };
-        let slice = if slice.is_empty() { usual } else { slice };
+        let slice = match slice {
+            "" if user => "user.slice",
+            "" => "system.slice",
+            "-" => "-.slice",
+            slice => slice,
+        };
         if name.is_empty() || !slice.ends_with(".slice") || ![slice, prefix, name].into_iter().all(is_word) {
             return Err(wrong());
         }
         let unit = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
-        Ok(Self { unit, slice: slice.to_owned(), user })
+        Ok(Self { unit, slice: slice.to_owned(), user, properties: Vec::new() })
+    }
+
+    /// The same scope, with properties that the configuration's annotations ask for.
+    ///
+    /// # Errors
+    /// One that is none.
+    pub fn with_properties(self, properties: &[(String, String)]) -> Result<Self, SystemdError> {
+        properties.iter().try_for_each(|(name, value)| given::property(name, value).map(drop))?;
+        Ok(Self { properties: properties.to_vec(), ..self })
     }
 
     /// Makes the scope around the process `pid`, with `limits` as properties, so that systemd keeps to them when it is
@@ -122,8 +150,12 @@ impl Scope {
         if found.version == Hierarchy::V1 {
             return Err(SystemdError::Version1);
         }
+        let given = self.properties.iter().map(|(name, value)| given::property(name, value));
+        let given = given.collect::<Result<Vec<_>, _>>()?;
         let mut properties = self.scope_properties(pid, description);
         properties.extend(properties::of(&limits.writes)?);
+        // systemd takes the last of several.
+        properties.extend(given.iter().map(|(name, value)| (name.as_str(), value.clone())));
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
         // What is left of a scope of that name that has failed.
@@ -142,7 +174,7 @@ impl Scope {
         Ok(place)
     }
 
-    fn start_unit(&self, bus: &mut Bus, properties: &[Property]) -> Result<wire::Message, SystemdError> {
+    fn start_unit(&self, bus: &mut Bus, properties: &[Property<'_>]) -> Result<wire::Message, SystemdError> {
         let mut body = Encoder::default();
         body.text(&self.unit);
         body.text("replace");
@@ -151,7 +183,7 @@ impl Scope {
         bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
-    fn scope_properties(&self, pid: i32, description: &str) -> Vec<Property> {
+    fn scope_properties(&self, pid: i32, description: &str) -> Vec<Property<'static>> {
         let is = |name| (name, Value::Bool(true));
         vec![
             ("Description", Value::Text(description.to_owned())),
@@ -272,6 +304,7 @@ mod tests {
             parts("a-b.slice", "cri-x.scope")
         );
         assert_eq!(scope(Some(":libpod:x"), true).expect("a scope"), parts("user.slice", "libpod-x.scope"));
+        assert_eq!(scope(Some("-:cri:x"), false).expect("a scope"), parts("-.slice", "cri-x.scope"));
         assert_eq!(scope(None, false).expect("a scope"), parts("system.slice", "husk-ID.scope"));
         for wrong in ["/a/b", "a:b", "a:b:c", "a.slice:b:", "a.slice:b:../c", "a.slice:b:c:d"] {
             let error = scope(Some(wrong), false).expect_err("an error").to_string();

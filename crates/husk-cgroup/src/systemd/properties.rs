@@ -24,7 +24,7 @@ const PERCENT: u64 = 10_000;
 
 /// The properties for files of version 2. systemd knows not all of them: the others keep what is written into them, because
 /// the scope is delegated.
-pub(super) fn of(writes: &[Write]) -> Result<Vec<Property>, SystemdPropertyError> {
+pub(super) fn of(writes: &[Write]) -> Result<Vec<Property<'static>>, SystemdPropertyError> {
     let mut properties = Vec::new();
     let is_idle = writes.iter().any(|write| write.file == "cpu.idle" && write.value == "1");
     for write in writes {
@@ -67,7 +67,7 @@ fn limit(value: &str) -> Option<u64> {
 
 /// `QUOTA PERIOD` as microseconds a second, rounded up to what systemd can keep, so that it never holds back more than was
 /// asked; the file gets the exact value.
-fn quota(value: &str) -> Option<[Property; 2]> {
+fn quota(value: &str) -> Option<[Property<'static>; 2]> {
     let mut words = value.split_ascii_whitespace();
     let quota = limit(words.next()?)?;
     let period: u64 = words.next().map_or(Some(100_000), |word| word.parse().ok())?;
@@ -103,7 +103,7 @@ mod tests {
     use crate::limits::{Hierarchy, files};
     use husk_spec::oci::Resources;
 
-    fn properties(resources: serde_json::Value) -> Result<Vec<Property>, SystemdPropertyError> {
+    fn properties(resources: serde_json::Value) -> Result<Vec<Property<'static>>, SystemdPropertyError> {
         let resources: Resources = serde_json::from_value(resources).expect("resources");
         of(&files(&resources, Hierarchy::V2).expect("limits").writes)
     }

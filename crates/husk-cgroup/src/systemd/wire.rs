@@ -8,12 +8,20 @@ pub(super) enum Value {
     Bool(bool),
     /// `t`
     Number(u64),
+    /// `x`
+    Signed(i64),
+    /// `u`
+    Number32(u32),
+    /// `i`
+    Signed32(i32),
     /// `s`
     Text(String),
     /// `au`
     Pids(Vec<u32>),
     /// `ay`
     Bytes(Vec<u8>),
+    /// `as`
+    Texts(Vec<String>),
 }
 
 impl Value {
@@ -21,15 +29,19 @@ impl Value {
         match self {
             Self::Bool(_) => "b",
             Self::Number(_) => "t",
+            Self::Signed(_) => "x",
+            Self::Number32(_) => "u",
+            Self::Signed32(_) => "i",
             Self::Text(_) => "s",
             Self::Pids(_) => "au",
             Self::Bytes(_) => "ay",
+            Self::Texts(_) => "as",
         }
     }
 }
 
 /// A property of a unit.
-pub(super) type Property = (&'static str, Value);
+pub(super) type Property<'n> = (&'n str, Value);
 
 /// Writes values one after the other, each where its type may begin.
 #[derive(Debug, Default)]
@@ -43,6 +55,11 @@ impl Encoder {
     pub(super) fn number(&mut self, number: u32) {
         self.align(4);
         self.0.extend(number.to_le_bytes());
+    }
+
+    fn long(&mut self, bytes: [u8; 8]) {
+        self.align(8);
+        self.0.extend(bytes);
     }
 
     pub(super) fn text(&mut self, text: &str) {
@@ -72,18 +89,19 @@ impl Encoder {
         self.signature(value.signature());
         match value {
             Value::Bool(value) => self.number((*value).into()),
-            Value::Number(number) => {
-                self.align(8);
-                self.0.extend(number.to_le_bytes());
-            }
+            Value::Number(number) => self.long(number.to_le_bytes()),
+            Value::Signed(number) => self.long(number.to_le_bytes()),
+            Value::Number32(number) => self.number(*number),
+            Value::Signed32(number) => self.number(number.cast_unsigned()),
             Value::Text(text) => self.text(text),
             Value::Pids(pids) => self.numbers(pids),
             Value::Bytes(bytes) => self.array(1, |array| array.0.extend(bytes)),
+            Value::Texts(texts) => self.array(4, |array| texts.iter().for_each(|text| array.text(text))),
         }
     }
 
     /// `a(sv)`
-    pub(super) fn properties(&mut self, properties: &[Property]) {
+    pub(super) fn properties(&mut self, properties: &[Property<'_>]) {
         self.array(8, |array| {
             for (name, value) in properties {
                 array.align(8);

@@ -44,7 +44,7 @@ fn supported() -> Features {
         mount_options: Some(MountOptions::names().into_iter().map(str::to_owned).collect()),
         linux: Some(linux()),
         annotations: Some(BTreeMap::from([(CHECKPOINT.to_owned(), false.to_string())])),
-        potentially_unsafe_config_annotations: Some(Vec::new()),
+        potentially_unsafe_config_annotations: Some(vec![oci::UNIT_PROPERTY.to_owned()]),
     }
 }
 

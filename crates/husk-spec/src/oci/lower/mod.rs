@@ -5,6 +5,7 @@ mod mounts;
 mod namespaces;
 mod process;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::validate::dotted;
@@ -81,7 +82,7 @@ impl Spec {
             sysctls: sysctls(linux),
             masked_paths: paths(&linux.masked_paths, "linux.maskedPaths"),
             readonly_paths: paths(&linux.readonly_paths, "linux.readonlyPaths"),
-            cgroup: Some(cgroup(linux, with)),
+            cgroup: Some(cgroup(linux, &self.annotations, with)),
             mount_label: text(&linux.mount_label, "linux.mountLabel"),
             hooks: hooks(self)?,
             process,
@@ -152,7 +153,7 @@ fn invalid(path: impl Into<String>, problem: impl Into<String>) -> InvalidConfig
     InvalidConfig { origin: Origin::Config(path.into()), problem: problem.into() }
 }
 
-fn cgroup(linux: &Linux, with: &Lowering<'_>) -> Given<Cgroup> {
+fn cgroup(linux: &Linux, annotations: &BTreeMap<String, String>, with: &Lowering<'_>) -> Given<Cgroup> {
     let path = linux.cgroups_path.clone().filter(|path| !path.is_empty());
     let resources = Box::new(linux.resources.clone().unwrap_or_default());
     let origin = match (&path, &linux.resources) {
@@ -160,7 +161,17 @@ fn cgroup(linux: &Linux, with: &Lowering<'_>) -> Given<Cgroup> {
         (None, Some(_)) => Origin::Config("linux.resources".to_owned()),
         (None, None) => Origin::Default("cgroups of its own"),
     };
-    Given { value: Cgroup::New { path, resources, systemd: with.systemd_cgroup }, origin }
+    let systemd = with.systemd_cgroup.then(|| unit_properties(annotations));
+    Given { value: Cgroup::New { path, resources, systemd }, origin }
+}
+
+/// What annotations begin with that say something of the unit which systemd makes, as runc and crun have them.
+pub const UNIT_PROPERTY: &str = "org.systemd.property.";
+
+fn unit_properties(annotations: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let property =
+        |(key, value): (&String, &String)| Some((key.strip_prefix(UNIT_PROPERTY)?.to_owned(), value.clone()));
+    annotations.iter().filter_map(property).collect()
 }
 
 fn root(spec: &Spec, with: &Lowering<'_>) -> Result<Root, InvalidConfig> {
