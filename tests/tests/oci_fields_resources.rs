@@ -25,7 +25,8 @@ fn with(site: &Site, resources: Value, files: &[File]) -> Option<Vec<String>> {
     for file in files {
         if !is_there(file) {
             let (controller, name) = file.v1;
-            let name = if is_unified() { file.v2 } else { name };
+            // What has no file of version 2 is known by that of version 1.
+            let name = if is_unified() && !file.v2.is_empty() { file.v2 } else { name };
             site.note(&format!("this machine's cgroups have no {name} ({controller})"));
             return None;
         }
