@@ -307,3 +307,27 @@ fn a_cgroup_that_is_refused_keeps_its_processes() {
     assert_eq!(container.status(), "running");
     container.delete();
 }
+
+#[test]
+fn the_hosts_mount_of_version_2_keeps_its_options() {
+    let site = oci_site!();
+    if !is_unified() {
+        site.note("cgroups are of version 1 here");
+        return;
+    }
+    // A new mount in the host's cgroup namespace would give its own options to the host's: no nsdelegate, no memory_recursiveprot.
+    if site.is_too_old("runc", (1, 4, 0), "the host's options") || site.deviates("crun", "mounts it anew") {
+        return;
+    }
+    let options = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        mounts.lines().find_map(|line| line.split_once(" - cgroup2 ").map(|(_, rest)| rest.to_owned()))
+    };
+    let before = options();
+    let bundle = site.bundle().sh("cat /sys/fs/cgroup/cgroup.controllers").change(|spec| {
+        spec["linux"]["namespaces"].as_array_mut().expect("a list").retain(|of| of["type"] != "cgroup");
+    });
+    bundle.output().succeeds();
+    assert!(before.is_some());
+    assert_eq!(options(), before);
+}

@@ -263,8 +263,9 @@ impl<'a> Compiler<'a, '_> {
             Some(place) if place.version() == Hierarchy::V1 => {
                 self.mount_cgroup_v1(mount, &place, origin, mounted)
             }
-            place if !self.may_mount_cgroup2() => {
-                let own = place.as_ref().and_then(Place::v2).cloned();
+            place if self.is_hosts(NamespaceKind::Cgroup) => {
+                let own =
+                    place.as_ref().filter(|_| !self.sees_all_of_version_2()).and_then(Place::v2).cloned();
                 let Some(directory) = own.or_else(|| self.all_of_version_2()) else { return Ok(()) };
                 let bind = bind(mount, &directory, mount.target.clone());
                 self.bind(&bind, true, origin, mounted)
@@ -280,9 +281,11 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// Whether version 2 can be mounted: by who is privileged over the cgroup namespace (cgroup_namespaces(7)).
-    fn may_mount_cgroup2(&self) -> bool {
-        !self.is_hosts(NamespaceKind::Cgroup) || self.user.is_host() && self.host.has_all_ids()
+    /// Whether the whole hierarchy is shown in the host's cgroup namespace: to who could mount it there (cgroup_namespaces(7)). It is
+    /// bound all the same. A new mount would be slow, and its options those of the host's own from then on: without `nsdelegate` and
+    /// `memory_recursiveprot` (`apply_cgroup_root_flags` in `kernel/cgroup/cgroup.c`).
+    fn sees_all_of_version_2(&self) -> bool {
+        self.user.is_host() && self.host.has_all_ids()
     }
 
     /// The whole hierarchy: which scope systemd makes in it is not known before it is there.
