@@ -127,7 +127,7 @@ fn annotations_are_properties_of_the_scope() {
     assert_eq!(is("Documentation"), "https://example.org/a https://example.org/b");
     container.delete();
     let bundle = bundle.change(annotate("TimeoutStopUSec", "soon"));
-    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).err().expect("a refusal");
+    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).expect_err("a refusal");
     refused.exits(1).says("annotations[\"org.systemd.property.TimeoutStopUSec\"]");
     assert_eq!(units(&site), "");
 }
