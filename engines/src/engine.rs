@@ -91,8 +91,14 @@ impl Engine {
         let starting = match self {
             Self::Docker => DOCKER.replace("$MORE", ""),
             Self::Remap => DOCKER.replace("$MORE", "--userns-remap=remap"),
-            Self::Podman | Self::Buildah => CONTAINERS.replace("$ENGINE", self.name()),
-            Self::Rootless => ROOTLESS.into(),
+            Self::Podman | Self::Buildah => {
+                containers_conf(world)?;
+                CONTAINERS.replace("$ENGINE", self.name())
+            }
+            Self::Rootless => {
+                containers_conf(world)?;
+                ROOTLESS.into()
+            }
             Self::Containerd => CONTAINERD.into(),
             Self::Kubernetes => kubernetes(world)?,
         };
@@ -146,6 +152,12 @@ fn root(world: &mut World) -> Result {
     Ok(())
 }
 
+/// What Podman and buildah are told, whoever runs them.
+fn containers_conf(world: &mut World) -> Result {
+    world.must("cd /tmp/engines")?;
+    world.write_file("containers.conf", include_str!("../world/containers.conf"))
+}
+
 fn kubernetes(world: &mut World) -> Result<String> {
     world.must("mkdir -p /tmp/engines/cri")?;
     world.write_file("cri/cri.proto", include_str!("../world/cri/cri.proto"))?;
@@ -193,20 +205,7 @@ done
 docker import --change 'ENV PATH=/bin' /tmp/engines/root.tar box >/dev/null || { tail -n 20 log >&2; exit 1; }
 "#;
 
-/// The limits are said, since Podman would raise them, which needs CAP_SYS_RESOURCE.
 const CONTAINERS: &str = r#"
-cat >/tmp/engines/containers.conf <<'END'
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
-netns = "none"
-log_driver = "k8s-file"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-[engine.runtimes]
-runc = ["/tmp/engines/bin/runc"]
-END
 cat >/tmp/engines/storage.conf <<'END'
 [storage]
 driver = "overlay"
@@ -240,18 +239,6 @@ echo user:100000:65536 | tee -a /etc/subuid >>/etc/subgid
 mkdir -p home/user /run/user/61000
 chown 61000:61000 home home/user /run/user/61000
 chmod 700 /run/user/61000
-cat >containers.conf <<'END'
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
-netns = "none"
-log_driver = "k8s-file"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-[engine.runtimes]
-runc = ["/tmp/engines/bin/runc"]
-END
 cat >storage.conf <<'END'
 [storage]
 driver = "overlay"
