@@ -237,6 +237,30 @@ fn linux_resources_cpu_quota_and_period() {
     expect(resources, &rows, &site);
 }
 
+/// Engines may change one of them.
+#[test]
+fn linux_resources_cpu_quota_or_period_by_an_update() {
+    let site = oci_site!();
+    if site.deviates("crun", "takes the quota away with a period alone, on v2") {
+        return;
+    }
+    let bundle = site
+        .bundle()
+        .change(|spec| spec["linux"]["resources"]["cpu"] = json!({"quota": 30_000, "period": 60_000}));
+    let container = bundle.create();
+    let update = |flag: &str, value: &str| {
+        container.verb_with("update", [flag, value]).run().succeeds();
+        let read = |file| container.cgroup().read("cpu", file).expect("a limit");
+        match is_unified() {
+            true => read("cpu.max"),
+            false => format!("{} {}", read("cpu.cfs_quota_us"), read("cpu.cfs_period_us")),
+        }
+    };
+    assert_eq!(update("--cpu-period", "50000"), "30000 50000");
+    assert_eq!(update("--cpu-quota", "20000"), "20000 50000");
+    container.delete();
+}
+
 #[test]
 fn linux_resources_cpu_burst() {
     let site = oci_site!();
@@ -288,6 +312,10 @@ fn linux_resources_pids() {
         return;
     }
     expect(json!({"pids": {"limit": -1}}), &[(file("pids", "pids.max", "pids.max"), "max", "max")], &site);
+    if site.is_too_old("runc", (1, 4, 0), "pids.limit 0") {
+        return;
+    }
+    expect(json!({"pids": {"limit": 0}}), &[(file("pids", "pids.max", "pids.max"), "1", "1")], &site);
 }
 
 #[test]

@@ -74,7 +74,8 @@ pub fn processes(root: &StateRoot, id: &ContainerId) -> Result<Vec<i32>, Error> 
 pub fn update(root: &StateRoot, id: &ContainerId, resources: &Resources) -> Result<(), Error> {
     let running = Running::open(root, id, "update")?;
     running.entry.lock()?;
-    let limits = limits::files(resources, running.place.version())
+    let resources = running.place.completed(resources);
+    let limits = limits::files(&resources, running.place.version())
         .map_err(|error| Error::Limit { problem: error.to_string() })?;
     match &running.record.scope {
         Some(scope) => scope.update(&running.place, &limits)?,
