@@ -98,9 +98,8 @@ fn a_quota_halves_the_time_of_a_loop() {
     until("it is held back", || usage().1.is_some_and(|periods| periods > 2));
     let (begin, (before, _)) = (Instant::now(), usage());
     sleep(Duration::from_millis(1500));
-    let ((after, _), took) = (usage(), begin.elapsed().as_nanos() as u64);
-    // Half, and some more for the slices in which the kernel hands time out.
-    assert!(after - before < took * 65 / 100, "{} of {took} ns", after - before);
+    // Half. What runs over its share, because a clock tick comes late, goes without for so long afterwards.
+    until("half of the time", || usage().0 - before < begin.elapsed().as_nanos() as u64 * 55 / 100);
     container.delete();
 }
 

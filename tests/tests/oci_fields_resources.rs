@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::process::Stdio;
 
-use husk_tests::oci::{Cgroup, Driver, Site, is_unified};
+use husk_tests::oci::{Bundle, Cgroup, Driver, Site, is_unified};
 use husk_tests::oci_site;
 use serde_json::{Value, json};
 
@@ -288,6 +289,47 @@ fn linux_resources_cpu_realtime() {
         (file("cpu", "cpu.rt_period_us", ""), "500000", ""),
     ];
     expect(json!({"cpu": {"realtimeRuntime": 0, "realtimePeriod": 500_000}}), &rows, &site);
+}
+
+/// A cgroup of version 1 has no real time to give, unless it is given some.
+#[test]
+fn linux_resources_cpu_realtime_lets_a_real_time_caller_in() {
+    let site = oci_site!();
+    if is_unified() {
+        site.note("version 2 limits no real time");
+        return;
+    }
+    let real_time = ["--fifo", "10"];
+    let tried = site.command("chrt").args(real_time).arg("true").run();
+    if tried.code() != 0 {
+        site.note(&format!("no real-time scheduling here: {}", tried.stderr.trim()));
+        return;
+    }
+    let create = |bundle: &Bundle<'_>| {
+        bundle.write();
+        let command =
+            site.command("chrt").args(real_time).arg(site.runtime().path()).args(site.globals(&site.root()));
+        let command = command.args(["create", "--bundle"]).arg(bundle.path()).arg(bundle.id());
+        let said = fs::File::create(bundle.path().join("said")).expect("a file");
+        let mut process = command.process();
+        let status = process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status();
+        let said = fs::read_to_string(bundle.path().join("said")).expect("a file");
+        (status.expect("chrt runs").success(), said)
+    };
+    let (made, said) = create(&site.bundle());
+    assert!(!made, "it has no real time");
+    if site.runtime().name() == "husk-oci" {
+        assert!(
+            said.contains("chrt --other 0") && said.contains("linux.resources.cpu.realtimeRuntime"),
+            "{said}"
+        );
+    }
+    let bundle = site.bundle().change(|spec| {
+        spec["linux"]["resources"]["cpu"] = json!({"realtimeRuntime": 20_000});
+    });
+    let (made, said) = create(&bundle);
+    assert!(made, "{said}");
+    site.oci(["delete", "--force", bundle.id()]).run().succeeds();
 }
 
 #[test]

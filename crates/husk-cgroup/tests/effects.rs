@@ -104,13 +104,14 @@ fn a_quota_holds_a_loop_back() {
 
     set(&container.place, &cpu(Cpu { quota: Some(1_000), period: Some(20_000), ..Cpu::default() }));
     let (before, start) = (stats(), Instant::now());
-    until("it was held back", || {
-        stats().throttling.throttled_periods >= before.throttling.throttled_periods + 10
+    // A twentieth of the time. What runs over its share, because a clock tick comes late, goes without for so long afterwards:
+    // so it holds in the end, and not at each moment.
+    until("it is held back", || {
+        let now = stats();
+        let used = now.usage.total - before.usage.total;
+        let periods = now.throttling.throttled_periods - before.throttling.throttled_periods;
+        periods >= 10 && used < start.elapsed().as_nanos() as u64 / 20 * 3 / 2
     });
-    let used = stats().usage.total - before.usage.total;
-    // A twentieth, and half of it again for the slices in which the kernel hands time out.
-    let most = (start.elapsed().as_nanos() as u64 + 20_000_000) / 20 * 3 / 2 + 5_000_000;
-    assert!(used < most, "{used} ns used, at most {most} expected");
 }
 
 #[test]
