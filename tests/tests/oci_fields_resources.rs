@@ -327,6 +327,9 @@ fn linux_resources_cpu_realtime_lets_a_real_time_caller_in() {
     let bundle = site.bundle().change(|spec| {
         spec["linux"]["resources"]["cpu"] = json!({"realtimeRuntime": 20_000});
     });
+    let above = site.cgroup().directory("cpu");
+    fs::create_dir_all(&above).expect("a cgroup");
+    fs::write(above.join("cpu.rt_runtime_us"), "20000").expect("real time");
     let (made, said) = create(&bundle);
     assert!(made, "{said}");
     site.oci(["delete", "--force", bundle.id()]).run().succeeds();

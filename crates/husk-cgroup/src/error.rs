@@ -194,6 +194,9 @@ fn hint(errno: Errno, path: &Path) -> String {
              greater part of its period than the one above"
                 .to_owned()
         }
+        (Errno::INVAL, "cpu.rt_runtime_us" | "cpu.rt_period_us") => {
+            "the cgroup above must have as much real time itself (its cpu.rt_runtime_us)".to_owned()
+        }
         (Errno::INVAL, "cpu.shares" | "cpu.weight") => {
             "a group that runs only when nothing else does has no share: set cpu.idle to 0 with it".to_owned()
         }

@@ -135,8 +135,9 @@ fn what_an_update_does_not_name_of_a_quota_stays() {
         return;
     };
     let update = |cpu: Cpu| {
-        let resources = Resources { cpu: Some(cpu), ..Resources::default() };
-        let limits = files(&container.place.completed(&resources), container.place.version());
+        let mut resources = Resources { cpu: Some(cpu), ..Resources::default() };
+        container.place.complete(&mut resources);
+        let limits = files(&resources, container.place.version());
         container.place.update(&limits.expect("limits")).expect("limits are taken");
         match container.place.version() {
             Hierarchy::V1 => ["cpu.cfs_quota_us", "cpu.cfs_period_us"]

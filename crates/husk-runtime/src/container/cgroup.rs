@@ -71,10 +71,10 @@ pub fn processes(root: &StateRoot, id: &ContainerId) -> Result<Vec<i32>, Error> 
 ///
 /// # Errors
 /// A container that does not run, or a limit that its cgroups cannot set.
-pub fn update(root: &StateRoot, id: &ContainerId, resources: &Resources) -> Result<(), Error> {
+pub fn update(root: &StateRoot, id: &ContainerId, mut resources: Resources) -> Result<(), Error> {
     let running = Running::open(root, id, "update")?;
     running.entry.lock()?;
-    let resources = running.place.completed(resources);
+    running.place.complete(&mut resources);
     let limits = limits::files(&resources, running.place.version())
         .map_err(|error| Error::Limit { problem: error.to_string() })?;
     match &running.record.scope {
