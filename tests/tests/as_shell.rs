@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use husk_tests::oci::is_unified;
 use husk_tests::{Caller, Command, Output, Outside, Place, is_root, note_skip, skip};
@@ -219,7 +220,8 @@ fn run_script(caller: &Caller<'_>, script: &str) -> Command {
     let scratch = caller.home().join("scratch");
     caller.command("mkdir").arg("-p").arg(&scratch).run().succeeds();
     fs::write(&file, script).expect("a script");
-    caller.command("bash").arg(&file).env("TMPDIR", &scratch)
+    // Its many programs take their time in a machine that is emulated.
+    caller.command("bash").arg(&file).env("TMPDIR", &scratch).timeout(Duration::from_secs(60))
 }
 
 /// Whether the script's tools are there.

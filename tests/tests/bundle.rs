@@ -379,7 +379,7 @@ impl Drop for Busy {
             if fs::remove_dir(&self.path).is_ok() {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            sleep(Duration::from_millis(10));
         }
     }
 }
