@@ -314,7 +314,7 @@ pub fn more_memory(kills: &MemoryKills) -> String {
 fn amount(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
-        // Without the floating-point numbers of core::fmt, which weigh 20 kB in husk-oci.
+        // Floating-point numbers would be the only ones that core::fmt has to know in husk-oci.
         bytes if bytes >= 10 << 20 => {
             let tenths = ((bytes >> 10) * 10 + (1 << 9)) >> 10;
             format!("{}.{} MiB", tenths / 10, tenths % 10)
