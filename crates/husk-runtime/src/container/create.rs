@@ -317,7 +317,7 @@ impl<'m> Creation<'m> {
     fn record(&mut self) -> Result<(), Error> {
         if !self.is_recorded {
             self.entry.write_config(self.making.config)?;
-            self.entry.write_record(&self.record)?;
+            self.entry.write_undo(&self.record)?;
             self.is_recorded = true;
         }
         Ok(())
@@ -353,10 +353,11 @@ impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());
-        // What husk makes itself is in the record already.
-        let written = match self.record.scope {
-            Some(_) => self.entry.write_record(&self.record),
-            None => Ok(()),
+        let written = match (&self.record.scope, place.made()) {
+            (Some(_), _) => self.entry.write_record(&self.record),
+            // What husk makes itself is written down already.
+            (None, []) => Ok(()),
+            (None, _) => self.entry.rewrite_undo(&self.record),
         };
         self.keep(written)
     }
