@@ -174,7 +174,7 @@ fn a_loop_gets_its_part_of_a_processor() {
                 break periods;
             }
             assert!(start.elapsed() < Duration::from_secs(20), "--cpus {cpus}: {stat}");
-            std::thread::sleep(Duration::from_millis(50));
+            sleep(Duration::from_millis(50));
         };
         running.signal(Signal::TERM);
         running.finish();
