@@ -236,7 +236,7 @@ impl Host {
 
     fn can_make_cgroups(&self, path: Option<&str>, name: &str) -> bool {
         let place = self.cgroups.as_ref().map(|found| Place::new(found, path, name));
-        place.is_some_and(|place| place.is_ok_and(|place| place.can_be_made()))
+        place.is_some_and(|place| place.is_ok_and(|place| place.can_have(&[])))
     }
 
     fn can_have_cgroup(&self, passing: &PassingCgroup, name: &str) -> bool {
