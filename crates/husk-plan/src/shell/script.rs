@@ -30,7 +30,7 @@ pub struct Script<'p> {
 const WIDTH: usize = 110;
 
 /// Programs that a system may lack.
-const TOOLS: [&str; 11] = [
+const TOOLS: [&str; 12] = [
     "unshare",
     "nsenter",
     "mount",
@@ -42,6 +42,7 @@ const TOOLS: [&str; 11] = [
     "findmnt",
     "hostname",
     "ip",
+    "busctl",
 ];
 
 const HELPERS: [(&str, &str); 4] = [
