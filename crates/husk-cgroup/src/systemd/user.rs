@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::bus::{self, Bus};
-use super::{Scope, SystemdError};
+use super::{Scope, SystemdError, always};
 use crate::error::{CgroupError, DELEGATE};
 use crate::file;
 use crate::hierarchy::{Hierarchies, Mounted};
@@ -96,7 +96,8 @@ impl Scope {
     pub fn enter(&self, description: &str) -> Result<(), SystemdError> {
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         // 0 is whoever asks, whatever its number is in its own pid namespace.
-        let answer = self.start_unit(&mut bus, &self.scope_properties(0, description))?;
+        let properties = [&self.own(0, description)[..], &always()[..]].concat();
+        let answer = self.start_unit(&mut bus, &properties)?;
         bus.finish(&self.unit, &answer)?;
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Ok(Place::of_process(&Hierarchies::read()?, pid)?.take_seat(SEAT)?)

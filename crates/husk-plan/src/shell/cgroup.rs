@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A cgroup that goes with its container, in the shell. The script makes it in its first process, enters it in a second one, and the
-//! first one removes it.
+//! first one removes it. A scope is systemd's to make and to remove: `systemd-run(1)` becomes the second process.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use husk_cgroup::limits::{Hierarchy, Missing, Write};
+use husk_cgroup::systemd::Scope;
 use husk_cgroup::{Directory, Place};
 use husk_init::Step;
 
@@ -16,12 +17,15 @@ use crate::plan::{Action, CgroupPlan, HostStep, Plan};
 
 /// What a step is to such a cgroup; `None` if it is no step of one.
 pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
+    if let Some((cgroup, scope)) = scope(plan) {
+        return scope_piece(plan, cgroup, scope, action);
+    }
     let (cgroup, place) = passing(plan)?;
     Some(match action {
         Action::Host(HostStep::EnterScope { .. }) => Piece::new(Line::Cgroup, enter_scope(cgroup, place)?),
         Action::Host(HostStep::MakeCgroup { .. }) => Piece::new(Line::Cgroup, make(cgroup, place)),
         Action::Host(HostStep::LimitCgroup { .. }) => {
-            let lines = cgroup.limits.writes.iter().filter_map(|write| limit(cgroup, place, write));
+            let lines = cgroup.limits.writes.iter().filter_map(|write| limit(place, write));
             Piece::new(Line::Cgroup, lines.collect::<Vec<_>>().join("\n"))
         }
         Action::Host(HostStep::SweepCgroups) => {
@@ -29,8 +33,7 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
         }
         Action::Host(HostStep::HandOverCgroup) => Piece::done("a script makes them before all else"),
         Action::Child(Step::EnterCgroup | Step::AwaitCgroup) => {
-            Piece::done("the script enters them before it makes namespaces")
-                .in_full(enter(cgroup, place).join("; "))
+            Piece::done("the script enters them before it makes namespaces").in_full(enter(place).join("; "))
         }
         _ => return None,
     })
@@ -38,7 +41,61 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
 
 /// The lines by which a process enters it.
 pub(super) fn entering(plan: &Plan<'_>) -> Vec<String> {
-    passing(plan).map(|(cgroup, place)| enter(cgroup, place)).unwrap_or_default()
+    passing(plan).map(|(_, place)| enter(place)).unwrap_or_default()
+}
+
+fn scope<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Scope)> {
+    let cgroup = plan.cgroup.as_ref()?;
+    Some((cgroup, cgroup.scope()?))
+}
+
+fn scope_piece(plan: &Plan<'_>, cgroup: &CgroupPlan, scope: &Scope, action: &Action<'_>) -> Option<Piece> {
+    Some(match action {
+        Action::Host(HostStep::StartScope { .. }) => {
+            Piece::new(Line::Scope, systemd_run(&plan.name, cgroup, scope))
+        }
+        Action::Host(HostStep::LimitCgroup { .. }) => {
+            let line = |write| limit_in(SCOPE, write);
+            let lines = cgroup.limits.writes.iter().map(line).collect::<Vec<_>>();
+            Piece::new(Line::Cgroup, lines.join("\n"))
+        }
+        Action::Host(HostStep::LimitDevices { .. }) => Piece::impossible(
+            "device-rules",
+            "there is no program for the rules about devices: all of the host's can be used, where there is a node",
+        ),
+        _ => return None,
+    })
+}
+
+/// The options with which a scope is made that is like husk's.
+fn systemd_run(name: &str, cgroup: &CgroupPlan, scope: &Scope) -> String {
+    let mut words = vec!["--quiet".to_owned(), "--scope".to_owned()];
+    words.extend(scope.user.then(|| "--user".to_owned()));
+    words.push(format!("--description={}", quote(name.as_bytes())));
+    words.push(format!("--unit={}", quote(scope.unit.as_bytes())));
+    words.push(format!("--slice={}", quote(scope.slice.as_bytes())));
+    // What cannot be asked for is refused where the plan is made.
+    let asked = scope.assignments(&cgroup.limits).unwrap_or_default();
+    let properties = Scope::common_assignments().into_iter().chain(asked);
+    words.extend(properties.map(|property| format!("-p {}", quote(property.as_bytes()))));
+    words.join(" ")
+}
+
+/// The variable of the script that has the cgroup of a scope.
+const SCOPE: &str = "\"$cgroup\"";
+
+/// The lines with which the first process in a scope begins; empty if the container has none.
+pub(super) fn in_scope(plan: &Plan<'_>) -> String {
+    let Some((cgroup, _)) = scope(plan) else { return String::new() };
+    let mut code = "cgroup=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)\n".to_owned();
+    if let Some(uid) = cgroup.owner {
+        let _ = writeln!(
+            code,
+            "for file in . $(cat /sys/kernel/cgroup/delegate); do\n    \
+             if [ -e {SCOPE}/$file ]; then chown {uid} {SCOPE}/$file; fi\ndone"
+        );
+    }
+    code
 }
 
 fn passing<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Place)> {
@@ -46,47 +103,38 @@ fn passing<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Place)> {
     Some((cgroup, cgroup.place()?))
 }
 
-fn enter(cgroup: &CgroupPlan, place: &Place) -> Vec<String> {
+fn enter(place: &Place) -> Vec<String> {
     let directories = place.directories().iter();
-    directories
-        .map(|directory| format!("echo 0 >{}/cgroup.procs", path_in_scope(cgroup, &directory.path)))
-        .collect()
+    directories.map(|directory| format!("echo 0 >{}/cgroup.procs", path(&directory.path))).collect()
 }
 
-/// The path, with the script's number in the place of husk's: the name says whose it is.
+/// The path, with the script's number in the place of husk's: the name says whose it is, and so does that of a scope around husk.
 fn path(cgroup: &Path) -> String {
+    let name = cgroup.file_name().unwrap_or_default().as_bytes();
     let above = cgroup.parent().unwrap_or(Path::new("/"));
-    match cgroup.file_name().and_then(|name| of_script(name.as_bytes())) {
-        Some(name) => format!("{}/{name}", quote(above.as_os_str().as_bytes())),
-        None => quote(cgroup.as_os_str().as_bytes()),
-    }
-}
-
-/// A name such as `husk-4711-NAME`.
-fn of_script(name: &[u8]) -> Option<String> {
-    let rest = name.strip_prefix(b"husk-")?;
-    let dash = rest.iter().position(|byte| *byte == b'-')?;
-    rest[..dash].iter().all(u8::is_ascii_digit).then(|| format!("husk-$${}", quote(&rest[dash..])))
-}
-
-/// A path in the scope that the script enters, if it enters one.
-fn path_in_scope(cgroup: &CgroupPlan, directory: &Path) -> String {
-    let scope = cgroup.around.as_ref().zip(directory.parent());
-    let scope = scope.filter(|(scope, above)| above.ends_with(&scope.unit));
-    match (scope, directory.file_name()) {
-        (Some((_, above)), Some(name)) => {
-            let name = name.as_bytes();
-            format!("{}/{}", path(above), of_script(name).unwrap_or_else(|| quote(name)))
+    let scope = above.file_name().map(OsStrExt::as_bytes).filter(|scope| scope.ends_with(b".scope"));
+    match (numbered(name), scope.and_then(numbered)) {
+        (Some((number, rest)), Some((same, _))) if number == same => {
+            format!("{}/husk-$${}", path(above), quote(rest))
         }
-        _ => path(directory),
+        (Some((_, rest)), _) => format!("{}/husk-$${}", quote(above.as_os_str().as_bytes()), quote(rest)),
+        (None, _) => quote(cgroup.as_os_str().as_bytes()),
     }
+}
+
+/// The number in a name such as `husk-4711-NAME`, and what follows.
+fn numbered(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = name.strip_prefix(b"husk-")?;
+    let (number, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'-')?);
+    number.iter().all(u8::is_ascii_digit).then_some((number, rest))
 }
 
 /// `busctl` and not `systemd-run`, which would put another process into the scope than this one.
 fn enter_scope(cgroup: &CgroupPlan, place: &Place) -> Option<String> {
     let scope = cgroup.around.as_ref()?;
     let directory = path(place.v2()?.path.parent()?);
-    let unit = of_script(scope.unit.as_bytes())?;
+    let (_, rest) = numbered(scope.unit.as_bytes())?;
+    let unit = format!("husk-$${}", quote(rest));
     let slice = quote(scope.slice.as_bytes());
     Some(format!(
         "XDG_RUNTIME_DIR=${{XDG_RUNTIME_DIR:-/run/user/$UID}} busctl --user call org.freedesktop.systemd1 \
@@ -100,7 +148,7 @@ fn enter_scope(cgroup: &CgroupPlan, place: &Place) -> Option<String> {
 fn make(cgroup: &CgroupPlan, place: &Place) -> String {
     let mut code = String::new();
     for directory in place.directories() {
-        let made = path_in_scope(cgroup, &directory.path);
+        let made = path(&directory.path);
         if place.version() == Hierarchy::V2 {
             code += &pass_down(cgroup, directory);
         }
@@ -136,15 +184,19 @@ fn pass_down(cgroup: &CgroupPlan, directory: &Directory) -> String {
     )
 }
 
-fn limit(cgroup: &CgroupPlan, place: &Place, write: &Write) -> Option<String> {
-    let directory = path_in_scope(cgroup, &place.directory(&write.controller)?.path);
+fn limit(place: &Place, write: &Write) -> Option<String> {
+    Some(limit_in(&path(&place.directory(&write.controller)?.path), write))
+}
+
+/// The line that writes into `directory`, a word of the script.
+fn limit_in(directory: &str, write: &Write) -> String {
     let line = |file: &str, value: &str| format!("echo {} >{directory}/{file}", quote(value.as_bytes()));
     let set = line(&write.file, &write.value);
-    Some(match &write.missing {
+    match &write.missing {
         Missing::Refuse => set,
         Missing::Skip => format!("if [ -e {directory}/{} ]; then {set}; fi", write.file),
         Missing::Instead { file, value } => {
             format!("if [ -e {directory}/{} ]; then {set}; else {}; fi", write.file, line(file, value))
         }
-    })
+    }
 }
