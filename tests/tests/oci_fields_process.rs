@@ -290,6 +290,11 @@ fn process_oom_score_adj_with_a_user_namespace() {
     });
     let container = bundle.start();
     container.wait_for("600\n");
+    if site.deviates("runc", "gives the process of an exec the container's in any case")
+        || site.deviates("crun", "leaves the process of an exec the caller's in any case")
+    {
+        return;
+    }
     let exec = |score: i32| {
         let process = json!({
             "args": ["cat", "/proc/self/oom_score_adj"], "cwd": "/", "oomScoreAdj": score, "env": ["PATH=/bin"],
