@@ -249,6 +249,56 @@ fn a_runtime_that_is_killed_leaves_no_scope() {
 }
 
 #[test]
+fn a_damaged_state_loses_no_scope() {
+    let site = oci_site!();
+    if !has_scopes(&site) || site.deviates("runc", "has another state file") {
+        return;
+    }
+    if site.deviates("crun", "has another state file") {
+        return;
+    }
+    let hook =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("cat > {}/heard", site.path().display())]}]);
+    for keep in [0, 1, 200] {
+        // The first of a pid namespace does not hear systemd's SIGTERM.
+        let (bundle, unit) = bundle(&site, "sleep 1000 & sleep 1000 & wait");
+        let bundle = bundle.change(|spec| spec["hooks"] = json!({"poststop": hook}));
+        let container = create(&bundle);
+        container.start();
+        let file = site.root().join(bundle.id()).join("state.json");
+        let state = fs::read(&file).expect("a state");
+        fs::write(&file, &state[..keep]).expect("a file");
+        site.oci(["delete", bundle.id()]).run().exits(1).says("damaged");
+        assert!(directory(&unit).exists(), "without --force all stays");
+        let begin = Instant::now();
+        container.delete();
+        assert!(begin.elapsed() < Duration::from_secs(20), "it was waited for: {:?}", begin.elapsed());
+        assert!(!directory(&unit).exists());
+        assert_eq!(units(&site), "");
+        assert!(!site.root().join(bundle.id()).exists(), "the state is gone");
+        assert!(fs::read_to_string(site.path().join("heard")).is_ok_and(|state| state.contains(bundle.id())));
+        fs::remove_file(site.path().join("heard")).expect("a file");
+    }
+
+    // Another container has the name by now.
+    let (first, unit) = bundle(&site, "exit 0");
+    let old = create(&first);
+    old.start();
+    old.wait();
+    until("systemd takes the empty scope away", || !directory(&unit).exists());
+    fs::write(site.root().join(first.id()).join("state.json"), "{").expect("a file");
+    let changed = first.spec.clone();
+    let second = site.bundle().change(|spec| *spec = changed).sh("sleep 1000");
+    let second = second.change(|spec| spec["root"]["path"] = json!(first.in_root("")));
+    let young = create(&second);
+    young.start();
+    old.verb_with("delete", ["--force"]).run().succeeds();
+    assert_eq!(young.status(), "running");
+    young.delete();
+    assert_eq!(units(&site), "");
+}
+
+#[test]
 fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
     let site = oci_site!();
     if is_unified() && Path::new("/run/systemd/system").is_dir() {

@@ -396,6 +396,8 @@ pub enum HostStep<'a> {
     JoinResourceGroup,
     /// Let the child go on.
     Release,
+    /// Send the child the files by which it enters its cgroups, which are there now.
+    HandOverCgroup,
     /// Remove cgroups beside the container's that nobody is left to remove: of runs that were killed together with their guard.
     SweepCgroups,
     /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.

@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use bus::Bus;
+use rustix::process::Signal;
 use wire::{Encoder, Property, Value};
 
 use crate::error::CgroupError;
@@ -237,16 +238,25 @@ impl Scope {
         self.stop_by(&mut Bus::connect(&bus::socket(self.user))?)
     }
 
-    /// Ends the scope if it is the one that was started with this description, and not another of its name. One whose process
-    /// was dead before systemd came to move it is empty, and stays.
+    /// Ends the scope, and kills what is in it, if it is the one that was started with this description, and not another of its
+    /// name. One whose process was dead before systemd came to move it is empty, and stays.
     ///
     /// # Errors
     /// As [`Scope::stop`].
     pub fn stop_if(&self, description: &str) -> Result<(), SystemdError> {
         let mut bus = Bus::connect(&bus::socket(self.user))?;
-        match bus.description(&self.unit)?.as_deref() {
-            Some(found) if found == description => self.stop_by(&mut bus),
-            _ => Ok(()),
+        if bus.description(&self.unit)?.is_none_or(|found| found != description) {
+            return Ok(());
+        }
+        // By itself systemd asks them first, and waits a minute and a half for the first of a pid namespace, which cannot hear.
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        body.text("all");
+        body.number(Signal::KILL.as_raw().unsigned_abs());
+        match bus.manager("KillUnit", "ssi", body) {
+            // It has ended meanwhile.
+            Ok(_) | Err(SystemdError::Refused { .. }) => self.stop_by(&mut bus),
+            Err(error) => Err(error),
         }
     }
 

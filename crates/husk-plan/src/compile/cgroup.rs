@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
 use husk_cgroup::systemd::Scope;
 use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
-use husk_init::{Attributes, FsOption, Step};
+use husk_init::{Attributes, FsOption, MOST_CGROUPS, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, NamespaceKind,
-    Origin, PassingCgroup, Propagation, oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace,
+    NamespaceKind, Origin, PassingCgroup, Propagation, oci::Resources,
 };
 
-use super::Compiler;
+use super::{Compiler, after_clone};
 use crate::PlanError;
-use crate::plan::{CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Stage, in_options};
+use crate::plan::{Action, CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, PlannedStep, Stage, in_options};
 use crate::user_namespace::UserKind;
 
 impl<'a> Compiler<'a, '_> {
@@ -45,6 +45,21 @@ impl<'a> Compiler<'a, '_> {
     /// a version 2 mounted with `nsdelegate`. In a user namespace of its own it has no right to enter, and husk does it before.
     pub(super) fn child_joins_cgroup_namespace(&self) -> bool {
         self.joins_cgroup_namespace() && self.has_cgroup() && !self.user.is_new()
+    }
+
+    /// Whether the cgroups are made while the child mounts, which enters them by files that it is sent: to make one in each of many
+    /// hierarchies of version 1 takes as long as to mount. On version 2 there is one, and `clone3` enters it. husk must be where it
+    /// can still make them after the clone, and must not need them before, as a tree that it prepares.
+    fn is_made_meanwhile(&self, place: &Place) -> bool {
+        let goes_elsewhere = matches!(self.user.kind, UserKind::Join(_))
+            || matches!(self.config.namespaces.mount.value, Namespace::Join(_))
+            || self.joins_cgroup_namespace();
+        let is_prepared = !self.user.is_host()
+            && self.config.mounts.iter().any(|mount| matches!(mount.value, Mount::Cgroup(_)));
+        place.version() == Hierarchy::V1
+            && place.directories().len() <= MOST_CGROUPS
+            && !goes_elsewhere
+            && !is_prepared
     }
 
     fn joins_cgroup_namespace(&self) -> bool {
@@ -91,6 +106,7 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.cgroup_step(&driver, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
+        self.hand_over_cgroup(&given.origin);
         let owner = self.cgroup_owner();
         let controllers = limits.controllers().into_iter().map(str::to_owned).collect();
         let (need, options) = (Need::Always, Vec::new());
@@ -144,10 +160,11 @@ impl<'a> Compiler<'a, '_> {
         let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
         let hierarchies = place.directories().len();
         let need = if asked { Need::Always } else { Need::IfPossible };
-        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies, need }, origin);
-        let told = self.told(&limits.writes)?;
-        self.before(Stage::Prepare, HostStep::LimitCgroup { limits: told }, origin);
         let driver = CgroupDriver::Cgroupfs(place);
+        self.cgroup_step(&driver, HostStep::MakeCgroup { path, hierarchies, need }, origin);
+        let told = self.told(&limits.writes)?;
+        self.cgroup_step(&driver, HostStep::LimitCgroup { limits: told }, origin);
+        self.hand_over_cgroup(origin);
         let (controllers, devices, owner) = (needed, None, None);
         self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options });
         Ok(())
@@ -209,7 +226,17 @@ impl<'a> Compiler<'a, '_> {
     fn cgroup_step(&mut self, driver: &CgroupDriver, step: HostStep<'a>, origin: &Origin) {
         match driver {
             CgroupDriver::Systemd(_) if !self.is_held() => self.after(step, origin),
+            CgroupDriver::Cgroupfs(place) if self.is_made_meanwhile(place) => {
+                self.meanwhile.push(after_clone(step, origin));
+            }
             _ => self.before(Stage::Prepare, step, origin),
+        }
+    }
+
+    /// The end of what husk does meanwhile.
+    fn hand_over_cgroup(&mut self, origin: &Origin) {
+        if !self.meanwhile.is_empty() {
+            self.meanwhile.push(after_clone(HostStep::HandOverCgroup, origin));
         }
     }
 
@@ -220,10 +247,23 @@ impl<'a> Compiler<'a, '_> {
         (root.outside != self.host.uid).then_some(root.outside)
     }
 
-    /// What the child does first of all: what it allocates from here on counts. One that is moved has nothing to do.
+    /// What the child does when its cgroups have been made meanwhile, at the latest before what needs them: what shows them, and
+    /// what copies files into memory, which then counts.
+    pub(super) fn await_cgroup(&mut self) {
+        let is_awaited = |step: &PlannedStep<'_>| matches!(step.action, Action::Child(Step::AwaitCgroup));
+        let Some(given) = &self.config.cgroup else { return };
+        if self.meanwhile.is_empty() || self.child.iter().any(is_awaited) {
+            return;
+        }
+        self.child(Stage::Mounts, Step::AwaitCgroup, &given.origin);
+        self.enter_cgroup_namespace(Stage::Mounts);
+    }
+
+    /// What the child does first of all: what it allocates from here on counts. One that is moved, and one whose cgroups are not
+    /// there yet, has nothing to do.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = self.config.cgroup.as_ref().filter(|_| self.has_cgroup()) else { return };
-        if self.is_moved() {
+        if self.is_moved() || !self.meanwhile.is_empty() {
             return;
         }
         let place = self.cgroup.as_ref().and_then(CgroupPlan::place);
@@ -233,18 +273,18 @@ impl<'a> Compiler<'a, '_> {
             let origin = given.origin.clone();
             self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
         }
-        self.enter_cgroup_namespace();
+        self.enter_cgroup_namespace(Stage::Namespaces);
     }
 
     /// What the child does once it is in its cgroup.
-    pub(super) fn enter_cgroup_namespace(&mut self) {
+    pub(super) fn enter_cgroup_namespace(&mut self, stage: Stage) {
         let Given { value, origin } = &self.config.namespaces.cgroup;
         let step = match value {
             Namespace::New => Step::CgroupNamespace,
             Namespace::Join(_) if self.child_joins_cgroup_namespace() => Step::JoinCgroupNamespace,
             Namespace::Join(_) | Namespace::Host => return,
         };
-        self.child(Stage::Namespaces, step, origin);
+        self.child(stage, step, origin);
     }
 
     /// The container's cgroups as files. Version 2 has a file system of its own for each cgroup namespace; of version 1 there are

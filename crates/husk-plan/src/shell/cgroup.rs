@@ -26,7 +26,8 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
         Action::Host(HostStep::SweepCgroups) => {
             Piece::done("what a script that is killed leaves, the next `husk run` removes")
         }
-        Action::Child(Step::EnterCgroup) => {
+        Action::Host(HostStep::HandOverCgroup) => Piece::done("a script makes them before all else"),
+        Action::Child(Step::EnterCgroup | Step::AwaitCgroup) => {
             Piece::done("the script enters them before it makes namespaces").in_full(enter(place).join("; "))
         }
         _ => return None,

@@ -300,7 +300,8 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         | HostStep::StartScope { .. }
         | HostStep::AttachToScope { .. }
         | HostStep::LimitCgroup { .. }
-        | HostStep::LimitDevices { .. } => Piece::impossible(
+        | HostStep::LimitDevices { .. }
+        | HostStep::HandOverCgroup => Piece::impossible(
             "cgroup",
             "the script leaves its processes in the caller's cgroups, without limits",
         ),
@@ -373,7 +374,7 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),
         Step::AwaitParent => Piece::done("the inside part waits for a line from the outside part")
             .in_full("read -r _ <&3".to_owned()),
-        Step::EnterCgroup => Piece::impossible(
+        Step::EnterCgroup | Step::AwaitCgroup => Piece::impossible(
             "cgroup",
             "the script leaves its processes in the caller's cgroups, without limits",
         ),
