@@ -20,7 +20,7 @@ use crate::user_namespace::UserKind;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// As Docker has it.
-const UMASK: u32 = 0o022;
+pub(super) const UMASK: u32 = 0o022;
 
 /// The kernel's resources by number (`asm-generic/resource.h`), as rustix names them.
 const RESOURCES: [Resource; 16] = [
