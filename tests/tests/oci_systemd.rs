@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::Command;
 use husk_tests::oci::{Bundle, Container, Site, is_unified};
-use husk_tests::oci_site;
-use serde_json::json;
+use husk_tests::{Command, Place, oci_site};
+use serde_json::{Value, json};
 
 /// Whether scopes can be had; else it is said as a skip.
 fn has_scopes(site: &Site) -> bool {
@@ -109,7 +108,7 @@ fn annotations_are_properties_of_the_scope() {
         return;
     }
     let annotate = |name: &'static str, value: &'static str| {
-        move |spec: &mut serde_json::Value| {
+        move |spec: &mut Value| {
             spec["annotations"][format!("org.systemd.property.{name}")] = json!(value);
         }
     };
@@ -313,4 +312,47 @@ fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
     assert!(said.contains("--systemd-cgroup: ") && said.contains("cgroupfs driver"), "{refused}");
     assert!(!site.root().join(bundle.id()).exists());
     assert!(!site.cgroup().exists());
+}
+
+/// The steps about cgroups, each with the field that it comes from.
+fn about_cgroups(steps: impl Iterator<Item = String>) -> Vec<String> {
+    steps.filter(|step| step.contains("[linux.cgroupsPath]") || step.contains("[linux.resources")).collect()
+}
+
+/// With nothing but the path to go by, `husk explain` shows what an engine with `--systemd-cgroup` gets.
+#[test]
+fn husk_explains_the_steps_of_a_scope() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    if site.runtime().name() != "husk-oci" {
+        return site.note("husk explains husk-oci");
+    }
+    let (bundle, unit) = bundle(&site, "true");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 67_108_864});
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 12_345, "period": 50_000, "cpus": "0"});
+    });
+    let log = site.path().join("debug.log");
+    let file = log.display().to_string();
+    let made = bundle.create_with(&["--systemd-cgroup", "--debug", "--log", &file], &[]);
+    made.unwrap_or_else(|output| panic!("{output}")).delete();
+    let log = fs::read_to_string(&log).expect("the log");
+    let done = about_cgroups(log.lines().filter_map(|line| {
+        let message = line.split_once("msg=\"")?.1.split_once(": ")?.1;
+        Some(message.trim_end_matches('"').to_owned())
+    }));
+    let place = Place::new();
+    let explained = place.root().husk(["explain", "--format", "json", "--bundle"]).arg(bundle.path()).run();
+    let explained: Value = serde_json::from_str(&explained.succeeds().stdout).expect("JSON");
+    let word = |step: &Value, name: &str| step[name].as_str().expect("a text").to_owned();
+    let steps = explained["steps"].as_array().expect("steps").iter();
+    let steps = about_cgroups(steps.map(|step| format!("{} [{}]", word(step, "does"), word(step, "origin"))));
+    assert_eq!(steps, done, "{log}");
+    let scope = format!("have the machine's systemd make the scope {unit} in system.slice around it, with ");
+    let scope = steps[0].strip_prefix(&scope).unwrap_or_else(|| panic!("{steps:#?}"));
+    for property in ["MemoryMax=67108864", "CPUQuota=25%", "CPUQuotaPeriodSec=50000us", "AllowedCPUs=0"] {
+        assert!(scope.contains(property), "{property} in {scope}");
+    }
 }

@@ -358,12 +358,14 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             let unless = if *need == Need::Always { "" } else { ", if it can be had" };
             format!("make the cgroup {}{its_like}{unless}", text(path))
         }
-        HostStep::StartScope { unit, slice, user, held } => format!(
-            "have {} systemd make the scope {} in {} around {}, with its limits",
+        HostStep::StartScope { unit, slice, properties, user, held } => format!(
+            "have {} systemd make the scope {} in {} around {}{}{}",
             if *user { "the user's" } else { "the machine's" },
             text(unit),
             text(slice),
-            if *held { "a process that holds its place" } else { "it" }
+            if *held { "a process that holds its place" } else { "it" },
+            if properties.is_empty() { "" } else { ", with " },
+            text(properties)
         ),
         HostStep::AttachToScope { unit } => format!("have systemd move it into the scope {}", text(unit)),
         HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),

@@ -200,7 +200,7 @@ impl Host {
             Some(Cgroup::New { path, systemd, .. }) => {
                 host.cgroups = Hierarchies::read().ok();
                 host.systemd = systemd.is_some() && Path::new("/run/systemd/system").is_dir();
-                host.may_make_cgroups = systemd.is_some()
+                host.may_make_cgroups = systemd.is_some() && host.refuses_scopes().is_none()
                     || host.is_root()
                     || host.can_make_cgroups(path.as_deref(), &config.name);
             }
@@ -249,6 +249,16 @@ impl Host {
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
         all(&self.uid_map) && all(&self.gid_map)
+    }
+
+    /// Why systemd cannot be asked for a scope here, if it cannot.
+    pub fn refuses_scopes(&self) -> Option<&'static str> {
+        if !self.systemd {
+            return Some("systemd does not run here (there is no /run/systemd/system)");
+        }
+        let version = self.cgroups.as_ref().map(|found| found.version);
+        (version == Some(limits::Hierarchy::V1))
+            .then_some("that takes cgroup v2, and the controllers of this host are in v1")
     }
 
     /// Whether husk is root of the whole machine. Root of a user namespace has the capabilities, and no more of the host's

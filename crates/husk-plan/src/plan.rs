@@ -337,6 +337,8 @@ pub enum HostStep<'a> {
         unit: &'a CStr,
         /// The slice that it is in.
         slice: &'a CStr,
+        /// The limits as properties, and those that it is given besides, for a person.
+        properties: &'a CStr,
         /// Whether it is asked of the user's own systemd.
         user: bool,
         /// Whether there is no child yet.

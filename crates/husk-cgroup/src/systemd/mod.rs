@@ -5,6 +5,7 @@
 //! A scope cannot be empty. So the container's first process comes first, and systemd moves it in, before anything of the
 //! container runs; whoever calls [`Scope::start`] holds the process back that long.
 
+mod assignment;
 mod bus;
 mod given;
 mod properties;
@@ -13,6 +14,7 @@ mod wire;
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use assignment::assignment;
 use bus::Bus;
 use rustix::process::Signal;
 use wire::{Encoder, Property, Value};
@@ -151,12 +153,10 @@ impl Scope {
         if found.version == Hierarchy::V1 {
             return Err(SystemdError::Version1);
         }
-        let given = self.properties.iter().map(|(name, value)| given::property(name, value));
-        let given = given.collect::<Result<Vec<_>, _>>()?;
-        let mut properties = self.scope_properties(pid, description);
-        properties.extend(properties::of(&limits.writes)?);
-        // systemd takes the last of several.
-        properties.extend(given.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        let asked = self.asked(limits)?;
+        let mut properties = self.own(pid, description).to_vec();
+        properties.extend(always());
+        properties.extend(asked.iter().map(|(name, value)| (name.as_str(), value.clone())));
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
         // What is left of a scope of that name that has failed.
@@ -184,20 +184,32 @@ impl Scope {
         bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
-    fn scope_properties(&self, pid: i32, description: &str) -> Vec<Property<'static>> {
-        let is = |name| (name, Value::Bool(true));
-        vec![
+    /// What is asked of this scope: `limits`, and what it is given besides.
+    fn asked(&self, limits: &Limits) -> Result<Vec<(String, Value)>, SystemdError> {
+        let limits =
+            properties::of(&limits.writes)?.into_iter().map(|(name, value)| Ok((name.to_owned(), value)));
+        // systemd takes the last of several.
+        limits.chain(self.properties.iter().map(|(name, value)| given::property(name, value))).collect()
+    }
+
+    /// The properties by which `limits`, and what the scope is given besides, are asked for: `NAME=VALUE`, as `systemd-run -p` takes them.
+    ///
+    /// # Errors
+    /// A limit that systemd cannot be told.
+    pub fn assignments(&self, limits: &Limits) -> Result<Vec<String>, SystemdError> {
+        Ok(self.asked(limits)?.iter().map(|(name, value)| assignment(name, value)).collect())
+    }
+
+    /// The properties that every scope is given, in the same form.
+    pub fn common_assignments() -> Vec<String> {
+        always().iter().map(|(name, value)| assignment(name, value)).collect()
+    }
+
+    fn own(&self, pid: i32, description: &str) -> [Property<'static>; 3] {
+        [
             ("Description", Value::Text(description.to_owned())),
             ("Slice", Value::Text(self.slice.clone())),
             ("PIDs", Value::Pids(vec![pid.unsigned_abs()])),
-            ("DefaultDependencies", Value::Bool(false)),
-            // One whose processes were killed for memory has failed, and would stay to be looked at.
-            ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
-            is("Delegate"),
-            is("MemoryAccounting"),
-            is("CPUAccounting"),
-            is("IOAccounting"),
-            is("TasksAccounting"),
         ]
     }
 
@@ -275,6 +287,21 @@ impl Scope {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What every scope is.
+fn always() -> [Property<'static>; 7] {
+    let is = |name| (name, Value::Bool(true));
+    [
+        ("DefaultDependencies", Value::Bool(false)),
+        // One whose processes were killed for memory has failed, and would stay to be looked at.
+        ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
+        is("Delegate"),
+        is("MemoryAccounting"),
+        is("CPUAccounting"),
+        is("IOAccounting"),
+        is("TasksAccounting"),
+    ]
 }
 
 /// A way into a scope: systemd moves processes there that this process may not.

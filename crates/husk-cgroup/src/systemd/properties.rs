@@ -17,10 +17,10 @@ pub struct SystemdPropertyError {
 }
 
 /// What no limit is.
-const INFINITY: u64 = u64::MAX;
+pub(super) const INFINITY: u64 = u64::MAX;
 
 /// Microseconds that make a percent of a second: systemd keeps quotas in percent.
-const PERCENT: u64 = 10_000;
+pub(super) const PERCENT: u64 = 10_000;
 
 /// The properties for files of version 2. systemd knows not all of them: the others keep what is written into them, because
 /// the scope is delegated.

@@ -3,18 +3,20 @@
 
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
+use husk_cgroup::limits::{self, Hierarchy, Limits, Missing, Write};
 use husk_cgroup::systemd::Scope;
-use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
+use husk_cgroup::{CgroupError, Directory, Place, device};
 use husk_init::{Attributes, FsOption, MOST_CGROUPS, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace,
-    NamespaceKind, Origin, PassingCgroup, Propagation, oci::Resources,
+    NamespaceKind, Origin, PassingCgroup, Propagation, ScopeWanted, oci::Resources,
 };
 
 use super::{Compiler, after_clone};
 use crate::PlanError;
-use crate::plan::{Action, CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, PlannedStep, Stage, in_options};
+use crate::plan::{
+    Action, CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Note, PlannedStep, Stage, in_options,
+};
 use crate::user_namespace::UserKind;
 
 impl<'a> Compiler<'a, '_> {
@@ -80,8 +82,8 @@ impl<'a> Compiler<'a, '_> {
             Cgroup::Existing => return Ok(()),
         };
         let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
-        let driver = match systemd {
-            Some(properties) => CgroupDriver::Systemd(self.scope(found, path.as_deref(), properties)?),
+        let driver = match self.scope(path.as_deref(), systemd.as_ref())? {
+            Some(scope) => CgroupDriver::Systemd(scope),
             None => CgroupDriver::Cgroupfs(
                 Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?,
             ),
@@ -95,7 +97,7 @@ impl<'a> Compiler<'a, '_> {
             return Ok(());
         }
 
-        let make = self.making(&driver)?;
+        let make = self.making(&driver, &limits)?;
         self.cgroup_step(&driver, make, &given.origin);
         if asks {
             let limits = self.told(&limits.writes)?;
@@ -178,28 +180,38 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// The scope that systemd is asked for: the machine's systemd or, without its privilege, the user's own.
+    /// The scope that systemd is asked for, if it is: the machine's systemd or, without its privilege, the user's own.
     fn scope(
-        &self,
-        found: &Hierarchies,
+        &mut self,
         path: Option<&str>,
-        properties: &[(String, String)],
-    ) -> Result<Scope, PlanError> {
-        let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
-        let refused =
-            |why: &str| PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") };
-        if !self.host.systemd {
-            return Err(refused("systemd does not run here (there is no /run/systemd/system)"));
-        }
-        if found.version == Hierarchy::V1 {
-            return Err(refused("that takes cgroup v2, and the controllers of this host are in v1"));
+        wanted: Option<&ScopeWanted>,
+    ) -> Result<Option<Scope>, PlanError> {
+        let Some(wanted) = wanted else { return Ok(None) };
+        match self.host.refuses_scopes() {
+            None => {}
+            Some(why) if wanted.by_form => {
+                self.notes.push(Note {
+                    what: format!(
+                        "linux.cgroupsPath asks for a scope of systemd's, by its form SLICE:PREFIX:NAME; {why}, so it is a path"
+                    ),
+                    cure: None,
+                });
+                return Ok(None);
+            }
+            Some(why) => {
+                let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
+                return Err(PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") });
+            }
         }
         let user = self.host.uid != 0 || !self.host.has_all_ids();
         let scope = Scope::new(path, &self.config.name, user);
-        scope.and_then(|scope| scope.with_properties(properties)).map_err(|error| problem(&error))
+        scope
+            .and_then(|scope| scope.with_properties(&wanted.properties))
+            .map(Some)
+            .map_err(|error| problem(&error))
     }
 
-    fn making(&self, driver: &CgroupDriver) -> Result<HostStep<'a>, PlanError> {
+    fn making(&self, driver: &CgroupDriver, limits: &Limits) -> Result<HostStep<'a>, PlanError> {
         Ok(match driver {
             CgroupDriver::Cgroupfs(place) => {
                 let directory = match place.version() {
@@ -216,6 +228,9 @@ impl<'a> Compiler<'a, '_> {
             CgroupDriver::Systemd(scope) => HostStep::StartScope {
                 unit: self.arena.cstr(&scope.unit)?,
                 slice: self.arena.cstr(&scope.slice)?,
+                properties: self
+                    .arena
+                    .cstr(scope.assignments(limits).map_err(|error| problem(&error))?.join(", "))?,
                 user: scope.user,
                 held: self.is_held(),
             },

@@ -21,8 +21,10 @@ use crate::seen::Seen;
 pub(super) enum Place {
     /// Nowhere: there is nothing to type.
     Nowhere,
-    /// First of all, in a process that stays outside and removes what it has made.
+    /// First of all, in a process that stays outside and removes what it has made; of a scope, the first in it.
     Cgroup,
+    /// An option of systemd-run.
+    Scope,
     /// Before the namespaces, in a mount namespace that only keeps what is prepared out of the host's sight.
     Outside,
     /// An option of nsenter.
@@ -98,6 +100,7 @@ impl Piece {
         let code = &self.code;
         match (&self.in_full, self.place) {
             (Some(line), _) => line.clone(),
+            (None, Place::Scope) => format!("systemd-run {code} …"),
             (None, Place::Nsenter) => format!("nsenter {code} …"),
             (None, Place::Unshare) => format!("unshare {code} …"),
             (None, Place::Env) => format!("env {code} …"),
