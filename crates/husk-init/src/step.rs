@@ -298,6 +298,8 @@ pub enum Step<'a> {
     FindCommand(Exec<'a>),
     /// Live on when the parent dies, from now on.
     ForgetParent,
+    /// Tell the parent that everything is mounted, and go on while it writes that down.
+    TellMounted,
     /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
     AwaitCommit,
     /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link. What

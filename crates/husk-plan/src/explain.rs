@@ -644,6 +644,7 @@ fn child_sentence(step: &Step<'_>) -> String {
             format!("look for the command {}", exec.arguments.iter().next().map_or(String::new(), text))
         }
         Step::ForgetParent => "live on when husk ends".to_owned(),
+        Step::TellMounted => "tell husk that everything is mounted, and go on".to_owned(),
         Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
         Step::AwaitStart { .. } => "wait to be started".to_owned(),
         Step::Exec(exec) => {

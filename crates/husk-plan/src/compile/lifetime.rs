@@ -15,12 +15,26 @@ const CREATING: usize = 0;
 /// The number of the file with the state when it is made.
 const CREATED: usize = 1;
 
+const OUTLIVES: Origin = Origin::Default("the container outlives whoever makes it");
+
 impl<'a, 'c> Compiler<'a, 'c> {
     /// The hooks that come when everything is mounted and the root not yet entered.
     pub(super) fn run_hooks_outside_root(&mut self) -> Result<(), PlanError> {
-        let Some(origin) = self.meeting() else { return Ok(()) };
-        self.child(Stage::Mounts, Step::AwaitHooks, origin);
-        self.hooks(&self.config.hooks.create_container, CREATING, UMASK, Stage::Mounts)
+        if let Some(origin) = self.meeting() {
+            self.child(Stage::Mounts, Step::AwaitHooks, origin);
+            self.hooks(&self.config.hooks.create_container, CREATING, UMASK, Stage::Mounts)?;
+        }
+        if self.is_written_down_meanwhile() {
+            self.child(Stage::Mounts, Step::TellMounted, &OUTLIVES);
+        }
+        Ok(())
+    }
+
+    /// Whether husk writes the state down while the child goes on to its command. Where that waits for a start, whoever made the
+    /// container is to know that nothing is in its way; where it does not, the exec may fail after that anyway. Who enters a
+    /// container has no state, only what is told of it.
+    fn is_written_down_meanwhile(&self) -> bool {
+        self.config.lifetime == Lifetime::Detached && self.config.root.is_some()
     }
 
     /// Why husk and the child meet when everything is mounted: husk's own hooks, or those of the child that want a state. Where
@@ -65,10 +79,10 @@ impl<'a, 'c> Compiler<'a, 'c> {
         if self.config.lifetime == Lifetime::Attached {
             return self.hooks(hooks, CREATED, umask, Stage::Exec);
         }
-        let origin = Origin::Default("the container outlives whoever makes it");
         self.child(Stage::Exec, Step::FindCommand(exec), &self.config.process.args.origin);
-        self.child(Stage::Exec, Step::ForgetParent, &origin);
-        self.child(Stage::Exec, Step::AwaitCommit, &origin);
+        self.child(Stage::Exec, Step::ForgetParent, &OUTLIVES);
+        let commit = if self.is_written_down_meanwhile() { Step::AwaitParent } else { Step::AwaitCommit };
+        self.child(Stage::Exec, commit, &OUTLIVES);
         if self.config.lifetime == Lifetime::Created {
             let origin = Origin::Argument("create".to_owned());
             let first = 3 + self.config.process.preserved_descriptors;
@@ -95,6 +109,6 @@ impl<'a, 'c> Compiler<'a, 'c> {
         if is_attached {
             return;
         }
-        self.after(HostStep::Commit, &Origin::Default("the container outlives whoever makes it"));
+        self.after(HostStep::Commit, &OUTLIVES);
     }
 }

@@ -630,7 +630,7 @@ fn process_piece(context: &Context<'_>, step: &Step<'_>) -> Piece {
         Step::OwnTerminal { .. } => no_terminal(),
         Step::Hook(_) => Piece::impossible("hooks", "hooks right before the command are not part of the script"),
         Step::FindCommand(_) => Piece::done("bash says so when it executes the command"),
-        Step::ForgetParent | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
+        Step::ForgetParent | Step::TellMounted | Step::AwaitCommit => Piece::done("the script itself becomes the command"),
         Step::AwaitStart { .. } => Piece::impossible("created", "a script does not wait to be started"),
         Step::PivotRoot => Piece::new(Place::Roots, "pivot_root . ."),
         Step::DetachOldRoot => Piece::new(Place::Roots, "umount -i -c -l ."),

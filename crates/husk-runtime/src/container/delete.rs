@@ -86,6 +86,10 @@ fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
     if let Some(place) = place.filter(|place| place.exists()) {
         place.kill()?;
     }
+    end_first(entry, record)
+}
+
+fn end_first(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
     let Some(init) = record.and_then(|record| record.init.as_ref()) else { return Ok(()) };
     let failed = |errno| Error::Process { doing: format!("kill process {}", init.pid), errno };
     init.signal(Signal::KILL).map_err(failed)?;
@@ -115,8 +119,18 @@ pub(crate) fn take_away(
     record: Option<Record>,
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
-    end(&entry, record.as_ref())?;
+    // Mostly all processes have ended, and there is nothing to look for.
+    let is_unused = match &record {
+        Some(Record { cgroup: Some(place), scope: None, .. }) => place.remove_unused(),
+        _ => false,
+    };
+    if is_unused {
+        end_first(&entry, record.as_ref())?;
+    } else {
+        end(&entry, record.as_ref())?;
+    }
     match record.as_ref().map(|record| (&record.cgroup, &record.scope, record)) {
+        _ if is_unused => {}
         Some((Some(place), scope, _)) => remove_cgroup(place, scope.as_ref())?,
         // It was asked for, and where it is was not written down any more.
         Some((None, Some(scope), record)) => match scope.stop_if(&record.scope_description()) {

@@ -182,6 +182,10 @@ impl Joining {
 }
 
 impl Maker for Joining {
+    fn begins(&mut self) -> Result<(), crate::Error> {
+        Ok(())
+    }
+
     fn placed(&mut self, _: &Place) -> Result<(), crate::Error> {
         Ok(())
     }
