@@ -205,6 +205,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             ["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)", "write(<tasks>, \"0\", 1)"].map(str::to_owned).to_vec()
         }
         Step::JoinCgroupNamespace => vec!["setns(<cgroup namespace>, CLONE_NEWCGROUP)".to_owned()],
+        Step::Namespaces(namespaces) => {
+            vec![format!("unshare({})", joined(namespace_flags(*namespaces).into_iter()))]
+        }
         Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
         Step::MountAttributes { target, attributes: changed } => {
             vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
