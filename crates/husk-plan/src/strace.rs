@@ -277,6 +277,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 "pipe2(…, O_CLOEXEC)".to_owned(),
                 "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)".to_owned(),
             ];
+            calls.push(format!("umask(0{:02o})", hook.umask));
             calls.extend(execs(&hook.exec));
             calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
             calls
