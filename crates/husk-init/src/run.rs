@@ -240,6 +240,7 @@ fn carry_out<'a>(world: &mut World<'a>, step: &Step<'a>) -> Result<(), Fault> {
         Step::AwaitParent => await_parent(world),
         Step::EnterCgroup => world.program.tasks.iter().try_for_each(cgroup::enter),
         Step::AwaitCgroup => cgroup::await_and_enter(world.link()),
+        Step::Namespaces(namespaces) => unshare(namespaces).at(Call::Unshare),
         Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
         Step::JoinCgroupNamespace => {
             let namespace = world.program.cgroup_namespace.ok_or(Errno::BADF).at(Call::Setns)?;

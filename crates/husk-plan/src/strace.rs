@@ -205,6 +205,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             ["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)", "write(<tasks>, \"0\", 1)"].map(str::to_owned).to_vec()
         }
         Step::JoinCgroupNamespace => vec!["setns(<cgroup namespace>, CLONE_NEWCGROUP)".to_owned()],
+        Step::Namespaces(namespaces) => {
+            vec![format!("unshare({})", joined(namespace_flags(*namespaces).into_iter()))]
+        }
         Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
         Step::MountAttributes { target, attributes: changed } => {
             vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
@@ -268,6 +271,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 "pipe2(…, O_CLOEXEC)".to_owned(),
                 "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)".to_owned(),
             ];
+            calls.push(format!("umask(0{:02o})", hook.umask));
             calls.extend(execs(&hook.exec));
             calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
             calls

@@ -381,6 +381,7 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
             "cgroup",
             "the script leaves its processes in the caller's cgroups, without limits",
         ),
+        Step::Namespaces(namespaces) => Piece::new(Place::Unshare, options(*namespaces).join(" ")),
         Step::CgroupNamespace => Piece::new(Place::Unshare, "--cgroup"),
         Step::JoinCgroupNamespace => Piece::done("nsenter has entered it"),
         Step::TimeNamespace { offsets } => time_namespace(&offsets.to_string_lossy()),
