@@ -443,6 +443,8 @@ pub struct Hook<'a> {
     pub state: usize,
     /// Seconds after which it is killed.
     pub timeout: Option<u32>,
+    /// Its umask: that of the process that runs it is 0, for the sake of what is mounted.
+    pub umask: u32,
 }
 
 /// What the child becomes.

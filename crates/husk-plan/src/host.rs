@@ -9,8 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::{Hierarchies, Place, limits};
-use husk_spec::{Cgroup, Config, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup, UserNamespace};
+use husk_cgroup::limits::{self, Hierarchy};
+use husk_cgroup::systemd::UserSystemd;
+use husk_cgroup::{Hierarchies, Place};
+use husk_spec::{
+    BindMount, Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup,
+    UserNamespace,
+};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -72,6 +77,8 @@ pub struct Host {
     pub pid: u32,
     /// Whether systemd runs here, if it is to be asked for cgroups (`sd_booted(3)`).
     pub systemd: bool,
+    /// The user's systemd, if limits were asked for, the cgroup for them cannot be made where husk is, and it answers.
+    pub user_systemd: Option<UserSystemd>,
     /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
     pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
@@ -96,16 +103,36 @@ pub struct JoinedUser {
 /// The texts of the container's `passwd` and `group`; empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostAccounts {
-    /// `/etc/passwd` in the root.
+    /// `/etc/passwd` in the container.
     pub passwd: String,
-    /// `/etc/group` in the root.
+    /// `/etc/group` in the container.
     pub group: String,
 }
 
 impl HostAccounts {
-    fn of(root: BorrowedFd<'_>) -> Self {
-        Self { passwd: accounts_text(root, "/etc/passwd"), group: accounts_text(root, "/etc/group") }
+    /// Those of a root, or of what `mounts` put over it.
+    fn of(root: BorrowedFd<'_>, mounts: &[Given<Mount>]) -> Self {
+        let text = |path: &str| {
+            let path = Path::new(path);
+            let covering = mounts.iter().map(|mount| &mount.value).rfind(|mount| covers(mount, path));
+            match covering {
+                None => accounts_text(root, path),
+                Some(Mount::Bind(bind)) => bound_accounts_text(bind, path).unwrap_or_default(),
+                Some(_) => String::new(),
+            }
+        };
+        Self { passwd: text("/etc/passwd"), group: text("/etc/group") }
     }
+}
+
+/// Whether `path` is another file for this mount than it was before.
+fn covers(mount: &Mount, path: &Path) -> bool {
+    let begins_as_it_was = match mount {
+        Mount::Filesystem(new) => new.copy_up,
+        Mount::Remount(_) => true,
+        Mount::Bind(_) | Mount::Cgroup(_) => false,
+    };
+    !begins_as_it_was && path.starts_with(mount.target())
 }
 
 /// The set-user-id programs of the shadow package.
@@ -186,6 +213,9 @@ impl Host {
                 host.pid = std::process::id();
                 host.may_make_cgroups =
                     !passing.asked.is_empty() || host.can_have_cgroup(passing, &config.name);
+                if !passing.asked.is_empty() && !host.is_root() {
+                    host.user_systemd = host.find_user_systemd(passing, &config.name);
+                }
             }
             Some(Cgroup::Scope { .. } | Cgroup::Existing) | None => {}
         }
@@ -218,7 +248,7 @@ impl Host {
 
     /// The accounts of a root that is there already.
     pub fn with_accounts_of(mut self, root: BorrowedFd<'_>) -> Self {
-        self.accounts = HostAccounts::of(root);
+        self.accounts = HostAccounts::of(root, &[]);
         self
     }
 
@@ -234,7 +264,7 @@ impl Host {
             return Some("systemd does not run here (there is no /run/systemd/system)");
         }
         let version = self.cgroups.as_ref().map(|found| found.version);
-        (version == Some(limits::Hierarchy::V1))
+        (version == Some(Hierarchy::V1))
             .then_some("that takes cgroup v2, and the controllers of this host are in v1")
     }
 
@@ -246,15 +276,32 @@ impl Host {
 
     fn can_make_cgroups(&self, path: Option<&str>, name: &str) -> bool {
         let place = self.cgroups.as_ref().map(|found| Place::new(found, path, name));
-        place.is_some_and(|place| place.is_ok_and(|place| place.can_be_made()))
+        place.is_some_and(|place| place.is_ok_and(|place| place.can_have(&[])))
     }
 
     fn can_have_cgroup(&self, passing: &PassingCgroup, name: &str) -> bool {
         let Some(found) = &self.cgroups else { return false };
         let Ok(limits) = limits::files(&passing.resources, found.version) else { return false };
-        let controllers = limits.controllers();
+        let mut controllers = limits.controllers();
+        if !passing.asked.is_empty() {
+            let asks = |write: &&limits::Write| passing.asks_for(&write.origin);
+            controllers = limits.writes.iter().filter(asks).map(|write| write.controller.as_str()).collect();
+        }
         let place = Place::passing(found, passing.parent.as_deref(), name, &controllers);
         place.is_ok_and(|place| place.can_have(&controllers))
+    }
+
+    /// Not for a cgroup in another that was named: systemd makes its scopes where it likes.
+    fn find_user_systemd(&self, passing: &PassingCgroup, name: &str) -> Option<UserSystemd> {
+        let found = self.cgroups.as_ref().filter(|found| found.version == Hierarchy::V2)?;
+        if passing.parent.is_some() || self.can_have_cgroup(passing, name) {
+            return None;
+        }
+        let map = self
+            .uid_map
+            .iter()
+            .find(|map| (map.inside..map.inside.saturating_add(map.count)).contains(&self.uid))?;
+        UserSystemd::find(found, map.outside + (self.uid - map.inside))
     }
 
     fn probe_namespaces(&mut self, config: &Config) {
@@ -327,7 +374,7 @@ impl Host {
         for target in targets(config) {
             self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
         }
-        self.accounts = HostAccounts::of(root.as_fd());
+        self.accounts = HostAccounts::of(root.as_fd(), &config.mounts);
         Ok(())
     }
 }
@@ -496,19 +543,30 @@ fn in_root(root: BorrowedFd<'_>, path: &Path) -> Found {
 }
 
 /// The text of a regular file in the root, empty for anything else: a FIFO would block, a device do who knows what.
-fn accounts_text(root: BorrowedFd<'_>, path: &str) -> String {
+fn accounts_text(root: BorrowedFd<'_>, path: &Path) -> String {
+    regular_text(|flags| open_beneath(root, path, flags)).unwrap_or_default()
+}
+
+/// The same of a bind mount, or of a file in one.
+fn bound_accounts_text(bind: &BindMount, path: &Path) -> Option<String> {
+    let below = path.strip_prefix(&bind.target).ok()?;
+    let open = |flags| rustix::fs::open(&bind.source, flags | OFlags::CLOEXEC, Mode::empty());
+    if below.as_os_str().is_empty() {
+        return regular_text(open);
+    }
+    let directory = open(OFlags::PATH | OFlags::DIRECTORY).ok()?;
+    Some(accounts_text(directory.as_fd(), below))
+}
+
+/// The text of what `open` opens, if that is a regular file: opening anything else may wait, or do something.
+fn regular_text(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Option<String> {
     let regular = |fd: &OwnedFd| {
         fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     };
-    let path = Path::new(path);
-    let read = || {
-        open_beneath(root, path, OFlags::PATH).ok().filter(regular)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = open_beneath(root, path, flags).ok().filter(regular)?;
-        let bytes = read_up_to(file.into(), ACCOUNTS_MAX).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    read().unwrap_or_default()
+    open(OFlags::PATH).ok().filter(regular)?;
+    let file = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).ok().filter(regular)?;
+    let bytes = read_up_to(file.into(), ACCOUNTS_MAX).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn is_empty(directory: BorrowedFd<'_>) -> Result<bool, Errno> {

@@ -5,6 +5,7 @@ use husk_init::{Exec, Hook, Step};
 use husk_spec::{Given, Lifetime, Origin};
 
 use super::Compiler;
+use super::process::UMASK;
 use crate::PlanError;
 use crate::plan::{HostStep, Stage};
 
@@ -21,7 +22,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
     pub(super) fn run_hooks_outside_root(&mut self) -> Result<(), PlanError> {
         if let Some(origin) = self.meeting() {
             self.child(Stage::Mounts, Step::AwaitHooks, origin);
-            self.hooks(&self.config.hooks.create_container, CREATING, Stage::Mounts)?;
+            self.hooks(&self.config.hooks.create_container, CREATING, UMASK, Stage::Mounts)?;
         }
         if self.is_written_down_meanwhile() {
             self.child(Stage::Mounts, Step::TellMounted, &OUTLIVES);
@@ -50,6 +51,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         &mut self,
         hooks: &[Given<husk_spec::Hook>],
         state: usize,
+        umask: u32,
         stage: Stage,
     ) -> Result<(), PlanError> {
         for hook in hooks {
@@ -65,15 +67,17 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 environment: self.arena.string_array(&environment),
             };
             let timeout = hook.value.timeout;
-            self.child(stage, Step::Hook(Hook { exec, state, timeout }), &hook.origin);
+            self.child(stage, Step::Hook(Hook { exec, state, timeout, umask }), &hook.origin);
         }
         Ok(())
     }
 
     /// What stands between the process that is ready and its command.
     pub(super) fn await_start(&mut self, exec: Exec<'a>) -> Result<(), PlanError> {
+        let hooks = &self.config.hooks.start_container;
+        let umask = self.config.process.umask.unwrap_or(UMASK);
         if self.config.lifetime == Lifetime::Attached {
-            return self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec);
+            return self.hooks(hooks, CREATED, umask, Stage::Exec);
         }
         self.child(Stage::Exec, Step::FindCommand(exec), &self.config.process.args.origin);
         self.child(Stage::Exec, Step::ForgetParent, &OUTLIVES);
@@ -84,7 +88,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             let first = 3 + self.config.process.preserved_descriptors;
             self.child(Stage::Exec, Step::AwaitStart { first }, &origin);
         }
-        self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec)
+        self.hooks(hooks, CREATED, umask, Stage::Exec)
     }
 
     /// The other side of it all.
