@@ -85,10 +85,10 @@ fn one_process_too_many_is_refused_until_an_update() {
 }
 
 #[test]
-fn a_quota_halves_the_time_of_a_loop() {
+fn a_quota_holds_a_loop_back() {
     let site = oci_site!();
     let bundle = site.bundle().sh("while :; do :; done").change(|spec| {
-        spec["linux"]["resources"]["cpu"] = json!({"quota": 10_000, "period": 20_000});
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 1_000, "period": 20_000});
     });
     let container = bundle.start();
     let usage = || {
@@ -98,8 +98,9 @@ fn a_quota_halves_the_time_of_a_loop() {
     until("it is held back", || usage().1.is_some_and(|periods| periods > 2));
     let (begin, (before, _)) = (Instant::now(), usage());
     sleep(Duration::from_millis(1500));
-    // Half. What runs over its share, because a clock tick comes late, goes without for so long afterwards.
-    until("half of the time", || usage().0 - before < begin.elapsed().as_nanos() as u64 * 55 / 100);
+    // A twentieth, which also a busy machine would have for it. What runs over its share, because a clock tick comes late, goes
+    // without for so long afterwards.
+    until("a twentieth of the time", || usage().0 - before < begin.elapsed().as_nanos() as u64 * 7 / 100);
     container.delete();
 }
 
