@@ -66,7 +66,7 @@ impl<'a> Compiler<'a, '_> {
         };
         let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
         let driver = match systemd {
-            Some(properties) => CgroupDriver::Systemd(self.scope(found, path.as_deref(), properties)?),
+            Some(properties) => self.scope(found, path.as_deref(), properties)?,
             None => CgroupDriver::Cgroupfs(
                 Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?,
             ),
@@ -80,8 +80,7 @@ impl<'a> Compiler<'a, '_> {
             return Ok(());
         }
 
-        let make = self.making(&driver)?;
-        self.cgroup_step(&driver, make, &given.origin);
+        self.making(&driver, &given.origin)?;
         if asks {
             let limits = self.told(&limits.writes)?;
             let origin = Origin::Config("linux.resources".to_owned());
@@ -167,48 +166,54 @@ impl<'a> Compiler<'a, '_> {
         found: &Hierarchies,
         path: Option<&str>,
         properties: &[(String, String)],
-    ) -> Result<Scope, PlanError> {
+    ) -> Result<CgroupDriver, PlanError> {
         let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
-        let refused =
-            |why: &str| PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") };
+        let refused = |why: &dyn std::fmt::Display| PlanError::Cgroup {
+            problem: format!("--systemd-cgroup: {why}; {instead}"),
+        };
         if !self.host.systemd {
-            return Err(refused("systemd does not run here (there is no /run/systemd/system)"));
-        }
-        if found.version == Hierarchy::V1 {
-            return Err(refused("that takes cgroup v2, and the controllers of this host are in v1"));
+            return Err(refused(&"systemd does not run here (there is no /run/systemd/system)"));
         }
         let user = self.host.uid != 0 || !self.host.has_all_ids();
         let scope = Scope::new(path, &self.config.name, user);
-        scope.and_then(|scope| scope.with_properties(properties)).map_err(|error| problem(&error))
+        let scope =
+            scope.and_then(|scope| scope.with_properties(properties)).map_err(|error| problem(&error))?;
+        let place = scope.place(found).map_err(|error| refused(&error))?;
+        Ok(CgroupDriver::Systemd { beside: place.map(|place| place.beside_systemd()), scope })
     }
 
-    fn making(&self, driver: &CgroupDriver) -> Result<HostStep<'a>, PlanError> {
-        Ok(match driver {
-            CgroupDriver::Cgroupfs(place) => {
-                let directory = match place.version() {
-                    Hierarchy::V2 => place.v2(),
-                    Hierarchy::V1 => place.directories().first(),
-                };
-                let path = directory.map_or(Path::new(""), |directory| &directory.path);
-                HostStep::MakeCgroup {
-                    path: self.arena.cstr(path)?,
-                    hierarchies: place.directories().len(),
-                    need: Need::Always,
-                }
-            }
-            CgroupDriver::Systemd(scope) => HostStep::StartScope {
+    fn making(&mut self, driver: &CgroupDriver, origin: &Origin) -> Result<(), PlanError> {
+        let (place, scope) = match driver {
+            CgroupDriver::Cgroupfs(place) => (Some(place), None),
+            CgroupDriver::Systemd { scope, beside } => (beside.as_ref(), Some(scope)),
+        };
+        if let Some(place) = place {
+            let directory = match place.version() {
+                Hierarchy::V2 => place.v2(),
+                Hierarchy::V1 => place.directories().first(),
+            };
+            let path = directory.map_or(Path::new(""), |directory| &directory.path);
+            let path = self.arena.cstr(path)?;
+            let hierarchies = place.directories().len();
+            let make = HostStep::MakeCgroup { path, hierarchies, need: Need::Always };
+            self.before(Stage::Prepare, make, origin);
+        }
+        if let Some(scope) = scope {
+            let start = HostStep::StartScope {
                 unit: self.arena.cstr(&scope.unit)?,
                 slice: self.arena.cstr(&scope.slice)?,
                 user: scope.user,
                 held: self.is_held(),
-            },
-        })
+            };
+            self.cgroup_step(driver, start, origin);
+        }
+        Ok(())
     }
 
     /// A scope cannot be empty: with systemd it all comes after the clone, unless somebody holds the child's place.
     fn cgroup_step(&mut self, driver: &CgroupDriver, step: HostStep<'a>, origin: &Origin) {
         match driver {
-            CgroupDriver::Systemd(_) if !self.is_held() => self.after(step, origin),
+            CgroupDriver::Systemd { .. } if !self.is_held() => self.after(step, origin),
             _ => self.before(Stage::Prepare, step, origin),
         }
     }
@@ -236,8 +241,19 @@ impl<'a> Compiler<'a, '_> {
         self.enter_cgroup_namespace();
     }
 
+    /// What the child does once systemd has moved it: on version 1 it has to enter by itself what systemd has not made.
+    pub(super) fn enter_beside_scope(&mut self) {
+        if let (Some(Some(_)), Some(given)) =
+            (self.cgroup.as_ref().map(CgroupPlan::place), &self.config.cgroup)
+        {
+            let origin = given.origin.clone();
+            self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        }
+        self.enter_cgroup_namespace();
+    }
+
     /// What the child does once it is in its cgroup.
-    pub(super) fn enter_cgroup_namespace(&mut self) {
+    fn enter_cgroup_namespace(&mut self) {
         let Given { value, origin } = &self.config.namespaces.cgroup;
         let step = match value {
             Namespace::New => Step::CgroupNamespace,
@@ -256,7 +272,7 @@ impl<'a> Compiler<'a, '_> {
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
         let place = match &self.cgroup {
-            Some(cgroup) => cgroup.place().cloned(),
+            Some(cgroup) => self.whole_place(cgroup),
             None => self.host.cgroups.as_ref().map(Place::own),
         };
         match place {
@@ -278,6 +294,14 @@ impl<'a> Compiler<'a, '_> {
                 };
                 self.mount_filesystem(&new, origin, mounted)
             }
+        }
+    }
+
+    /// Where the container's cgroups will be; on version 2 systemd alone knows that of a scope.
+    fn whole_place(&self, cgroup: &CgroupPlan) -> Option<Place> {
+        match (cgroup.scope(), &self.host.cgroups) {
+            (Some(scope), Some(found)) => scope.place(found).ok().flatten(),
+            _ => cgroup.place().cloned(),
         }
     }
 
@@ -312,7 +336,8 @@ impl<'a> Compiler<'a, '_> {
         self.mount_filesystem(&tmpfs, origin, mounted)?;
         for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
-            self.bind(&bind(mount, directory, mount.target.join(name)), true, origin, mounted)?;
+            let bind = bind(mount, directory, mount.target.join(name));
+            self.bind_when(&bind, self.is_moved(), true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
             for controller in alone.filter(|controller| name != controller.as_str()) {
                 let path = self.arena.cstr(mount.target.join(controller))?;

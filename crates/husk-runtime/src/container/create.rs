@@ -321,9 +321,9 @@ impl Maker for Creation<'_> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());
         // What husk makes itself is in the record already.
-        let written = match self.record.scope {
-            Some(_) => self.entry.write_record(&self.record),
-            None => Ok(()),
+        let written = match place.is_of_known_scope() {
+            true => self.entry.write_record(&self.record),
+            false => Ok(()),
         };
         self.keep(written)
     }
