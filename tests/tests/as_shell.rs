@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
+use husk_tests::oci::is_unified;
 use husk_tests::{Caller, Command, Output, Outside, Place, is_root, note_skip, skip};
 use serde_json::{Value, json};
 
@@ -218,7 +220,8 @@ fn run_script(caller: &Caller<'_>, script: &str) -> Command {
     let scratch = caller.home().join("scratch");
     caller.command("mkdir").arg("-p").arg(&scratch).run().succeeds();
     fs::write(&file, script).expect("a script");
-    caller.command("bash").arg(&file).env("TMPDIR", &scratch)
+    // Its many programs take their time in a machine that is emulated.
+    caller.command("bash").arg(&file).env("TMPDIR", &scratch).timeout(Duration::from_secs(60))
 }
 
 /// Whether the script's tools are there.
@@ -498,6 +501,36 @@ fn the_bundles_of_engines() {
             let script = compare_bundle(&caller, engine, &config, &host);
             assert!(script.contains("[mounts[0]]"), "{script}");
         }
+    }
+}
+
+/// As the engines write them for a machine whose cgroups are systemd's.
+#[test]
+fn the_bundles_of_engines_with_systemds_cgroups() {
+    let test = "the_bundles_of_engines_with_systemds_cgroups";
+    if !tools(test) {
+        return;
+    }
+    if !is_root() || !is_unified() || !Path::new("/run/systemd/system").is_dir() {
+        skip!(test, "the machine's systemd makes scopes for root, on cgroup v2");
+    }
+    let place = Place::new();
+    let host = namespaces("self", "the host's");
+    let caller = place.root();
+    let root = caller.root("root");
+    for (engine, config) in ENGINES {
+        let mut config = engines(&caller, config, &root);
+        let unit = format!("husktest{}", std::process::id());
+        config["linux"]["cgroupsPath"] = format!("husktest.slice:{unit}:{engine}").into();
+        config["linux"]["resources"]["pids"] = json!({ "limit": 77 });
+        config["linux"]["resources"]["cpu"] = json!({ "quota": 123_450, "period": 50_000 });
+        let limits = "echo '## scope'; (cd /sys/fs/cgroup$(busybox sed -n s/^0:://p /proc/self/cgroup); busybox pwd; \
+                      busybox grep . pids.max cpu.max cpu.weight memory.max)";
+        config["process"]["args"] = json!(["/bin/sh", "-c", limits.to_owned() + OBSERVE]);
+        let script = compare_bundle(&caller, engine, &config, &host);
+        let keys = declared(&script);
+        assert!(script.contains(&format!("--unit={unit}-{engine}.scope --slice=husktest.slice")), "{script}");
+        assert!(keys.contains("device-rules") && !keys.contains("cgroup"), "{engine}: {keys:?}");
     }
 }
 

@@ -5,8 +5,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Place, is_root, skip};
+use husk_tests::oci::Cgroup;
+use husk_tests::{Caller, Place, is_root, note_skip, skip};
 use serde_json::{Value, json};
 
 /// A bundle's configuration, of as little as there can be.
@@ -142,6 +145,56 @@ fn each_step_has_its_place_in_config_json() {
         let long = origins(&["explain", "run", "--name", "x", "--format", "json", "--bundle"]);
         assert_eq!(long, short, "{caller}");
     }
+}
+
+/// A path as engines write it for systemd: the scope where one can be had, and else a word about it.
+#[test]
+fn a_path_in_systemds_form_asks_for_a_scope() {
+    let test = "a_path_in_systemds_form_asks_for_a_scope";
+    if !is_root() {
+        skip!(test, "the machine's systemd makes scopes for root");
+    }
+    let place = Place::new();
+    let caller = place.root();
+    let root = caller.root("root");
+    let name = format!("husktest{}", std::process::id());
+    let mut config = config(&caller, &root, "busybox cat /proc/self/cgroup; read end; exit 7");
+    config["linux"]["cgroupsPath"] = format!("system.slice:{name}:c").into();
+    config["linux"]["resources"] = json!({ "pids": { "limit": 33 } });
+    let bundle = caller.bundle("bundle", &config);
+    let run = |words: &[&str]| caller.husk(["run", "--bundle"]).arg(&bundle).args(words);
+    let literal = run(&["-q", "--no-systemd-cgroup"]).input("\n").run();
+    assert!(literal.exits(7).stdout.contains(&format!("system.slice:{name}:c")), "{literal}");
+    if !Path::new("/run/systemd/system").is_dir() {
+        note_skip(test, "scopes take a systemd that runs");
+        run(&["--systemd-cgroup"])
+            .run()
+            .exits(125)
+            .says("--systemd-cgroup: ")
+            .says("systemd does not run here");
+        let noted = run(&[]).input("\n").run();
+        noted.exits(7).says("by its form SLICE:PREFIX:NAME; systemd does not run here");
+        assert_eq!(noted.stdout, literal.stdout);
+        return;
+    }
+    let unit = format!("{name}-c.scope");
+    let cgroup = Cgroup::new(&format!("system.slice/{unit}"));
+    for words in [&[][..], &["--systemd-cgroup"]] {
+        let mut running = run(words).start();
+        running.wait_for(&format!("/system.slice/{unit}"));
+        assert_eq!(cgroup.read("pids", "pids.max").as_deref(), Some("33"), "{words:?}");
+        let show = caller.command("systemctl").args(["show", "-p", "TasksMax", "--value"]).arg(&unit).run();
+        show.prints("33\n");
+        running.write("\n");
+        running.finish().exits(7);
+        let end = Instant::now() + Duration::from_secs(20);
+        while cgroup.exists() {
+            assert!(Instant::now() < end, "{words:?}: it is taken away when its last process has left");
+            sleep(Duration::from_millis(20));
+        }
+    }
+    let step = caller.husk(["step", "run", "--until", "pivot", "--bundle"]).arg(&bundle).run();
+    assert!(step.exits(0).stderr.contains("pivot: the container's root is the root"), "{step}");
 }
 
 #[test]
@@ -325,7 +378,7 @@ impl Drop for Busy {
             if fs::remove_dir(&self.path).is_ok() {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            sleep(Duration::from_millis(10));
         }
     }
 }

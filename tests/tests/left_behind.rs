@@ -322,6 +322,15 @@ fn no_cgroup_after_a_kill_of_husk_and_its_guard() {
     running.signal(Signal::KILL);
     running.finish().exits(137);
     assert_eq!(cgroups(&name), made, "nobody is there to remove it");
+    // The kernel takes the container's processes away after husk, which is waited for.
+    let is_in_use =
+        |path: &PathBuf| fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|text| !text.is_empty());
+    for _ in 0..300 {
+        if !made.iter().any(|(_, path)| is_in_use(path)) {
+            break;
+        }
+        sleep(Duration::from_millis(10));
+    }
     caller
         .husk(["run", "-q", "-m", "64m", "--cgroup-parent", &own.0])
         .arg(&root)

@@ -429,6 +429,54 @@ fn rule_12_features_is_complete() {
     }
 }
 
+/// All fields of `features.md` and `features-linux.md` in 1.3, of which none is unknown.
+#[test]
+fn rule_12_features_leaves_no_field_out() {
+    let site = oci_site!();
+    if site.runtime().name() != "husk-oci" {
+        return site.note("it is husk-oci that claims all of it");
+    }
+    let features = printed(&site.bare_oci(["features"]).run());
+    for enabled in [
+        "cgroup/v1",
+        "cgroup/v2",
+        "cgroup/systemd",
+        "cgroup/systemdUser",
+        "cgroup/rdma",
+        "seccomp/enabled",
+        "apparmor/enabled",
+        "selinux/enabled",
+        "intelRdt/enabled",
+        "intelRdt/schemata",
+        "intelRdt/monitoring",
+        "mountExtensions/idmap/enabled",
+        "netDevices/enabled",
+    ] {
+        assert_eq!(features.pointer(&format!("/linux/{enabled}")), Some(&json!(true)), "{enabled}");
+    }
+    for list in [
+        "hooks",
+        "mountOptions",
+        "linux/namespaces",
+        "linux/capabilities",
+        "linux/seccomp/actions",
+        "linux/seccomp/operators",
+        "linux/seccomp/archs",
+        "linux/seccomp/knownFlags",
+        "linux/seccomp/supportedFlags",
+        "linux/memoryPolicy/modes",
+        "linux/memoryPolicy/flags",
+        "potentiallyUnsafeConfigAnnotations",
+    ] {
+        let found = features.pointer(&format!("/{list}")).and_then(Value::as_array);
+        assert!(found.is_some_and(|list| !list.is_empty()), "{list}: {found:?}");
+    }
+    assert_eq!(features["potentiallyUnsafeConfigAnnotations"], json!(["org.systemd.property."]));
+    assert_eq!(features["annotations"], json!({ "org.opencontainers.runc.checkpoint.enabled": "false" }));
+    let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!((members(&features).len(), members(&features["linux"]).len()), (7, 10), "{features:#}");
+}
+
 #[test]
 fn rule_13_the_console_socket_gets_the_master_once() {
     let site = oci_site!();

@@ -360,10 +360,13 @@ fn a_users_scope_is_made_by_the_users_own_systemd() {
     let oci = |words: &[&str]| user.oci(words).env("DBUS_SESSION_BUS_ADDRESS", &bus);
     // Whoever waits for the end of these streams waits for the container.
     let run = "exec \"$0\" --systemd-cgroup run --detach --bundle \"$1\" c >\"$1/out\" 2>&1 </dev/null";
-    let sh = user.caller.command("sh").env("XDG_RUNTIME_DIR", &user.runtime_directory);
-    let sh = sh.env("DBUS_SESSION_BUS_ADDRESS", &bus).args(["-c", run]).arg(&user.program).arg(bundle);
-    let ran = sh.run();
-    assert_eq!(ran.code(), 0, "{:?}", fs::read_to_string(format!("{bundle}/out")));
+    let run = || {
+        let sh = user.caller.command("sh").env("XDG_RUNTIME_DIR", &user.runtime_directory);
+        let sh = sh.env("DBUS_SESSION_BUS_ADDRESS", &bus).args(["-c", run]).arg(&user.program).arg(bundle);
+        let ran = sh.run();
+        assert_eq!(ran.code(), 0, "{:?}", fs::read_to_string(format!("{bundle}/out")));
+    };
+    run();
 
     let text = fs::read_to_string(format!("/proc/{}/cgroup", user.state("c")["pid"])).expect("cgroups");
     let path = text.trim().trim_start_matches("0::").to_owned();
@@ -386,6 +389,15 @@ fn a_users_scope_is_made_by_the_users_own_systemd() {
     oci(&["resume", "c"]).run().succeeds();
     // Without a word of where the bus is: the scope is empty, and systemd sees that.
     user.oci(&["delete", "--force", "c"]).run().succeeds();
+    user.has_no_state();
+    assert!(!Path::new(&format!("/sys/fs/cgroup{path}")).exists());
+
+    // What was written down first says whose systemd has it.
+    run();
+    fs::write(user.runtime_directory.join("husk/c/state.json"), "{").expect("a state");
+    let procs = format!("/sys/fs/cgroup{path}/cgroup.procs");
+    assert!(fs::read_to_string(&procs).is_ok_and(|pids| !pids.is_empty()));
+    oci(&["delete", "--force", "c"]).run().succeeds();
     user.has_no_state();
     assert!(!Path::new(&format!("/sys/fs/cgroup{path}")).exists());
 }

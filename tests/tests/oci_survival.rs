@@ -801,25 +801,44 @@ fn a_state_that_is_damaged_while_the_container_runs() {
         return;
     }
     let before = Before::look(&site);
-    let bundle = site.bundle().sh("sleep 100 & sleep 100");
-    let container = bundle.start();
-    fs::write(site.root().join(bundle.id()).join("state.json"), "{").expect("a file");
-    said(&site, &site.oci(["delete", bundle.id()])).exits(1).says("damaged").says("delete --force");
-    container.delete();
-    fs::remove_dir_all(bundle.path()).expect("the bundle");
-    before.is_all_there_is("a running container with a damaged state");
+    let script = format!("cat > {}/heard", text(site.path()));
+    let poststop = |spec: &mut Value| {
+        spec["hooks"] = json!({"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+        spec["annotations"] = json!({"org.example.word": "kept"});
+    };
+    for damaged in ["{", "", "\0\0\0\0", "[]"] {
+        let bundle = site.bundle().sh("sleep 100 & sleep 100").change(poststop);
+        let container = bundle.start();
+        fs::write(site.root().join(bundle.id()).join("state.json"), damaged).expect("a file");
+        said(&site, &site.oci(["delete", bundle.id()])).exits(1).says("damaged").says("delete --force");
+        container.delete();
+        assert!(!site.cgroup().exists(), "the cgroup above was made for it");
+        let heard = fs::read(site.path().join("heard")).expect("the hook has run");
+        let heard: Value = serde_json::from_slice(&heard).expect("JSON");
+        assert_eq!([&heard["id"], &heard["status"]], [bundle.id(), "stopped"]);
+        assert_eq!(
+            [&heard["bundle"], &heard["annotations"]["org.example.word"]],
+            [text(bundle.path()), "kept"]
+        );
+        fs::remove_file(site.path().join("heard")).expect("a file");
+        fs::remove_dir_all(bundle.path()).expect("the bundle");
+        before.is_all_there_is("a running container with a damaged state");
+    }
 
-    // A relative path counts from the cgroup of whoever made it, so that what is found there may be another's.
+    // A relative path counts from the cgroup of whoever made it, so that what is found there may be another's; unless it is known
+    // what was made.
     let relative =
         site.bundle().sh("sleep 100").change(|spec| spec["linux"]["cgroupsPath"] = json!("husk-relative"));
     let container = relative.start();
-    let file = site.root().join(relative.id()).join("state.json");
-    let state = fs::read(&file).expect("a state");
-    fs::write(&file, "{").expect("a file");
+    let directory = site.root().join(relative.id());
+    let undo = fs::read(directory.join("undo.json")).expect("what is to be undone");
+    for file in ["state.json", "undo.json"] {
+        fs::write(directory.join(file), "{").expect("a file");
+    }
     let pid = container.pid().to_string();
     said(&site, &site.oci(["delete", "--force", relative.id()])).exits(1).says(&pid).says("end it");
     assert!(Path::new("/proc").join(&pid).exists(), "somebody's process was killed");
-    fs::write(&file, state).expect("a file");
+    fs::write(directory.join("undo.json"), undo).expect("a file");
     container.delete();
     fs::remove_dir_all(relative.path()).expect("the bundle");
     before.is_all_there_is("a relative path");

@@ -7,10 +7,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::Command;
 use husk_tests::oci::{Bundle, Cgroup, Container, Site, is_unified};
-use husk_tests::oci_site;
-use serde_json::json;
+use husk_tests::{Command, Place, oci_site};
+use serde_json::{Value, json};
 
 /// Whether scopes can be had; else it is said as a skip.
 fn has_scopes(site: &Site) -> bool {
@@ -152,7 +151,10 @@ fn an_update_leaves_the_other_limits_as_they_are() {
     };
     let before = others();
     update(r#"{"pids": {"limit": 44}}"#);
-    assert_eq!((read(&unit, "pids.max", "pids.max").as_str(), bandwidth(&unit).as_str()), ("44", "12345 50000"));
+    assert_eq!(
+        (read(&unit, "pids.max", "pids.max").as_str(), bandwidth(&unit).as_str()),
+        ("44", "12345 50000")
+    );
     assert_eq!(others(), before);
     if !is_unified() {
         // On version 2 the two are one file.
@@ -178,7 +180,10 @@ fn devices_stay_denied_whatever_systemd_writes() {
     let log = "if echo x > /dev/log0; then echo allowed; else echo denied; fi 2>/dev/null";
     for (rules, expected) in [
         (json!([{"allow": false, "access": "rwm"}]), "denied\n"),
-        (json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"}]), "allowed\n"),
+        (
+            json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"}]),
+            "allowed\n",
+        ),
         (json!([{"allow": true, "access": "rwm"}]), "allowed\n"),
     ] {
         let (bundle, unit) = bundle(&site, "while :; do echo x > /dev/null || exit 9; done");
@@ -220,7 +225,10 @@ fn devices_stay_denied_whatever_systemd_writes() {
 #[test]
 fn devices_that_are_denied_of_what_is_allowed_are_refused_on_version_1() {
     let site = oci_site!();
-    if !has_scopes(&site) || site.deviates("runc", "has systemd allow all") || site.deviates("crun", "says nothing") {
+    if !has_scopes(&site)
+        || site.deviates("runc", "has systemd allow all")
+        || site.deviates("crun", "says nothing")
+    {
         return;
     }
     if is_unified() {
@@ -246,7 +254,7 @@ fn annotations_are_properties_of_the_scope() {
         return;
     }
     let annotate = |name: &'static str, value: &'static str| {
-        move |spec: &mut serde_json::Value| {
+        move |spec: &mut Value| {
             spec["annotations"][format!("org.systemd.property.{name}")] = json!(value);
         }
     };
@@ -389,6 +397,56 @@ fn a_runtime_that_is_killed_leaves_no_scope() {
 }
 
 #[test]
+fn a_damaged_state_loses_no_scope() {
+    let site = oci_site!();
+    if !has_scopes(&site) || site.deviates("runc", "has another state file") {
+        return;
+    }
+    if site.deviates("crun", "has another state file") {
+        return;
+    }
+    let hook =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("cat > {}/heard", site.path().display())]}]);
+    for keep in [0, 1, 200] {
+        // The first of a pid namespace does not hear systemd's SIGTERM.
+        let (bundle, unit) = bundle(&site, "sleep 1000 & sleep 1000 & wait");
+        let bundle = bundle.change(|spec| spec["hooks"] = json!({"poststop": hook}));
+        let container = create(&bundle);
+        container.start();
+        let file = site.root().join(bundle.id()).join("state.json");
+        let state = fs::read(&file).expect("a state");
+        fs::write(&file, &state[..keep]).expect("a file");
+        site.oci(["delete", bundle.id()]).run().exits(1).says("damaged");
+        assert!(has_scope(&unit), "without --force all stays");
+        let begin = Instant::now();
+        container.delete();
+        assert!(begin.elapsed() < Duration::from_secs(20), "it was waited for: {:?}", begin.elapsed());
+        assert!(!cgroup(&unit).exists());
+        assert_eq!(units(&site), "");
+        assert!(!site.root().join(bundle.id()).exists(), "the state is gone");
+        assert!(fs::read_to_string(site.path().join("heard")).is_ok_and(|state| state.contains(bundle.id())));
+        fs::remove_file(site.path().join("heard")).expect("a file");
+    }
+
+    // Another container has the name by now.
+    let (first, unit) = bundle(&site, "exit 0");
+    let old = create(&first);
+    old.start();
+    old.wait();
+    until("systemd takes the empty scope away", || !has_scope(&unit));
+    fs::write(site.root().join(first.id()).join("state.json"), "{").expect("a file");
+    let changed = first.spec.clone();
+    let second = site.bundle().change(|spec| *spec = changed).sh("sleep 1000");
+    let second = second.change(|spec| spec["root"]["path"] = json!(first.in_root("")));
+    let young = create(&second);
+    young.start();
+    old.verb_with("delete", ["--force"]).run().succeeds();
+    assert_eq!(young.status(), "running");
+    young.delete();
+    assert_eq!(units(&site), "");
+}
+
+#[test]
 fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
     let site = oci_site!();
     if Path::new("/run/systemd/system").is_dir() {
@@ -403,4 +461,52 @@ fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
     assert!(said.contains("--systemd-cgroup: ") && said.contains("cgroupfs driver"), "{refused}");
     assert!(!site.root().join(bundle.id()).exists());
     assert!(!site.cgroup().exists());
+}
+
+/// The steps about cgroups, each with the field that it comes from.
+fn about_cgroups(steps: impl Iterator<Item = String>) -> Vec<String> {
+    steps.filter(|step| step.contains("[linux.cgroupsPath]") || step.contains("[linux.resources")).collect()
+}
+
+/// With nothing but the path to go by, `husk explain` shows what an engine with `--systemd-cgroup` gets.
+#[test]
+fn husk_explains_the_steps_of_a_scope() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    if site.runtime().name() != "husk-oci" {
+        return site.note("husk explains husk-oci");
+    }
+    let (bundle, unit) = bundle(&site, "true");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 67_108_864});
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 12_345, "period": 50_000, "cpus": "0"});
+    });
+    let log = site.path().join("debug.log");
+    let file = log.display().to_string();
+    let made = bundle.create_with(&["--systemd-cgroup", "--debug", "--log", &file], &[]);
+    made.unwrap_or_else(|output| panic!("{output}")).delete();
+    let log = fs::read_to_string(&log).expect("the log");
+    let done = about_cgroups(log.lines().filter_map(|line| {
+        let message = line.split_once("msg=\"")?.1.split_once(": ")?.1;
+        Some(message.trim_end_matches('"').to_owned())
+    }));
+    let place = Place::new();
+    let explained = place.root().husk(["explain", "--format", "json", "--bundle"]).arg(bundle.path()).run();
+    let explained: Value = serde_json::from_str(&explained.succeeds().stdout).expect("JSON");
+    let word = |step: &Value, name: &str| step[name].as_str().expect("a text").to_owned();
+    let steps = explained["steps"].as_array().expect("steps").iter();
+    let steps = about_cgroups(steps.map(|step| format!("{} [{}]", word(step, "does"), word(step, "origin"))));
+    assert_eq!(steps, done, "{log}");
+    let scope = format!("have the machine's systemd make the scope {unit} in system.slice around it, with ");
+    let scope = steps.iter().find_map(|step| step.strip_prefix(&scope));
+    let scope = scope.unwrap_or_else(|| panic!("{steps:#?}"));
+    let properties: &[&str] = match is_unified() {
+        true => &["MemoryMax=67108864", "CPUQuota=25%", "CPUQuotaPeriodSec=50000us", "AllowedCPUs=0"],
+        false => &["MemoryLimit=67108864", "CPUQuota=25%", "CPUQuotaPeriodSec=50000us"],
+    };
+    for property in properties {
+        assert!(scope.contains(property), "{property} in {scope}");
+    }
 }

@@ -73,6 +73,7 @@ calls! {
     Readlinkat = "readlinkat",
     ReadBack = "reading back what was set",
     Recv = "recvfrom",
+    Recvmsg = "recvmsg",
     RtSigaction = "rt_sigaction",
     RtSigprocmask = "rt_sigprocmask",
     Seccomp = "seccomp",

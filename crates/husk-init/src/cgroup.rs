@@ -1,13 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Taking a cgroup away that goes with its container: by husk, or by its guard when husk is gone.
+//! Entering cgroups; taking one away that goes with its container: by husk, or by its guard when husk is gone.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
+use husk_sys::exit;
+use rustix::cmsg_space;
 use rustix::event::{Timespec, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, openat, unlinkat};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, IoSliceMut, read, write};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+
+use crate::OWN_FAILURE;
+use crate::call::{At, Call, Fault};
+
+/// The most cgroups of version 1 that are entered by files that come later. The kernel has 14 controllers for it, each with one
+/// hierarchy at most; those that have a name and no controller come on top.
+pub const MOST_CGROUPS: usize = 32;
+
+/// Enters the cgroup whose `tasks` file this is.
+pub(crate) fn enter(tasks: &OwnedFd) -> Result<(), Fault> {
+    // `0` is whoever writes it: nobody has to look the process up, and there is no lock to wait for.
+    write(tasks, b"0").map(drop).at(Call::Write)
+}
+
+/// Enters the cgroups whose `tasks` files the parent sends when they are there.
+pub(crate) fn await_and_enter(link: BorrowedFd<'_>) -> Result<(), Fault> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_CGROUPS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(link, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            result => break result.at(Call::Recvmsg)?,
+        }
+    };
+    match received.bytes {
+        0 => exit(OWN_FAILURE),
+        _ if received.flags.contains(ReturnFlags::CTRUNC) => Err(Errno::MSGSIZE).at(Call::Recvmsg),
+        _ => control.drain().try_for_each(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut files) => files.try_for_each(|tasks| enter(&tasks)),
+            _ => Ok(()),
+        }),
+    }
+}
 
 /// A cgroup, by descriptor: whoever has entered another mount namespace by now still finds it.
 #[derive(Clone, Copy, Debug)]

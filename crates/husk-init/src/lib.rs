@@ -26,7 +26,7 @@ mod step;
 mod terminal;
 
 pub use call::Call;
-pub use cgroup::PassingCgroup;
+pub use cgroup::{MOST_CGROUPS, PassingCgroup};
 pub use failure::{Failure, Message};
 pub use guard::{Guard, stand_by, stand_guard};
 pub use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray, ThinCStr};

@@ -30,7 +30,7 @@ use crate::call::{At, Call, Fault};
 use crate::failure::{Failure, LOG, Message};
 use crate::root::{self, Root};
 use crate::step::{Attributes, Exec, Step, SyscallFilter};
-use crate::{OWN_FAILURE, beneath, hook, identity, mounts, own_pipes, reap, start, terminal};
+use crate::{OWN_FAILURE, beneath, cgroup, hook, identity, mounts, own_pipes, reap, start, terminal};
 
 /// What a child has to do, and what it has to do it with.
 #[derive(Clone, Copy, Debug)]
@@ -221,10 +221,8 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
     match *step {
         Step::DieWithParent => die_with_parent(world),
         Step::AwaitParent => await_parent(world),
-        Step::EnterCgroup => {
-            // `0` is whoever writes it: nobody has to look the process up, and there is no lock to wait for.
-            world.program.tasks.iter().try_for_each(|tasks| write(tasks, b"0").map(drop).at(Call::Write))
-        }
+        Step::EnterCgroup => world.program.tasks.iter().try_for_each(cgroup::enter),
+        Step::AwaitCgroup => cgroup::await_and_enter(world.link()),
         Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
         Step::JoinCgroupNamespace => {
             let namespace = world.program.cgroup_namespace.ok_or(Errno::BADF).at(Call::Setns)?;

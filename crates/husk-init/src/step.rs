@@ -18,6 +18,9 @@ pub enum Step<'a> {
     AwaitParent,
     /// Enter the container's cgroups of version 1, whose files the parent has opened.
     EnterCgroup,
+    /// Wait until the parent has made the container's cgroups of version 1, and enter them by the files that it sends
+    /// (`SCM_RIGHTS`), at most [`crate::MOST_CGROUPS`].
+    AwaitCgroup,
     /// Enter a new cgroup namespace, whose root is the cgroups that this process is in.
     CgroupNamespace,
     /// Enter the cgroup namespace that the parent has opened.

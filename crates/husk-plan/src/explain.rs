@@ -358,12 +358,14 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             let unless = if *need == Need::Always { "" } else { ", if it can be had" };
             format!("make the cgroup {}{its_like}{unless}", text(path))
         }
-        HostStep::StartScope { unit, slice, user, held } => format!(
-            "have {} systemd make the scope {} in {} around {}, with its limits",
+        HostStep::StartScope { unit, slice, properties, user, held } => format!(
+            "have {} systemd make the scope {} in {} around {}{}{}",
             if *user { "the user's" } else { "the machine's" },
             text(unit),
             text(slice),
-            if *held { "a process that holds its place" } else { "it" }
+            if *held { "a process that holds its place" } else { "it" },
+            if properties.is_empty() { "" } else { ", with " },
+            text(properties)
         ),
         HostStep::AttachToScope { unit } => format!("have systemd move it into the scope {}", text(unit)),
         HostStep::LimitCgroup { limits } => format!("write the limits {}", text(limits)),
@@ -404,6 +406,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         }
         HostStep::JoinResourceGroup => "put the container's process into that resource group".to_owned(),
         HostStep::Release => "let the container's process go on".to_owned(),
+        HostStep::HandOverCgroup => "hand the container's process the way into them".to_owned(),
         HostStep::Hooks => {
             "wait until everything is mounted, run the hooks that belong on the host, and let it go on"
                 .to_owned()
@@ -474,6 +477,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::DieWithParent => "ask the kernel to be killed when husk dies".to_owned(),
         Step::AwaitParent => "wait until husk has done its part".to_owned(),
         Step::EnterCgroup => "enter the container's cgroups".to_owned(),
+        Step::AwaitCgroup => "wait until husk has made the container's cgroups, and enter them".to_owned(),
         Step::JoinCgroupNamespace => "enter the cgroup namespace that was opened".to_owned(),
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
         Step::MountAttributes { target, attributes } => {

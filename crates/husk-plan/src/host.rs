@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use husk_cgroup::systemd::Scope;
 use husk_cgroup::{Hierarchies, Place, limits};
 use husk_spec::{Cgroup, Config, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup, UserNamespace};
 use rustix::fs::{
@@ -177,7 +178,7 @@ impl Host {
             Some(Cgroup::New { path, systemd, .. }) => {
                 host.cgroups = Hierarchies::read().ok();
                 host.systemd = systemd.is_some() && Path::new("/run/systemd/system").is_dir();
-                host.may_make_cgroups = systemd.is_some()
+                host.may_make_cgroups = systemd.is_some() && host.refuses_scopes().is_none()
                     || host.is_root()
                     || host.can_make_cgroups(path.as_deref(), &config.name);
             }
@@ -226,6 +227,20 @@ impl Host {
     pub fn has_all_ids(&self) -> bool {
         let all = |map: &[IdMapping]| matches!(map, [IdMapping { inside: 0, count: u32::MAX, .. }]);
         all(&self.uid_map) && all(&self.gid_map)
+    }
+
+    /// Why systemd cannot be asked for a scope here, if it cannot.
+    pub fn refuses_scopes(&self) -> Option<String> {
+        if !self.systemd {
+            return Some("systemd does not run here (there is no /run/systemd/system)".to_owned());
+        }
+        let user = self.is_users_systemd();
+        self.cgroups.as_ref().and_then(|found| Scope::refused(found, user)).map(|why| why.to_string())
+    }
+
+    /// Whether it is the user's own systemd that is asked, for want of the machine's privilege.
+    pub fn is_users_systemd(&self) -> bool {
+        self.uid != 0 || !self.has_all_ids()
     }
 
     /// Whether husk is root of the whole machine. Root of a user namespace has the capabilities, and no more of the host's

@@ -5,6 +5,7 @@
 //! it out. Nothing here changes anything, and nothing here needs a privilege.
 #![forbid(unsafe_code)]
 
+mod abilities;
 mod accounts;
 mod arena;
 mod compile;
@@ -20,6 +21,7 @@ pub mod strace;
 pub mod survey;
 mod user_namespace;
 
+pub use abilities::Abilities;
 pub use arena::Arena;
 pub use compile::plan;
 pub use error::{PlanError, in_words};

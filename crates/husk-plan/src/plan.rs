@@ -342,6 +342,8 @@ pub enum HostStep<'a> {
         unit: &'a CStr,
         /// The slice that it is in.
         slice: &'a CStr,
+        /// The limits as properties, and those that it is given besides, for a person.
+        properties: &'a CStr,
         /// Whether it is asked of the user's own systemd.
         user: bool,
         /// Whether there is no child yet.
@@ -401,6 +403,8 @@ pub enum HostStep<'a> {
     JoinResourceGroup,
     /// Let the child go on.
     Release,
+    /// Send the child the files by which it enters its cgroups, which are there now.
+    HandOverCgroup,
     /// Remove cgroups beside the container's that nobody is left to remove: of runs that were killed together with their guard.
     SweepCgroups,
     /// Wait until everything is mounted, run the hooks that belong on the host, and let the child go on.

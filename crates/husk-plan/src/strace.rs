@@ -132,6 +132,7 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
         }
         HostStep::JoinResourceGroup => vec!["write(<its tasks>, \"PID\\n\", …)".to_owned()],
         HostStep::Release => vec![GO.to_owned()],
+        HostStep::HandOverCgroup => vec!["sendmsg(<link>, {…SCM_RIGHTS, <tasks>…}, MSG_NOSIGNAL)".to_owned()],
         HostStep::SweepCgroups => vec!["getdents64(<the directory above>, …)".to_owned()],
         HostStep::Hooks | HostStep::Commit => {
             vec!["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)".to_owned(), GO.to_owned()]
@@ -199,6 +200,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 .to_vec()
         }
         Step::EnterCgroup => vec!["write(<tasks>, \"0\", 1)".to_owned()],
+        Step::AwaitCgroup => {
+            ["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)", "write(<tasks>, \"0\", 1)"].map(str::to_owned).to_vec()
+        }
         Step::JoinCgroupNamespace => vec!["setns(<cgroup namespace>, CLONE_NEWCGROUP)".to_owned()],
         Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
         Step::MountAttributes { target, attributes: changed } => {

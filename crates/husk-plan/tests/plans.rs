@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::Hierarchies;
+use husk_init::{Cover, Step};
 use husk_plan::explain::Explanation;
 use husk_plan::shell::Script;
-use husk_plan::{Arena, Found, Host, HostAccounts, MapHelpers, PlanError, plan};
+use husk_plan::{Action, Arena, Found, Host, HostAccounts, HostStep, MapHelpers, PlanError, plan};
 use husk_spec::oci::{Memory, Pids, Resources};
 use husk_spec::{
     BindIdmap, BindMount, Capabilities, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
@@ -281,7 +282,6 @@ fn groups_that_nobody_may_set_keep_no_one_out() {
     assert!(root.contains("set the supplementary groups to 4 "), "{root}");
 }
 
-/// The script for a user with subordinate ids, in whose root a volume and a pivot have to be.
 /// A container with a limit of processes, which is a default unless it was `asked` for, and with one of memory if it was.
 fn limited(asked: bool) -> Config {
     let resources = Resources {
@@ -312,11 +312,59 @@ fn a_cgroup_is_where_its_limits_are() {
     let text = explained(&limited(false), &v1);
     assert!(text.contains("make the cgroup /sys/fs/cgroup/pids/husk-<pid>-box, if it can be had"), "{text}");
     assert!(text.contains("write the limits pids.max 1024"), "{text}");
-    assert!(text.contains("enter the container's cgroups"), "{text}");
+    assert!(text.contains("wait until husk has made the container's cgroups, and enter them"), "{text}");
     let text = explained(&limited(true), &v1);
     assert!(text.contains("/husk-<pid>-box and its like, one in each of 2 hierarchies"), "{text}");
     assert!(text.contains("memory.limit_in_bytes 67108864"), "{text}");
     assert!(text.contains("mkdir /sys/fs/cgroup/memory/own/husk-$$-box"), "{text}");
+}
+
+/// At which steps a plan makes its cgroup, clones, hands the cgroup over and enters it; the last of these before the mounts of type tmpfs
+/// that copy, if there are any.
+fn steps_of_cgroup(config: &Config, host: &Host) -> Vec<&'static str> {
+    let arena = Arena::new();
+    let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
+    let name = |step: &husk_plan::PlannedStep<'_>| match step.action {
+        Action::Host(HostStep::MakeCgroup { .. }) => Some("make"),
+        Action::Host(HostStep::LimitCgroup { .. }) => Some("limit"),
+        Action::Host(HostStep::Clone { .. }) => Some("clone"),
+        Action::Host(HostStep::Release) => Some("release"),
+        Action::Host(HostStep::HandOverCgroup) => Some("hand over"),
+        Action::Host(HostStep::Guard) => Some("guard"),
+        Action::Child(Step::EnterCgroup) => Some("enter"),
+        Action::Child(Step::CgroupNamespace) => Some("namespace"),
+        Action::Child(Step::AwaitCgroup) => Some("await"),
+        Action::Child(Step::Mount { cover: Cover::CopyUp { .. }, .. }) => Some("copy"),
+        Action::Child(Step::PivotRoot) => Some("pivot"),
+        _ => None,
+    };
+    plan.steps.iter().filter_map(name).collect()
+}
+
+#[test]
+fn many_cgroups_are_made_while_the_child_mounts() {
+    let v1 = host_with_cgroups(V1, "1:pids:/\n2:memory:/own\n3:cpuset:/\n");
+    let meanwhile = ["clone", "release", "make", "limit", "hand over", "guard"];
+    let with = |inside: &[&'static str]| [&meanwhile, inside].concat();
+    assert_eq!(steps_of_cgroup(&limited(true), &v1), with(&["await", "namespace", "pivot"]));
+    // What is copied into memory counts.
+    let mut copying = limited(true);
+    let mut tmpfs = file_system("/etc", "tmpfs", &[]);
+    let Mount::Filesystem(new) = &mut tmpfs.value else { panic!("{tmpfs:?}") };
+    new.copy_up = true;
+    copying.mounts.push(tmpfs);
+    assert_eq!(steps_of_cgroup(&copying, &v1), with(&["await", "namespace", "copy", "pivot"]));
+    // Where husk goes before the clone, the hierarchies are not to be seen.
+    let mut joining = Config { root: None, mounts: Vec::new(), ..limited(true) };
+    joining.namespaces.mount = Given::argument(Namespace::Join("/proc/7/ns/mnt".into()), "--join mnt=7");
+    let before = ["make", "limit", "clone", "release", "guard", "enter", "namespace"];
+    assert_eq!(&steps_of_cgroup(&joining, &v1)[..7], before);
+    // One is entered by the clone.
+    let v2 = host_with_cgroups(V2, "0::/user/own\n");
+    assert_eq!(
+        steps_of_cgroup(&limited(true), &v2),
+        ["make", "limit", "clone", "release", "guard", "namespace", "pivot"]
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use husk_cgroup::Hierarchies;
-use husk_plan::{Action, Actor, Arena, Found, Host, JoinedUser, PlanError, explain, plan};
-use husk_spec::oci::{Lowering, Spec};
+use husk_plan::{Action, Actor, Arena, Found, Host, JoinedUser, PlanError, explain, plan, shell::Script};
+use husk_spec::oci::{Lowering, Spec, SystemdCgroup};
 use husk_spec::{Cgroup, Given, IdMapping, Lifetime, Namespace};
 
 const V2: &str = "31 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
@@ -48,21 +48,25 @@ fn spec(path: &str, with_user: bool) -> Spec {
     Spec::from_json(text.as_bytes()).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
+fn lowering(lifetime: Lifetime, systemd_cgroup: SystemdCgroup) -> Lowering<'static> {
+    Lowering {
+        id: "c",
+        bundle: Path::new("/b"),
+        lifetime,
+        no_pivot: false,
+        no_new_keyring: true,
+        systemd_cgroup,
+        preserved_descriptors: 0,
+    }
+}
+
 /// The steps until the root, as `ACTOR: SENTENCE`, with the cgroup changed by `change`.
 fn steps(
     path: &str,
     host: &Host,
     change: impl FnOnce(&mut husk_spec::Config),
 ) -> Result<Vec<String>, PlanError> {
-    let with = Lowering {
-        id: "c",
-        bundle: Path::new("/b"),
-        lifetime: Lifetime::Created,
-        no_pivot: false,
-        no_new_keyring: true,
-        systemd_cgroup: true,
-        preserved_descriptors: 0,
-    };
+    let with = lowering(Lifetime::Created, SystemdCgroup::Yes);
     let mut config = spec(path, host.uid != 0).lower(&with).unwrap_or_else(|error| panic!("{error}"));
     change(&mut config);
     let arena = Arena::new();
@@ -83,7 +87,7 @@ fn a_scope_is_made_around_the_child_which_waits_for_it() {
     };
     let clone = said.iter().position(|step| step.contains("first process in new")).expect("a clone");
     let scope = at(
-        "husk: have the machine's systemd make the scope web-c.scope in system.slice around it, with its limits",
+        "husk: have the machine's systemd make the scope web-c.scope in system.slice around it, with TasksMax=5",
     );
     let limits = at("husk: write the limits pids.max 5");
     let devices = said.iter().position(|step| step.contains("use the devices of")).expect("device rules");
@@ -108,7 +112,7 @@ fn on_version_1_the_child_enters_by_itself_what_systemd_does_not_make() {
     let make = at("husk: make the cgroup /sys/fs/cgroup/freezer/a.slice/a-b.slice/web-c.scope");
     let clone = said.iter().position(|step| step.contains("first process in new")).expect("a clone");
     let scope = at(
-        "husk: have the machine's systemd make the scope web-c.scope in a-b.slice around it, with its limits",
+        "husk: have the machine's systemd make the scope web-c.scope in a-b.slice around it, with TasksMax=5",
     );
     let wait = at("child: wait until husk has done its part");
     let enter = at("child: enter the container's cgroups");
@@ -129,7 +133,7 @@ fn a_user_namespace_that_is_entered_comes_after_the_scope() {
     let at = |text: &str| {
         said.iter().position(|step| step.contains(text)).unwrap_or_else(|| panic!("no {text:?} in {said:#?}"))
     };
-    let scope = at("around a process that holds its place, with its limits");
+    let scope = at("around a process that holds its place, with TasksMax=5");
     let (devices, join) = (at("use the devices of"), at("enter the user namespace"));
     assert!(scope < devices && devices < join && join < at("first process in new"), "{said:#?}");
     assert!(!said.iter().any(|step| step.contains("wait until husk")), "{said:#?}");
@@ -141,7 +145,7 @@ fn without_the_machines_privilege_it_is_the_users_systemd() {
     let nested = Host { uid_map: vec![IdMapping { inside: 0, outside: 1000, count: 1 }], ..host(V2) };
     for host in [user, nested] {
         let said = steps("", &host, |_| ()).expect("a plan");
-        let wanted = "husk: have the user's systemd make the scope husk-c.scope in user.slice around it, with its limits";
+        let wanted = "husk: have the user's systemd make the scope husk-c.scope in user.slice around it, with TasksMax=5";
         assert!(said.iter().any(|step| step == wanted), "{said:#?}");
     }
 }
@@ -194,15 +198,7 @@ fn a_cgroup_namespace_is_entered_by_the_child_alone() {
 
 #[test]
 fn a_plan_remembers_the_scope_and_not_a_place() {
-    let with = Lowering {
-        id: "c",
-        bundle: Path::new("/b"),
-        lifetime: Lifetime::Created,
-        no_pivot: false,
-        no_new_keyring: true,
-        systemd_cgroup: true,
-        preserved_descriptors: 0,
-    };
+    let with = lowering(Lifetime::Created, SystemdCgroup::Yes);
     let config = spec("a-b.slice:p:n", false).lower(&with).expect("a config");
     let arena = Arena::new();
     let plan = plan(&config, &host(V2), &arena).expect("a plan");
@@ -216,4 +212,58 @@ fn a_plan_remembers_the_scope_and_not_a_place() {
             .iter()
             .any(|step| { matches!(step.action, Action::Host(husk_plan::HostStep::MakeCgroup { .. })) })
     );
+}
+
+/// Of a path that engines write for systemd, with nobody to say who makes the cgroup.
+#[test]
+fn the_form_of_a_path_asks_for_a_scope_where_there_can_be_one() {
+    let with = lowering(Lifetime::Attached, SystemdCgroup::ByForm);
+    let planned = |path: &str, host: &Host| {
+        let config = spec(path, false).lower(&with).expect("a config");
+        let arena = Arena::new();
+        let plan = plan(&config, host, &arena).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let scope = plan.cgroup.as_ref().and_then(|cgroup| cgroup.scope()).map(|scope| scope.unit.clone());
+        let notes: Vec<_> = plan.notes.iter().map(|note| note.what.clone()).collect();
+        (scope, notes.join("; "))
+    };
+    for (path, unit) in [
+        ("system.slice:docker:0123", "docker-0123.scope"),
+        ("kubepods-besteffort-pod1.slice:cri-containerd:0123", "cri-containerd-0123.scope"),
+        (":libpod:0123", "libpod-0123.scope"),
+        ("-:a:b", "a-b.scope"),
+    ] {
+        for version in [V1, V2] {
+            assert_eq!(planned(path, &host(version)), (Some(unit.to_owned()), String::new()), "{path}");
+        }
+    }
+    for path in ["/a/b", "a", "a:b:c", "a.slice:b", "a.slice:b:", "/a.slice:b:c", "a.slice:b:c:d", ""] {
+        assert_eq!(planned(path, &host(V2)), (None, String::new()), "{path}");
+    }
+    let without = Host { systemd: false, ..host(V2) };
+    let unmounted = host(&V1.replace("name=systemd", "name=other"));
+    for (host, why) in [(without, "systemd does not run here"), (unmounted, "systemd's own hierarchy")] {
+        let (scope, notes) = planned("system.slice:docker:0123", &host);
+        assert_eq!(scope, None);
+        assert!(notes.contains("SLICE:PREFIX:NAME") && notes.contains(why), "{notes}");
+    }
+}
+
+#[test]
+fn a_script_has_systemd_run_make_the_scope() {
+    let with = lowering(Lifetime::Attached, SystemdCgroup::ByForm);
+    let config = spec("web.slice:docker:0123", false).lower(&with).expect("a config");
+    let arena = Arena::new();
+    let plan = plan(&config, &host(V2), &arena).expect("a plan");
+    let script = Script { plan: &plan, uid: 0 }.to_string();
+    let has = |text: &str| assert!(script.contains(text), "{text:?} in\n{script}");
+    has(
+        "setpriv --pdeathsig KILL systemd-run --quiet --scope --description=c --unit=docker-0123.scope --slice=web.slice -p ",
+    );
+    has(" -p Delegate=yes ");
+    has(" -p TasksMax=5 -- ");
+    has("echo 5 >\"$cgroup\"/pids.max\n");
+    has("# differs: device-rules: ");
+    assert!(!script.contains("# differs: cgroup: "), "{script}");
+    let tools = script.lines().find(|line| line.starts_with("for tool in ")).expect("its tools");
+    assert!(tools.contains(" systemd-run "), "{tools}");
 }

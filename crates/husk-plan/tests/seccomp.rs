@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use husk_init::Step;
 use husk_plan::{Action, Arena, Host, Plan, PlanError, explain, plan, shell, strace};
-use husk_spec::oci::{Lowering, Spec};
+use husk_spec::oci::{Lowering, Spec, SystemdCgroup};
 use husk_spec::{IdMapping, Lifetime};
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn planned<T>(
         lifetime: Lifetime::Created,
         no_pivot: false,
         no_new_keyring: true,
-        systemd_cgroup: false,
+        systemd_cgroup: SystemdCgroup::No,
         preserved_descriptors: 0,
     };
     let mut config = spec.lower(&with).expect("a configuration with a meaning");

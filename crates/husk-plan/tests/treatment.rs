@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use husk_plan::{Arena, Found, Host, PlanError, explain, plan, shell};
-use husk_spec::oci::{Lowering, Spec};
+use husk_spec::oci::{Lowering, Spec, SystemdCgroup};
 use husk_spec::{IdMapping, Lifetime};
 
 const PROCESS: &str = r#""scheduler": {"policy": "SCHED_RR", "priority": 9, "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
@@ -48,7 +48,7 @@ fn planned(spec: &Spec, host: &Host, origins: &[&str]) -> Result<Vec<String>, Pl
         lifetime: Lifetime::Created,
         no_pivot: false,
         no_new_keyring: false,
-        systemd_cgroup: false,
+        systemd_cgroup: SystemdCgroup::No,
         preserved_descriptors: 0,
     };
     let config = spec.lower(&with).unwrap_or_else(|error| panic!("{error}"));

@@ -3,13 +3,13 @@
 
 use std::mem::MaybeUninit;
 
-use husk_init::{Failure, Message};
+use husk_init::{Failure, MOST_CGROUPS, Message};
 use rustix::cmsg_space;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::{self, Errno, IoSliceMut};
+use rustix::io::{self, Errno, IoSlice, IoSliceMut};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-    recvmsg, send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 
 /// The parent's end.
@@ -54,6 +54,20 @@ impl Link {
     /// `EPIPE` if the child is gone.
     pub(crate) fn release(&self) -> io::Result<()> {
         send(&self.0, b"G", SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Sends the child the `tasks` files of its cgroups, at most [`MOST_CGROUPS`]; with that it goes on.
+    ///
+    /// # Errors
+    /// `EPIPE` if the child is gone.
+    pub(crate) fn hand_over(&self, tasks: &[OwnedFd]) -> io::Result<()> {
+        let files: Vec<_> = tasks.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_CGROUPS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
+            return Err(Errno::MSGSIZE);
+        }
+        sendmsg(&self.0, &[IoSlice::new(b"C")], &mut control, SendFlags::NOSIGNAL).map(drop)
     }
 
     /// Takes the next message.

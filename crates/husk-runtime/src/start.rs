@@ -260,8 +260,19 @@ fn carry_out(
                         .attach(container.pid.as_raw_nonzero().get())
                         .map_err(|error| Error::cgroup(plan, index, &error))?;
                 }
+                (HostStep::MakeCgroup { .. }, maker, _) => {
+                    make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
+                    if let (Some(maker), Some(place)) = (maker, &acquired.place) {
+                        maker.placed(place)?;
+                    }
+                }
                 (HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. }, _, _) => {
-                    limit(plan, index, step, &acquired)?;
+                    limit_if_possible(plan, index, step, &mut acquired)?;
+                }
+                (HostStep::HandOverCgroup, _, _) => {
+                    hand_over_cgroup(container, &mut acquired).map_err(|errno| {
+                        last_word(plan, container).unwrap_or(failed(Call::Sendmsg, errno))
+                    })?;
                 }
                 (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
                     meet(plan, index, step, container, *maker)?;
@@ -279,6 +290,11 @@ fn carry_out(
         stopwatch.done(index);
     }
     container.ok_or(Error::Supervise(Errno::INVAL))
+}
+
+/// A child that has died already cannot be told anything; why is what it has said on the link.
+fn unless_dead(errno: Errno) -> Result<(), Errno> {
+    if errno == Errno::PIPE { Ok(()) } else { Err(errno) }
 }
 
 /// Makes the container's cgroups and opens the way in. If they go with the container, nobody else will take them away.
@@ -328,8 +344,7 @@ fn start_scope(
     let scope = cgroup.scope().ok_or_else(none)?;
     let pid = pid.as_raw_nonzero().get();
     let asked = Asked { limits: &cgroup.limits, devices: cgroup.devices.as_deref() };
-    let place =
-        scope.start(pid, &asked, inheritance.description, beside).map_err(|error| failed(&error))?;
+    let place = scope.start(pid, &asked, inheritance.description, beside).map_err(|error| failed(&error))?;
     if let Some(uid) = cgroup.owner {
         place.delegate(uid).map_err(|error| failed(&error))?;
     }
@@ -348,7 +363,7 @@ fn limit(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &Acquired
 }
 
 /// As [`limit`]; where nobody asked for limits, the container does without them, and without the cgroup.
-fn limit_before(
+fn limit_if_possible(
     plan: &Plan<'_>,
     index: usize,
     step: &HostStep<'_>,
@@ -363,6 +378,16 @@ fn limit_before(
     }
 }
 
+/// Sends the child the files by which it enters its cgroups; none if it has to do without.
+fn hand_over_cgroup(container: &mut Container, acquired: &mut Acquired) -> Result<(), Errno> {
+    container.passing = acquired.passing.take();
+    let tasks = acquired.cgroup.take().map_or_else(Vec::new, |entry| entry.tasks);
+    match &container.link {
+        Some(link) => link.hand_over(&tasks).or_else(unless_dead),
+        None => Ok(()),
+    }
+}
+
 /// The steps before the clone.
 fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Acquired) -> Result<(), Error> {
     let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
@@ -373,7 +398,7 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
         }
         HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
-            limit_before(plan, index, step, acquired)?;
+            limit_if_possible(plan, index, step, acquired)?;
         }
         HostStep::OomScoreAdj(value) => {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
@@ -557,11 +582,7 @@ fn attend(
                 .map_err(|(call, errno)| Error::step(plan, index, call, errno, b""))
         }
         HostStep::Release => match &container.link {
-            Some(link) => match link.release() {
-                // The child has died already; why is what it has said on the link.
-                Ok(()) | Err(Errno::PIPE) => Ok(()),
-                Err(errno) => Err(failed(Call::Sendmsg, errno)),
-            },
+            Some(link) => link.release().or_else(unless_dead).map_err(|errno| failed(Call::Sendmsg, errno)),
             None => Ok(()),
         },
         HostStep::SweepCgroups => {

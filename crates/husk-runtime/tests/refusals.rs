@@ -12,7 +12,7 @@ use std::path::Path;
 use husk_plan::{Arena, Host, PlanError, plan};
 use husk_runtime::{End, Ended, Refusal, run_told};
 use husk_spec::Lifetime;
-use husk_spec::oci::{Lowering, Spec};
+use husk_spec::oci::{Lowering, Spec, SystemdCgroup};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ fn told(bundle: &TempDir, script: &str, rules: &Value) -> Result<(Ended, Vec<Ref
         lifetime: Lifetime::Attached,
         no_pivot: false,
         no_new_keyring: true,
-        systemd_cgroup: false,
+        systemd_cgroup: SystemdCgroup::No,
         preserved_descriptors: 0,
     };
     let mut config = spec.lower(&with).expect("a configuration with a meaning");

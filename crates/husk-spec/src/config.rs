@@ -63,8 +63,8 @@ pub enum Cgroup {
         path: Option<String>,
         /// What they limit.
         resources: Box<oci::Resources>,
-        /// If systemd is asked for them: the properties that annotations name, each with its value as GVariant's text format has it.
-        systemd: Option<Vec<(String, String)>>,
+        /// If systemd is asked for them.
+        systemd: Option<ScopeWanted>,
     },
     /// A cgroup of its own that goes when it ends.
     Passing(Box<PassingCgroup>),
@@ -75,6 +75,15 @@ pub enum Cgroup {
         /// The unit.
         unit: String,
     },
+}
+
+/// What is asked of systemd for the scope that is to be a container's cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeWanted {
+    /// The properties that annotations name, each with its value as GVariant's text format has it.
+    pub properties: Vec<(String, String)>,
+    /// Whether the form of `linux.cgroupsPath` alone says so: then husk makes the cgroup where systemd cannot be asked.
+    pub by_form: bool,
 }
 
 /// The cgroup of a container that somebody stays with: made for the limits that are wanted, and on version 1 in no other hierarchy.

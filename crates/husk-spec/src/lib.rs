@@ -19,8 +19,8 @@ pub use config::{
     BindIdmap, BindMount, CapabilitySets, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
     FilesystemMount, Grant, Hook, Hooks, IdMapping, InvalidConfig, JoinedMaps, Labels, Lifetime,
     MemoryPolicy, Mount, Namespace, NamespaceKind, Namespaces, NetDevice, Node, PassingCgroup, Process,
-    Recursive, Remount, ResourceGroup, Root, Scheduling, Stdio, Sysctl, Terminal, TimeOffset, TimeOffsets,
-    User, UserNamespace, Writes,
+    Recursive, Remount, ResourceGroup, Root, Scheduling, ScopeWanted, Stdio, Sysctl, Terminal, TimeOffset,
+    TimeOffsets, User, UserNamespace, Writes,
 };
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use number_set::{InvalidNumberSet, NumberSet};

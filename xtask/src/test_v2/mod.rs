@@ -62,6 +62,8 @@ const SUITES: &[Suite] = &[
         tests: &["process_oom_score_adj_below_the_callers"],
         ..suite("husk-tests", "oci_fields_process", &["root"])
     },
+    Suite { tests: &["scope"], ..suite("husk-tests", "bundle", &["root", "systemd", "systemd-v1"]) },
+    Suite { tests: &["systemds_cgroups"], ..suite("husk-tests", "as_shell", &["systemd"]) },
     suite("husk-tests", "limits", &["root", "user", "systemd", "systemd-user"]),
     Suite { package: "husk-tests", program: "left_behind", ways: &["root"], tests: &["cgroup"] },
 ];

@@ -25,8 +25,8 @@ use crate::hierarchy::{Hierarchies, Mounted};
 use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
-pub(crate) use scope::SYSTEMDS;
 pub use oom::{MemoryKills, MemoryLimit, OomEvent, OomWatch};
+pub(crate) use scope::SYSTEMDS;
 
 /// A container's cgroup in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

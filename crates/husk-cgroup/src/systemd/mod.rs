@@ -4,6 +4,7 @@
 //! A scope cannot be empty. So the container's first process comes first, and systemd moves it in, before anything of the
 //! container runs; whoever calls [`Scope::start`] holds the process back that long.
 
+mod assignment;
 mod bus;
 mod given;
 mod properties;
@@ -12,7 +13,9 @@ mod wire;
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use assignment::assignment;
 use bus::Bus;
+use rustix::process::Signal;
 use wire::{Encoder, Property, Value};
 
 use crate::device::Rule;
@@ -62,7 +65,9 @@ pub enum SystemdError {
         result: String,
     },
     /// An ordinary user's systemd has no part in version 1.
-    #[error("for an ordinary user's systemd that takes cgroup v2: the controllers of this host are in v1, where they are root's")]
+    #[error(
+        "for an ordinary user's systemd that takes cgroup v2: the controllers of this host are in v1, where they are root's"
+    )]
     UserOfVersion1,
     /// The hierarchy of version 1 that is systemd's own.
     #[error("systemd's own hierarchy ({SYSTEMDS}) is not mounted here")]
@@ -146,22 +151,19 @@ impl Scope {
         Ok(Self { properties: properties.to_vec(), ..self })
     }
 
+    /// Why there is no scope to be had, of the machine's systemd or of a `user`'s own, whatever its name.
+    pub fn refused(found: &Hierarchies, user: bool) -> Option<SystemdError> {
+        let has_systemds = || found.v1.iter().any(|mounted| mounted.controllers == [SYSTEMDS]);
+        match found.version {
+            Hierarchy::V2 => None,
+            Hierarchy::V1 if user => Some(SystemdError::UserOfVersion1),
+            Hierarchy::V1 => (!has_systemds()).then_some(SystemdError::NoHierarchy),
+        }
+    }
+
     /// Where it will be on version 1. On version 2 that is known when it is there.
-    ///
-    /// # Errors
-    /// There is none for an ordinary user, and none without systemd's own hierarchy.
-    pub fn place(&self, found: &Hierarchies) -> Result<Option<Place>, SystemdError> {
-        if found.version == Hierarchy::V2 {
-            return Ok(None);
-        }
-        if self.user {
-            return Err(SystemdError::UserOfVersion1);
-        }
-        let place = Place::of_scope(found, &self.path());
-        if place.directory(SYSTEMDS).is_none() {
-            return Err(SystemdError::NoHierarchy);
-        }
-        Ok(Some(place))
+    pub fn place(&self, found: &Hierarchies) -> Option<Place> {
+        (found.version == Hierarchy::V1).then(|| Place::of_scope(found, &self.path()))
     }
 
     /// The path from the top: `a-b.slice` is in `a.slice` (`systemd.slice(5)`).
@@ -187,13 +189,14 @@ impl Scope {
         beside: Option<Place>,
     ) -> Result<Place, SystemdError> {
         let found = Hierarchies::read()?;
-        let expected = self.place(&found)?;
-        let given = self.properties.iter().map(|(name, value)| given::property(name, value));
-        let given = given.collect::<Result<Vec<_>, _>>()?;
-        let mut properties = self.scope_properties(pid, description);
-        properties.extend(asked.properties(found.version, |_| None)?);
-        // systemd takes the last of several.
-        properties.extend(given.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        if let Some(why) = Self::refused(&found, self.user) {
+            return Err(why);
+        }
+        let expected = self.place(&found);
+        let wanted = self.wanted(asked, found.version)?;
+        let mut properties = self.own(pid, description).to_vec();
+        properties.extend(always());
+        properties.extend(wanted.iter().map(|(name, value)| (name.as_str(), value.clone())));
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
         // What is left of a scope of that name that has failed.
@@ -224,20 +227,33 @@ impl Scope {
         bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
-    fn scope_properties(&self, pid: i32, description: &str) -> Vec<Property<'static>> {
-        let is = |name| (name, Value::Bool(true));
-        vec![
+    /// What is wanted of this scope: what was `asked` for, and what it is given besides.
+    fn wanted(&self, asked: &Asked<'_>, version: Hierarchy) -> Result<Vec<(String, Value)>, SystemdError> {
+        let asked = asked.properties(version, |_| None)?.into_iter();
+        let asked = asked.map(|(name, value)| Ok((name.to_owned(), value)));
+        // systemd takes the last of several.
+        asked.chain(self.properties.iter().map(|(name, value)| given::property(name, value))).collect()
+    }
+
+    /// The properties by which `limits`, and what the scope is given besides, are asked for: `NAME=VALUE`, as `systemd-run -p` takes them.
+    ///
+    /// # Errors
+    /// A limit that systemd cannot be told.
+    pub fn assignments(&self, limits: &Limits, version: Hierarchy) -> Result<Vec<String>, SystemdError> {
+        let wanted = self.wanted(&Asked { limits, devices: None }, version)?;
+        Ok(wanted.iter().map(|(name, value)| assignment(name, value)).collect())
+    }
+
+    /// The properties that every scope is given, in the same form.
+    pub fn common_assignments() -> Vec<String> {
+        always().iter().map(|(name, value)| assignment(name, value)).collect()
+    }
+
+    fn own(&self, pid: i32, description: &str) -> [Property<'static>; 3] {
+        [
             ("Description", Value::Text(description.to_owned())),
             ("Slice", Value::Text(self.slice.clone())),
             ("PIDs", Value::Pids(vec![pid.unsigned_abs()])),
-            ("DefaultDependencies", Value::Bool(false)),
-            // One whose processes were killed for memory has failed, and would stay to be looked at.
-            ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
-            is("Delegate"),
-            is("MemoryAccounting"),
-            is("CPUAccounting"),
-            is("IOAccounting"),
-            is("TasksAccounting"),
         ]
     }
 
@@ -264,9 +280,8 @@ impl Scope {
         body.boolean(true);
         body.properties(properties);
         let mut bus = Bus::connect(&bus::socket(self.user))?;
-        let pauses = place.version() == Hierarchy::V1
-            && place.directory("freezer").is_some()
-            && !place.is_frozen()?;
+        let pauses =
+            place.version() == Hierarchy::V1 && place.directory("freezer").is_some() && !place.is_frozen()?;
         if pauses {
             place.freeze()?;
         }
@@ -298,16 +313,25 @@ impl Scope {
         self.stop_by(&mut Bus::connect(&bus::socket(self.user))?)
     }
 
-    /// Ends the scope if it is the one that was started with this description, and not another of its name. One whose process
-    /// was dead before systemd came to move it is empty, and stays.
+    /// Ends the scope, and kills what is in it, if it is the one that was started with this description, and not another of its
+    /// name. One whose process was dead before systemd came to move it is empty, and stays.
     ///
     /// # Errors
     /// As [`Scope::stop`].
     pub fn stop_if(&self, description: &str) -> Result<(), SystemdError> {
         let mut bus = Bus::connect(&bus::socket(self.user))?;
-        match bus.description(&self.unit)?.as_deref() {
-            Some(found) if found == description => self.stop_by(&mut bus),
-            _ => Ok(()),
+        if bus.description(&self.unit)?.is_none_or(|found| found != description) {
+            return Ok(());
+        }
+        // By itself systemd asks them first, and waits a minute and a half for the first of a pid namespace, which cannot hear.
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        body.text("all");
+        body.number(Signal::KILL.as_raw().unsigned_abs());
+        match bus.manager("KillUnit", "ssi", body) {
+            // It has ended meanwhile.
+            Ok(_) | Err(SystemdError::Refused { .. }) => self.stop_by(&mut bus),
+            Err(error) => Err(error),
         }
     }
 
@@ -326,6 +350,21 @@ impl Scope {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What every scope is.
+fn always() -> [Property<'static>; 7] {
+    let is = |name| (name, Value::Bool(true));
+    [
+        ("DefaultDependencies", Value::Bool(false)),
+        // One whose processes were killed for memory has failed, and would stay to be looked at.
+        ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
+        is("Delegate"),
+        is("MemoryAccounting"),
+        is("CPUAccounting"),
+        is("IOAccounting"),
+        is("TasksAccounting"),
+    ]
 }
 
 /// What a scope is asked to keep to.

@@ -39,10 +39,10 @@ pub(super) const FILES: [&str; 16] = [
 ];
 
 /// What no limit is.
-const INFINITY: u64 = u64::MAX;
+pub(super) const INFINITY: u64 = u64::MAX;
 
 /// Microseconds that make a percent of a second: systemd keeps quotas in percent.
-const PERCENT: u64 = 10_000;
+pub(super) const PERCENT: u64 = 10_000;
 
 /// The properties for files of version 2. systemd knows not all of them: the others keep what is written into them, because
 /// the scope is delegated.
@@ -263,7 +263,8 @@ mod tests {
     fn quota_and_period_of_version_1_are_told_together() {
         let found = |cpu, now: &[(&str, &str)]| {
             let found = properties_of_v1(serde_json::json!({ "cpu": cpu }), now);
-            let number = |name| found.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
+            let number =
+                |name| found.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
             [number("CPUQuotaPeriodUSec"), number("CPUQuotaPerSecUSec")]
         };
         let both = |period, second| [Some(Value::Number(period)), Some(Value::Number(second))];
@@ -289,7 +290,8 @@ mod tests {
             ])
         };
         let some = "b 8:0 r\nb *:* m\nc 1:3 rwm\nc 136:* rw\nc *:5 rwm\n";
-        let expected = [("block-*", "m"), ("/dev/block/8:0", "r"), ("/dev/char/1:3", "rwm"), ("char-136", "rw")];
+        let expected =
+            [("block-*", "m"), ("/dev/block/8:0", "r"), ("/dev/char/1:3", "rwm"), ("char-136", "rw")];
         assert_eq!(told(some), pairs(&expected));
         assert_eq!(told(""), pairs(&[]));
         assert_eq!(told("a *:* rwm\n"), pairs(&[("block-*", "rwm"), ("char-*", "rwm")]));

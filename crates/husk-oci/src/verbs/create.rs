@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf, absolute};
 use husk_plan::{Arena, Found, explain};
 use husk_runtime::container::{self, Making, Then, notify};
 use husk_spec::Lifetime;
-use husk_spec::oci::{Lowering, Mount, Process, Spec};
+use husk_spec::oci::{Lowering, Mount, Process, Spec, SystemdCgroup};
 
 use super::{check_terminal, notify_socket, state_root};
 use crate::bundle::Bundle;
@@ -54,7 +54,7 @@ fn with_plan(
         lifetime,
         no_pivot: create.no_pivot,
         no_new_keyring: create.no_new_keyring,
-        systemd_cgroup: globals.systemd_cgroup,
+        systemd_cgroup: if globals.systemd_cgroup { SystemdCgroup::Yes } else { SystemdCgroup::No },
         preserved_descriptors: descriptors.count,
     };
     let config = bundle.spec.lower(&with).map_err(container::Error::from)?;

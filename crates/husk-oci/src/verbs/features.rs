@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `features`: from the tables that the code itself uses, so that it lists what is understood and nothing else.
+//! `features`: from the tables and the plans that the code itself uses, so that it lists what is carried out and nothing else.
 
 use std::collections::BTreeMap;
 
+use husk_plan::Abilities;
 use husk_spec::oci::{
     self, CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MemoryPolicyFlag, MemoryPolicyMode, MountExtensions, SeccompFeatures,
@@ -13,18 +14,10 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output;
 use crate::{SUCCESS, Status};
+use husk_oci::definition::Verb;
 
 /// The lowest version of the specification whose configurations are understood.
 const OCI_VERSION_MIN: &str = "1.0.0";
-
-/// Which parts of a configuration are carried out, and not only understood.
-mod carried_out {
-    pub(super) const SECCOMP: bool = true;
-    pub(super) const IDMAPPED_MOUNTS: bool = true;
-    pub(super) const NET_DEVICES: bool = true;
-    pub(super) const INTEL_RDT: bool = true;
-    pub(super) const SYSTEMD_CGROUP: bool = true;
-}
 
 /// By this callers see whether a container can be checkpointed.
 const CHECKPOINT: &str = "org.opencontainers.runc.checkpoint.enabled";
@@ -43,12 +36,17 @@ fn supported() -> Features {
         hooks: Some(oci::Hooks::KINDS.map(str::to_owned).into()),
         mount_options: Some(MountOptions::names().into_iter().map(str::to_owned).collect()),
         linux: Some(linux()),
-        annotations: Some(BTreeMap::from([(CHECKPOINT.to_owned(), false.to_string())])),
+        annotations: Some(BTreeMap::from([(
+            CHECKPOINT.to_owned(),
+            Verb::named("checkpoint").is_some().to_string(),
+        )])),
         potentially_unsafe_config_annotations: Some(vec![oci::UNIT_PROPERTY.to_owned()]),
     }
 }
 
 fn linux() -> LinuxFeatures {
+    let can = Abilities::of_husk();
+    let enabled = |enabled| Some(Enabled { enabled: Some(enabled) });
     let mut namespaces: Vec<_> =
         NamespaceKind::ALL.map(|kind| oci::NamespaceKind::from(kind).name().to_owned()).into();
     namespaces.sort_unstable();
@@ -56,33 +54,31 @@ fn linux() -> LinuxFeatures {
         namespaces: Some(namespaces),
         capabilities: Some(Capability::all().map(Capability::name).collect()),
         cgroup: Some(CgroupFeatures {
-            v1: Some(true),
-            v2: Some(true),
-            systemd: Some(carried_out::SYSTEMD_CGROUP),
-            systemd_user: Some(carried_out::SYSTEMD_CGROUP),
-            rdma: Some(true),
+            v1: Some(can.cgroup_v1),
+            v2: Some(can.cgroup_v2),
+            systemd: Some(can.systemd),
+            systemd_user: Some(can.systemd_user),
+            rdma: Some(can.rdma),
         }),
-        seccomp: Some(seccomp()),
-        apparmor: Some(Enabled { enabled: Some(true) }),
-        selinux: Some(Enabled { enabled: Some(true) }),
+        seccomp: Some(seccomp(can.seccomp)),
+        apparmor: enabled(can.apparmor),
+        selinux: enabled(can.selinux),
         intel_rdt: Some(IntelRdtFeatures {
-            enabled: Some(carried_out::INTEL_RDT),
-            schemata: Some(carried_out::INTEL_RDT),
-            monitoring: Some(carried_out::INTEL_RDT),
+            enabled: Some(can.intel_rdt),
+            schemata: Some(can.rdt_schemata),
+            monitoring: Some(can.rdt_monitoring),
         }),
         memory_policy: Some(MemoryPolicyFeatures {
             modes: Some(names(&MemoryPolicyMode::ALL)),
             flags: Some(names(&MemoryPolicyFlag::ALL)),
         }),
-        mount_extensions: Some(MountExtensions {
-            idmap: Some(Enabled { enabled: Some(carried_out::IDMAPPED_MOUNTS) }),
-        }),
-        net_devices: Some(Enabled { enabled: Some(carried_out::NET_DEVICES) }),
+        mount_extensions: Some(MountExtensions { idmap: enabled(can.idmapped_mounts) }),
+        net_devices: enabled(can.net_devices),
     }
 }
 
-fn seccomp() -> SeccompFeatures {
-    if !carried_out::SECCOMP {
+fn seccomp(is_carried_out: bool) -> SeccompFeatures {
+    if !is_carried_out {
         return SeccompFeatures { enabled: Some(false), ..SeccompFeatures::default() };
     }
     let known = husk_plan::SECCOMP;

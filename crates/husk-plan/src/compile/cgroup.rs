@@ -3,18 +3,20 @@
 
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::limits::{self, Hierarchy, Missing, Write};
+use husk_cgroup::limits::{self, Hierarchy, Limits, Missing, Write};
 use husk_cgroup::systemd::Scope;
 use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
-use husk_init::{Attributes, FsOption, Step};
+use husk_init::{Attributes, FsOption, MOST_CGROUPS, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, MountFlags, Namespace, NamespaceKind,
-    Origin, PassingCgroup, Propagation, oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace,
+    NamespaceKind, Origin, PassingCgroup, Propagation, ScopeWanted, oci::Resources,
 };
 
-use super::Compiler;
+use super::{Compiler, after_clone};
 use crate::PlanError;
-use crate::plan::{CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Stage, in_options};
+use crate::plan::{
+    Action, CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Note, PlannedStep, Stage, in_options,
+};
 use crate::user_namespace::UserKind;
 
 impl<'a> Compiler<'a, '_> {
@@ -47,6 +49,21 @@ impl<'a> Compiler<'a, '_> {
         self.joins_cgroup_namespace() && self.has_cgroup() && !self.user.is_new()
     }
 
+    /// Whether the cgroups are made while the child mounts, which enters them by files that it is sent: to make one in each of many
+    /// hierarchies of version 1 takes as long as to mount. On version 2 there is one, and `clone3` enters it. husk must be where it
+    /// can still make them after the clone, and must not need them before, as a tree that it prepares.
+    fn is_made_meanwhile(&self, place: &Place) -> bool {
+        let goes_elsewhere = matches!(self.user.kind, UserKind::Join(_))
+            || matches!(self.config.namespaces.mount.value, Namespace::Join(_))
+            || self.joins_cgroup_namespace();
+        let is_prepared = !self.user.is_host()
+            && self.config.mounts.iter().any(|mount| matches!(mount.value, Mount::Cgroup(_)));
+        place.version() == Hierarchy::V1
+            && place.directories().len() <= MOST_CGROUPS
+            && !goes_elsewhere
+            && !is_prepared
+    }
+
     fn joins_cgroup_namespace(&self) -> bool {
         matches!(self.config.namespaces.cgroup.value, Namespace::Join(_))
     }
@@ -65,8 +82,8 @@ impl<'a> Compiler<'a, '_> {
             Cgroup::Existing => return Ok(()),
         };
         let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
-        let driver = match systemd {
-            Some(properties) => self.scope(found, path.as_deref(), properties)?,
+        let driver = match self.scope(path.as_deref(), systemd.as_ref(), found)? {
+            Some(driver) => driver,
             None => CgroupDriver::Cgroupfs(
                 Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?,
             ),
@@ -80,7 +97,7 @@ impl<'a> Compiler<'a, '_> {
             return Ok(());
         }
 
-        self.making(&driver, &given.origin)?;
+        self.making(&driver, &limits, found.version, &given.origin)?;
         if asks {
             let limits = self.told(&limits.writes)?;
             let origin = Origin::Config("linux.resources".to_owned());
@@ -90,6 +107,7 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.cgroup_step(&driver, HostStep::LimitDevices { rules: rules.len() }, &origin);
         }
+        self.hand_over_cgroup(&given.origin);
         let owner = self.cgroup_owner();
         let controllers = limits.controllers().into_iter().map(str::to_owned).collect();
         let (need, options) = (Need::Always, Vec::new());
@@ -143,10 +161,11 @@ impl<'a> Compiler<'a, '_> {
         let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
         let hierarchies = place.directories().len();
         let need = if asked { Need::Always } else { Need::IfPossible };
-        self.before(Stage::Prepare, HostStep::MakeCgroup { path, hierarchies, need }, origin);
-        let told = self.told(&limits.writes)?;
-        self.before(Stage::Prepare, HostStep::LimitCgroup { limits: told }, origin);
         let driver = CgroupDriver::Cgroupfs(place);
+        self.cgroup_step(&driver, HostStep::MakeCgroup { path, hierarchies, need }, origin);
+        let told = self.told(&limits.writes)?;
+        self.cgroup_step(&driver, HostStep::LimitCgroup { limits: told }, origin);
+        self.hand_over_cgroup(origin);
         let (controllers, devices, owner) = (needed, None, None);
         self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options });
         Ok(())
@@ -160,29 +179,44 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// The scope that systemd is asked for: the machine's systemd or, without its privilege, the user's own.
+    /// The scope that systemd is asked for, if it is: the machine's systemd or, without its privilege, the user's own.
     fn scope(
-        &self,
-        found: &Hierarchies,
+        &mut self,
         path: Option<&str>,
-        properties: &[(String, String)],
-    ) -> Result<CgroupDriver, PlanError> {
-        let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
-        let refused = |why: &dyn std::fmt::Display| PlanError::Cgroup {
-            problem: format!("--systemd-cgroup: {why}; {instead}"),
-        };
-        if !self.host.systemd {
-            return Err(refused(&"systemd does not run here (there is no /run/systemd/system)"));
+        wanted: Option<&ScopeWanted>,
+        found: &Hierarchies,
+    ) -> Result<Option<CgroupDriver>, PlanError> {
+        let Some(wanted) = wanted else { return Ok(None) };
+        match self.host.refuses_scopes() {
+            None => {}
+            Some(why) if wanted.by_form => {
+                self.notes.push(Note {
+                    what: format!(
+                        "linux.cgroupsPath asks for a scope of systemd's, by its form SLICE:PREFIX:NAME; {why}, so it is a path"
+                    ),
+                    cure: None,
+                });
+                return Ok(None);
+            }
+            Some(why) => {
+                let instead = "leave --systemd-cgroup out, and have the engine use its cgroupfs driver";
+                return Err(PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") });
+            }
         }
-        let user = self.host.uid != 0 || !self.host.has_all_ids();
-        let scope = Scope::new(path, &self.config.name, user);
-        let scope =
-            scope.and_then(|scope| scope.with_properties(properties)).map_err(|error| problem(&error))?;
-        let place = scope.place(found).map_err(|error| refused(&error))?;
-        Ok(CgroupDriver::Systemd { beside: place.map(|place| place.beside_systemd()), scope })
+        let scope = Scope::new(path, &self.config.name, self.host.is_users_systemd());
+        let scope = scope.and_then(|scope| scope.with_properties(&wanted.properties));
+        let scope = scope.map_err(|error| problem(&error))?;
+        let beside = scope.place(found).map(|place| place.beside_systemd());
+        Ok(Some(CgroupDriver::Systemd { scope, beside }))
     }
 
-    fn making(&mut self, driver: &CgroupDriver, origin: &Origin) -> Result<(), PlanError> {
+    fn making(
+        &mut self,
+        driver: &CgroupDriver,
+        limits: &Limits,
+        version: Hierarchy,
+        origin: &Origin,
+    ) -> Result<(), PlanError> {
         let (place, scope) = match driver {
             CgroupDriver::Cgroupfs(place) => (Some(place), None),
             CgroupDriver::Systemd { scope, beside } => (beside.as_ref(), Some(scope)),
@@ -196,12 +230,17 @@ impl<'a> Compiler<'a, '_> {
             let path = self.arena.cstr(path)?;
             let hierarchies = place.directories().len();
             let make = HostStep::MakeCgroup { path, hierarchies, need: Need::Always };
-            self.before(Stage::Prepare, make, origin);
+            match scope {
+                Some(_) => self.before(Stage::Prepare, make, origin),
+                None => self.cgroup_step(driver, make, origin),
+            }
         }
         if let Some(scope) = scope {
+            let assignments = scope.assignments(limits, version).map_err(|error| problem(&error))?;
             let start = HostStep::StartScope {
                 unit: self.arena.cstr(&scope.unit)?,
                 slice: self.arena.cstr(&scope.slice)?,
+                properties: self.arena.cstr(assignments.join(", "))?,
                 user: scope.user,
                 held: self.is_held(),
             };
@@ -214,7 +253,17 @@ impl<'a> Compiler<'a, '_> {
     fn cgroup_step(&mut self, driver: &CgroupDriver, step: HostStep<'a>, origin: &Origin) {
         match driver {
             CgroupDriver::Systemd { .. } if !self.is_held() => self.after(step, origin),
+            CgroupDriver::Cgroupfs(place) if self.is_made_meanwhile(place) => {
+                self.meanwhile.push(after_clone(step, origin));
+            }
             _ => self.before(Stage::Prepare, step, origin),
+        }
+    }
+
+    /// The end of what husk does meanwhile.
+    fn hand_over_cgroup(&mut self, origin: &Origin) {
+        if !self.meanwhile.is_empty() {
+            self.meanwhile.push(after_clone(HostStep::HandOverCgroup, origin));
         }
     }
 
@@ -225,10 +274,23 @@ impl<'a> Compiler<'a, '_> {
         (root.outside != self.host.uid).then_some(root.outside)
     }
 
-    /// What the child does first of all: what it allocates from here on counts. One that is moved has nothing to do.
+    /// What the child does when its cgroups have been made meanwhile, at the latest before what needs them: what shows them, and
+    /// what copies files into memory, which then counts.
+    pub(super) fn await_cgroup(&mut self) {
+        let is_awaited = |step: &PlannedStep<'_>| matches!(step.action, Action::Child(Step::AwaitCgroup));
+        let Some(given) = &self.config.cgroup else { return };
+        if self.meanwhile.is_empty() || self.child.iter().any(is_awaited) {
+            return;
+        }
+        self.child(Stage::Mounts, Step::AwaitCgroup, &given.origin);
+        self.enter_cgroup_namespace(Stage::Mounts);
+    }
+
+    /// What the child does first of all: what it allocates from here on counts. One that is moved, and one whose cgroups are not
+    /// there yet, has nothing to do.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = self.config.cgroup.as_ref().filter(|_| self.has_cgroup()) else { return };
-        if self.is_moved() {
+        if self.is_moved() || !self.meanwhile.is_empty() {
             return;
         }
         let place = self.cgroup.as_ref().and_then(CgroupPlan::place);
@@ -238,7 +300,7 @@ impl<'a> Compiler<'a, '_> {
             let origin = given.origin.clone();
             self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
         }
-        self.enter_cgroup_namespace();
+        self.enter_cgroup_namespace(Stage::Namespaces);
     }
 
     /// What the child does once systemd has moved it: on version 1 it has to enter by itself what systemd has not made.
@@ -249,18 +311,18 @@ impl<'a> Compiler<'a, '_> {
             let origin = given.origin.clone();
             self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
         }
-        self.enter_cgroup_namespace();
+        self.enter_cgroup_namespace(Stage::Namespaces);
     }
 
     /// What the child does once it is in its cgroup.
-    fn enter_cgroup_namespace(&mut self) {
+    fn enter_cgroup_namespace(&mut self, stage: Stage) {
         let Given { value, origin } = &self.config.namespaces.cgroup;
         let step = match value {
             Namespace::New => Step::CgroupNamespace,
             Namespace::Join(_) if self.child_joins_cgroup_namespace() => Step::JoinCgroupNamespace,
             Namespace::Join(_) | Namespace::Host => return,
         };
-        self.child(Stage::Namespaces, step, origin);
+        self.child(stage, step, origin);
     }
 
     /// The container's cgroups as files. Version 2 has a file system of its own for each cgroup namespace; of version 1 there are
@@ -300,7 +362,7 @@ impl<'a> Compiler<'a, '_> {
     /// Where the container's cgroups will be; on version 2 systemd alone knows that of a scope.
     fn whole_place(&self, cgroup: &CgroupPlan) -> Option<Place> {
         match (cgroup.scope(), &self.host.cgroups) {
-            (Some(scope), Some(found)) => scope.place(found).ok().flatten(),
+            (Some(scope), Some(found)) => scope.place(found),
             _ => cgroup.place().cloned(),
         }
     }

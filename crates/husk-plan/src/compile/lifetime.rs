@@ -79,6 +79,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         if self.waits_for_husk() {
             self.after(HostStep::Release, &nothing_left);
         }
+        self.after.append(&mut self.meanwhile);
         let is_attached = self.config.lifetime == Lifetime::Attached;
         if is_attached {
             self.after(HostStep::Guard, &nothing_left);

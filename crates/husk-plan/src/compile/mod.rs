@@ -37,6 +37,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
         user,
         before: Vec::new(),
         after: Vec::new(),
+        meanwhile: Vec::new(),
         child: Vec::new(),
         trees: 0,
         cgroup: None,
@@ -49,6 +50,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.enter_namespaces()?;
     compiler.make_root()?;
     compiler.mount()?;
+    compiler.await_cgroup();
     compiler.run_hooks_outside_root()?;
     compiler.enter_root()?;
     let (account, late) = compiler.become_user()?;
@@ -79,6 +81,8 @@ struct Compiler<'a, 'c> {
     before: Vec<PlannedStep<'a>>,
     /// What husk does after it.
     after: Vec<PlannedStep<'a>>,
+    /// What husk does for the container's cgroups while the child mounts; empty if they are there before it is.
+    meanwhile: Vec<PlannedStep<'a>>,
     /// What the child does.
     child: Vec<PlannedStep<'a>>,
     /// How many trees have been prepared.
@@ -99,11 +103,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn after(&mut self, step: HostStep<'a>, origin: &Origin) {
-        self.after.push(PlannedStep {
-            stage: Stage::Namespaces,
-            action: Action::Host(step),
-            origin: origin.clone(),
-        });
+        self.after.push(after_clone(step, origin));
     }
 
     /// A part of the host's tree. A privileged husk prepares it, since the container's ids may not reach it and only husk
@@ -168,6 +168,10 @@ impl<'a> Compiler<'a, '_> {
             Err(PlanError::NeedsRoot { origin: origin.clone(), what: "an idmapped mount" })
         }
     }
+}
+
+fn after_clone<'a>(step: HostStep<'a>, origin: &Origin) -> PlannedStep<'a> {
+    PlannedStep { stage: Stage::Namespaces, action: Action::Host(step), origin: origin.clone() }
 }
 
 /// Whether what is mounted on the host later shows in a mount of this kind.

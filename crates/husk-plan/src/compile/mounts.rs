@@ -25,6 +25,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
             let mut mounted: Vec<PathBuf> = Vec::new();
             for mount in &self.config.mounts {
                 self.check_proc(mount)?;
+                if counts_or_shows(&mount.value) {
+                    self.await_cgroup();
+                }
                 match &mount.value {
                     Mount::Filesystem(new) => self.mount_filesystem(new, &mount.origin, &mut mounted)?,
                     Mount::Bind(bind) => self.mount_bind(bind, &mount.origin, &mut mounted)?,
@@ -502,6 +505,15 @@ impl<'a, 'c> Compiler<'a, 'c> {
             self.child(Stage::Mounts, step, &self.config.readonly_paths.origin);
         }
         Ok(())
+    }
+}
+
+/// Whether the process should be in its cgroups first: what it copies into memory counts there, and they are shown as they are.
+fn counts_or_shows(mount: &Mount) -> bool {
+    match mount {
+        Mount::Filesystem(new) => new.copy_up,
+        Mount::Cgroup(_) => true,
+        Mount::Bind(_) | Mount::Remount(_) => false,
     }
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A cgroup that goes with its container, in the shell. The script makes it in its first process, enters it in a second one, and the
-//! first one removes it.
+//! first one removes it. A scope is systemd's to make and to remove: `systemd-run(1)` becomes the second process.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use husk_cgroup::limits::{Hierarchy, Missing, Write};
+use husk_cgroup::systemd::Scope;
 use husk_cgroup::{Directory, Place};
 use husk_init::Step;
 
@@ -16,6 +17,9 @@ use crate::plan::{Action, CgroupPlan, HostStep, Plan};
 
 /// What a step is to such a cgroup; `None` if it is no step of one.
 pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
+    if let Some((cgroup, scope)) = scope(plan) {
+        return scope_piece(plan, cgroup, scope, action);
+    }
     let (cgroup, place) = passing(plan)?;
     Some(match action {
         Action::Host(HostStep::MakeCgroup { .. }) => Piece::new(Line::Cgroup, make(cgroup, place)),
@@ -26,7 +30,8 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
         Action::Host(HostStep::SweepCgroups) => {
             Piece::done("what a script that is killed leaves, the next `husk run` removes")
         }
-        Action::Child(Step::EnterCgroup) => {
+        Action::Host(HostStep::HandOverCgroup) => Piece::done("a script makes them before all else"),
+        Action::Child(Step::EnterCgroup | Step::AwaitCgroup) => {
             Piece::done("the script enters them before it makes namespaces").in_full(enter(place).join("; "))
         }
         _ => return None,
@@ -36,6 +41,61 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
 /// The lines by which a process enters it.
 pub(super) fn entering(plan: &Plan<'_>) -> Vec<String> {
     passing(plan).map(|(_, place)| enter(place)).unwrap_or_default()
+}
+
+/// One of version 1 has directories beside it that nobody would take away.
+fn scope<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Scope)> {
+    let cgroup = plan.cgroup.as_ref().filter(|cgroup| cgroup.place().is_none())?;
+    Some((cgroup, cgroup.scope()?))
+}
+
+fn scope_piece(plan: &Plan<'_>, cgroup: &CgroupPlan, scope: &Scope, action: &Action<'_>) -> Option<Piece> {
+    Some(match action {
+        Action::Host(HostStep::StartScope { .. }) => {
+            Piece::new(Line::Scope, systemd_run(&plan.name, cgroup, scope))
+        }
+        Action::Host(HostStep::LimitCgroup { .. }) => {
+            let line = |write| limit_in(SCOPE, write);
+            let lines = cgroup.limits.writes.iter().map(line).collect::<Vec<_>>();
+            Piece::new(Line::Cgroup, lines.join("\n"))
+        }
+        Action::Host(HostStep::LimitDevices { .. }) => Piece::impossible(
+            "device-rules",
+            "there is no program for the rules about devices: all of the host's can be used, where there is a node",
+        ),
+        _ => return None,
+    })
+}
+
+/// The options with which a scope is made that is like husk's.
+fn systemd_run(name: &str, cgroup: &CgroupPlan, scope: &Scope) -> String {
+    let mut words = vec!["--quiet".to_owned(), "--scope".to_owned()];
+    words.extend(scope.user.then(|| "--user".to_owned()));
+    words.push(format!("--description={}", quote(name.as_bytes())));
+    words.push(format!("--unit={}", quote(scope.unit.as_bytes())));
+    words.push(format!("--slice={}", quote(scope.slice.as_bytes())));
+    // What cannot be asked for is refused where the plan is made.
+    let asked = scope.assignments(&cgroup.limits, Hierarchy::V2).unwrap_or_default();
+    let properties = Scope::common_assignments().into_iter().chain(asked);
+    words.extend(properties.map(|property| format!("-p {}", quote(property.as_bytes()))));
+    words.join(" ")
+}
+
+/// The variable of the script that has the cgroup of a scope.
+const SCOPE: &str = "\"$cgroup\"";
+
+/// The lines with which the first process in a scope begins; empty if the container has none.
+pub(super) fn in_scope(plan: &Plan<'_>) -> String {
+    let Some((cgroup, _)) = scope(plan) else { return String::new() };
+    let mut code = "cgroup=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)\n".to_owned();
+    if let Some(uid) = cgroup.owner {
+        let _ = writeln!(
+            code,
+            "for file in . $(cat /sys/kernel/cgroup/delegate); do\n    \
+             if [ -e {SCOPE}/$file ]; then chown {uid} {SCOPE}/$file; fi\ndone"
+        );
+    }
+    code
 }
 
 fn passing<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Place)> {
@@ -97,14 +157,18 @@ fn pass_down(cgroup: &CgroupPlan, directory: &Directory) -> String {
 }
 
 fn limit(place: &Place, write: &Write) -> Option<String> {
-    let directory = path(&place.directory(&write.controller)?.path);
+    Some(limit_in(&path(&place.directory(&write.controller)?.path), write))
+}
+
+/// The line that writes into `directory`, a word of the script.
+fn limit_in(directory: &str, write: &Write) -> String {
     let line = |file: &str, value: &str| format!("echo {} >{directory}/{file}", quote(value.as_bytes()));
     let set = line(&write.file, &write.value);
-    Some(match &write.missing {
+    match &write.missing {
         Missing::Refuse => set,
         Missing::Skip => format!("if [ -e {directory}/{} ]; then {set}; fi", write.file),
         Missing::Instead { file, value } => {
             format!("if [ -e {directory}/{} ]; then {set}; else {}; fi", write.file, line(file, value))
         }
-    })
+    }
 }

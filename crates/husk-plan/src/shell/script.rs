@@ -30,7 +30,8 @@ pub struct Script<'p> {
 const WIDTH: usize = 110;
 
 /// Programs that a system may lack.
-const TOOLS: [&str; 11] = [
+const TOOLS: [&str; 12] = [
+    "systemd-run",
     "unshare",
     "nsenter",
     "mount",
@@ -108,6 +109,8 @@ struct Parts<'a> {
     cgroup: String,
     /// The lines by which its cgroups are entered.
     entering: Vec<String>,
+    /// The lines with which the first process in its scope begins.
+    in_scope: String,
     outside: String,
     start: String,
     maps: String,
@@ -128,6 +131,7 @@ impl<'a> Parts<'a> {
             pieces: pieces(plan),
             cgroup: String::new(),
             entering: cgroup::entering(plan),
+            in_scope: cgroup::in_scope(plan),
             outside: String::new(),
             start: String::new(),
             maps: String::new(),
@@ -179,7 +183,9 @@ impl<'a> Parts<'a> {
             (Place::Roots | Place::NewRoot, _, _) => &mut self.roots,
             (Place::Descriptors, _, _) => &mut self.descriptors,
             (Place::Finish, _, _) | (Place::Nowhere, _, Stage::Exec) => &mut self.finish,
-            (Place::Nsenter | Place::Unshare, _, _) | (Place::Nowhere, Actor::Husk, _) => &mut self.start,
+            (Place::Scope | Place::Nsenter | Place::Unshare, _, _) | (Place::Nowhere, Actor::Husk, _) => {
+                &mut self.start
+            }
             (Place::Nowhere, Actor::Container, stage) if stage <= Stage::Mounts => &mut self.inside,
             _ => &mut self.chain,
         }
@@ -224,7 +230,7 @@ impl<'a> Parts<'a> {
              if [ \"$(id -u)\" != {uid} ]; then echo 'this script was made for user {uid}' >&2; exit 125; fi\n\
              for tool in {}; do\n    \
              command -v \"$tool\" >/dev/null || {{ echo \"$tool is not installed\" >&2; exit 125; }}\ndone\n",
-            tools(functions)
+            tools(&(functions.to_owned() + &self.call()))
         );
         text += "# A place to mount on. Only the empty directory is the host's; what is mounted there goes with the container.\n";
         let also = if self.entering.is_empty() { "" } else { " \"${cgroups[@]}\"" };
@@ -250,7 +256,12 @@ impl<'a> Parts<'a> {
 
     fn functions(&self) -> String {
         let mut text = String::new();
-        if !self.cgroup.is_empty() {
+        if !self.in_scope.is_empty() {
+            text += "# ---- outside: the first process in the scope\n";
+            let lines = |code: &str| code.lines().map(|line| format!("    {line}\n")).collect::<String>();
+            let (first, call) = (lines(&self.in_scope), lines(&self.call_of_container()));
+            let _ = writeln!(text, "in_scope() {{\n    set -eu\n{first}{}{call}}}\n", self.cgroup);
+        } else if !self.cgroup.is_empty() {
             text += "# ---- outside: the cgroup, by a process that is not in it\n";
             let _ = writeln!(text, "limit() {{\n{}}}\n", self.cgroup);
         }
@@ -439,6 +450,12 @@ impl<'a> Parts<'a> {
 
     /// The call that sets it all off.
     fn call(&self) -> String {
+        if !self.in_scope.is_empty() {
+            let options = self.options(Place::Scope);
+            return format!(
+                "setpriv --pdeathsig KILL systemd-run{options} -- \\\n    bash -c \"$(declare -f); in_scope\""
+            );
+        }
         if self.entering.is_empty() {
             return self.call_of_container();
         }

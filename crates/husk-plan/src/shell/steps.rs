@@ -21,8 +21,10 @@ use crate::seen::Seen;
 pub(super) enum Place {
     /// Nowhere: there is nothing to type.
     Nowhere,
-    /// First of all, in a process that stays outside and removes what it has made.
+    /// First of all, in a process that stays outside and removes what it has made; of a scope, the first in it.
     Cgroup,
+    /// An option of systemd-run.
+    Scope,
     /// Before the namespaces, in a mount namespace that only keeps what is prepared out of the host's sight.
     Outside,
     /// An option of nsenter.
@@ -98,6 +100,7 @@ impl Piece {
         let code = &self.code;
         match (&self.in_full, self.place) {
             (Some(line), _) => line.clone(),
+            (None, Place::Scope) => format!("systemd-run {code} …"),
             (None, Place::Nsenter) => format!("nsenter {code} …"),
             (None, Place::Unshare) => format!("unshare {code} …"),
             (None, Place::Env) => format!("env {code} …"),
@@ -300,7 +303,8 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         | HostStep::StartScope { .. }
         | HostStep::AttachToScope { .. }
         | HostStep::LimitCgroup { .. }
-        | HostStep::LimitDevices { .. } => Piece::impossible(
+        | HostStep::LimitDevices { .. }
+        | HostStep::HandOverCgroup => Piece::impossible(
             "cgroup",
             "the script leaves its processes in the caller's cgroups, without limits",
         ),
@@ -373,7 +377,7 @@ fn child_piece(context: &Context<'_>, stage: Stage, step: &Step<'_>) -> Piece {
         Step::AwaitParent if context.maps_root_alone() => Piece::done("unshare has written the maps itself"),
         Step::AwaitParent => Piece::done("the inside part waits for a line from the outside part")
             .in_full("read -r _ <&3".to_owned()),
-        Step::EnterCgroup => Piece::impossible(
+        Step::EnterCgroup | Step::AwaitCgroup => Piece::impossible(
             "cgroup",
             "the script leaves its processes in the caller's cgroups, without limits",
         ),

@@ -165,7 +165,7 @@ pub(crate) fn await_exec(
 fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Creation<'m>), Error> {
     let mut creation = Creation::new(entry, making)?;
     entry.write_config(making.config)?;
-    entry.write_record(&creation.record)?;
+    entry.write_undo(&creation.record)?;
     let awaits = creation.record.start_step.is_some();
     if let Some(host) = making.notify {
         notify::prepare(entry)?;
@@ -320,10 +320,11 @@ impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());
-        // What husk makes itself is in the record already.
-        let written = match place.is_of_known_scope() {
-            true => self.entry.write_record(&self.record),
-            false => Ok(()),
+        let written = match (place.is_of_known_scope(), place.made()) {
+            (true, _) => self.entry.write_record(&self.record),
+            // What husk makes itself is written down already.
+            (false, []) => Ok(()),
+            (false, _) => self.entry.rewrite_undo(&self.record),
         };
         self.keep(written)
     }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use husk_cgroup::systemd::{Scope, SystemdError};
 use husk_cgroup::limits::Hierarchy;
+use husk_cgroup::systemd::{Scope, SystemdError};
 use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
@@ -32,7 +32,7 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
     }
     let (record, is_damaged) = match entry.record() {
         // What is damaged says nothing, and would stay for ever. What cannot be read now may be read later.
-        Err(Error::Damaged { .. }) if force => (None, true),
+        Err(Error::Damaged { .. }) if force => (entry.undo(), true),
         record => (record?, false),
     };
     let status = entry.condition(record.as_ref()).status;
@@ -40,10 +40,26 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
         return Err(Error::Condition { doing: "delete", status });
     }
     let spec = start::spec(&entry).ok();
-    if force && record.is_none() {
-        take_unrecorded_cgroup_away(&entry, spec.as_ref(), is_damaged)?;
+    let mut unknown = None;
+    match &record {
+        None if force => take_unrecorded_cgroup_away(&entry, spec.as_ref(), is_damaged)?,
+        Some(record) if is_damaged => match (&record.scope, &record.cgroup) {
+            // Here a systemd that cannot be asked may well have it.
+            (Some(scope), _) => scope.stop_if(&record.scope_description())?,
+            (None, None) => unknown = Some(unknown_processes(id)),
+            (None, Some(_)) => {}
+        },
+        _ => {}
     }
-    take_away(entry, record, spec.as_ref())
+    let warnings = take_away(entry, record, spec.as_ref())?;
+    Ok(unknown.into_iter().chain(warnings).collect())
+}
+
+fn unknown_processes(id: &ContainerId) -> String {
+    let id = id.as_str();
+    format!(
+        "the state of {id:?} was damaged, and it had no cgroup of its own: processes of its may still run"
+    )
 }
 
 /// Takes away the cgroup of a container of which nothing is recorded, as far as the configuration says where that is. The processes

@@ -19,6 +19,7 @@ use super::{Condition, Error, Record, notify};
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.json.new";
+const UNDO: &str = "undo.json";
 const CONFIG: &str = "config.json";
 pub(crate) const START_SOCKET: &str = "start.sock";
 
@@ -208,7 +209,7 @@ impl Entry {
         Error::File { doing, path: self.path.join(name), errno }
     }
 
-    /// What is written down; `None` if whoever made the container did not get that far.
+    /// What is written down last; `None` if whoever made the container did not get that far.
     ///
     /// # Errors
     /// A state that is damaged.
@@ -220,8 +221,15 @@ impl Entry {
             }
             bytes => bytes?,
         };
-        let Some(bytes) = bytes else { return Ok(None) };
+        let Some(bytes) = bytes else { return Ok(self.undo()) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// What was written down first, before anything was made: enough to take the container away. `None` if it is damaged or not
+    /// there, as when whoever wrote it was killed over it.
+    pub(crate) fn undo(&self) -> Option<Record> {
+        let bytes = self.read(UNDO).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// The bytes of the `config.json` that the container was made from.
@@ -251,11 +259,33 @@ impl Entry {
     /// # Errors
     /// A file system that is full or read-only.
     pub fn write_record(&self, record: &Record) -> Result<(), Error> {
-        let bytes = serde_json::to_vec(record)
-            .map_err(|error| Error::Damaged { id: self.id.to_string(), problem: error.to_string() })?;
-        self.write(NEW_STATE, &bytes)?;
-        renameat(&self.fd, NEW_STATE, &self.fd, STATE)
-            .map_err(|errno| self.failed("rename", NEW_STATE, errno))
+        self.replace(STATE, record)
+    }
+
+    /// Writes `record` down as what is to be undone, before anything else is made. Until there is a state it is the record.
+    ///
+    /// # Errors
+    /// As [`Entry::write_record`].
+    pub(crate) fn write_undo(&self, record: &Record) -> Result<(), Error> {
+        self.write(UNDO, &self.bytes(record)?)
+    }
+
+    /// As [`Entry::write_undo`], in the place of what was written there before.
+    ///
+    /// # Errors
+    /// As [`Entry::write_record`].
+    pub(crate) fn rewrite_undo(&self, record: &Record) -> Result<(), Error> {
+        self.replace(UNDO, record)
+    }
+
+    fn replace(&self, name: &'static str, record: &Record) -> Result<(), Error> {
+        self.write(NEW_STATE, &self.bytes(record)?)?;
+        renameat(&self.fd, NEW_STATE, &self.fd, name).map_err(|errno| self.failed("rename", NEW_STATE, errno))
+    }
+
+    fn bytes(&self, record: &Record) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(record)
+            .map_err(|error| Error::Damaged { id: self.id.to_string(), problem: error.to_string() })
     }
 
     /// Keeps the configuration for later calls.
@@ -310,7 +340,7 @@ impl Entry {
     /// Those of `unlinkat(2)`.
     pub(crate) fn remove(self) -> Result<(), Error> {
         notify::remove(&self)?;
-        for name in [START_SOCKET, NEW_STATE, CONFIG, STATE] {
+        for name in [START_SOCKET, NEW_STATE, CONFIG, STATE, UNDO] {
             match unlinkat(&self.fd, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(self.failed("remove", name, errno)),

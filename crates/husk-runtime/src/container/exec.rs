@@ -5,7 +5,7 @@ use std::path::Path;
 
 use husk_cgroup::{Place, SubCgroup};
 use husk_plan::{Arena, Host};
-use husk_spec::oci::{ContainerId, Lowering, Process, Status};
+use husk_spec::oci::{ContainerId, Lowering, Process, Status, SystemdCgroup};
 use husk_spec::{Cgroup, Given, Lifetime, Stdio, Terminal, UserNamespace};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
@@ -75,7 +75,7 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         lifetime: Lifetime::Detached,
         no_pivot: false,
         no_new_keyring: true,
-        systemd_cgroup: false,
+        systemd_cgroup: SystemdCgroup::No,
         preserved_descriptors: exec.preserved_descriptors,
     };
     let mut config = spec.lower_exec(exec.process, init.pid, &with)?;

@@ -28,7 +28,7 @@ pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
     Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
 };
-pub use lower::{Lowering, UNIT_PROPERTY};
+pub use lower::{Lowering, SystemdCgroup, UNIT_PROPERTY};
 pub use process::{
     Capabilities, ConsoleSize, ExecCpuAffinity, IoClass, IoPriority, Process, Rlimit, Scheduler,
     SchedulerFlag, SchedulerPolicy, User,

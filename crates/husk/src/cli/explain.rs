@@ -59,6 +59,12 @@ pub(super) struct Explain {
     /// Explain what running this OCI bundle would do
     #[arg(long, short = 'b', value_name = "DIR", conflicts_with_all = ["container", "pid"])]
     bundle: Option<OsString>,
+    /// Have systemd asked for its cgroup; without a word, where its cgroupsPath looks like that
+    #[arg(long, requires = "bundle", overrides_with = "no_systemd_cgroup")]
+    systemd_cgroup: bool,
+    /// Have it not asked: its cgroupsPath is a path
+    #[arg(long, requires = "bundle", overrides_with = "systemd_cgroup")]
+    no_systemd_cgroup: bool,
     /// text; json: for programs; sh: a script; md: a table in Markdown
     #[arg(long, value_name = "text|json|sh|md", hide_possible_values = true)]
     format: Option<Format>,
@@ -71,12 +77,13 @@ fn process_id(word: &str) -> Result<u32, &'static str> {
 impl Explain {
     /// What was meant by `line`.
     pub(super) fn meant(self, line: &[OsString]) -> Result<Request, Failure> {
-        let Self { command, container, pid, bundle, format } = self;
+        let Self { command, container, pid, bundle, systemd_cgroup, no_systemd_cgroup, format } = self;
         let format = format.unwrap_or_default();
         Ok(match command {
             Some(Explained::Run(run)) => Request::ExplainRun(run.split(line)?),
             None if bundle.is_some() => {
-                let options = RunOptions { bundle, ..RunOptions::default() };
+                let options =
+                    RunOptions { bundle, systemd_cgroup, no_systemd_cgroup, ..RunOptions::default() };
                 let run = Run { options, ..Run::default() };
                 Request::ExplainRun(ExplainRun { run, format, timing: false })
             }

@@ -83,6 +83,12 @@ pub(crate) struct RunOptions {
     /// Take all of it from the config.json of an OCI bundle
     #[arg(long, short = 'b', value_name = "DIR", help_heading = "Container")]
     pub(crate) bundle: Option<OsString>,
+    /// Ask systemd for the bundle's cgroup; without a word, where its cgroupsPath looks like that
+    #[arg(long, help_heading = "Container", overrides_with = "no_systemd_cgroup")]
+    pub(crate) systemd_cgroup: bool,
+    /// Do not: its cgroupsPath is a path
+    #[arg(long, help_heading = "Container", overrides_with = "systemd_cgroup")]
+    pub(crate) no_systemd_cgroup: bool,
     /// Host name inside; the container's name otherwise
     #[arg(long, short = 'h', value_name = "NAME", help_heading = "Container")]
     pub(crate) hostname: Option<String>,

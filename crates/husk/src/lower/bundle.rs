@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use husk_spec::oci::{Lowering, Spec, validate};
+use husk_spec::oci::{Lowering, Spec, SystemdCgroup, validate};
 use husk_spec::{Config, Lifetime, Stdio};
 
 use super::{Lowered, Problem, Refused};
@@ -23,7 +23,12 @@ pub(crate) struct Bundle {
 ///
 /// # Errors
 /// A `config.json` that makes no sense; says which field.
-pub(crate) fn lower(file: &BundleFile, name: String, caller: &Caller) -> Result<Lowered, Refused> {
+pub(crate) fn lower(
+    file: &BundleFile,
+    name: String,
+    systemd_cgroup: SystemdCgroup,
+    caller: &Caller,
+) -> Result<Lowered, Refused> {
     let refused = |problem: &dyn std::fmt::Display| {
         Problem::new(format!("config.json: {problem}")).of("--bundle", &file.directory)
     };
@@ -35,7 +40,7 @@ pub(crate) fn lower(file: &BundleFile, name: String, caller: &Caller) -> Result<
         lifetime: Lifetime::Attached,
         no_pivot: false,
         no_new_keyring: false,
-        systemd_cgroup: false,
+        systemd_cgroup,
         preserved_descriptors: 0,
     };
     let mut config = spec.lower(&with).map_err(|error| refused(&error))?;
@@ -67,11 +72,34 @@ pub(super) fn refuse_others(run: &Run) -> Result<(), Refused> {
         .of_both("--bundle", word))
 }
 
+/// Who is asked for the cgroup.
+pub(super) fn systemd_cgroup(options: &RunOptions) -> SystemdCgroup {
+    match options {
+        RunOptions { systemd_cgroup: true, .. } => SystemdCgroup::Yes,
+        RunOptions { no_systemd_cgroup: true, .. } => SystemdCgroup::No,
+        _ => SystemdCgroup::ByForm,
+    }
+}
+
+/// Refuses what is for bundles alone.
+pub(super) fn refuse_without(options: &RunOptions) -> Result<(), Refused> {
+    let option = match systemd_cgroup(options) {
+        SystemdCgroup::Yes => "--systemd-cgroup",
+        SystemdCgroup::No => "--no-systemd-cgroup",
+        SystemdCgroup::ByForm => return Ok(()),
+    };
+    Err(Problem::new("this is about the cgroup that the config.json of a bundle asks for, and there is no bundle")
+        .hint("name one with --bundle DIR; without, husk run makes its own cgroup: systemd-run --scope --slice NAME husk run ...")
+        .of(option, ""))
+}
+
 /// The options that say what a container is, which of them are there, and the field of `config.json` that says the same.
 fn options(options: &RunOptions) -> impl Iterator<Item = (&'static str, bool, &'static str)> {
     let RunOptions {
         name: _,
         bundle: _,
+        systemd_cgroup: _,
+        no_systemd_cgroup: _,
         hostname,
         init,
         explain: _,

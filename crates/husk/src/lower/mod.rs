@@ -50,8 +50,9 @@ pub(crate) fn lower(run: &Run, caller: &Caller) -> Result<Lowered, Refused> {
     let name = name(options, caller)?;
     if let Some(file) = &caller.bundle {
         bundle::refuse_others(run)?;
-        return bundle::lower(file, name, caller);
+        return bundle::lower(file, name, bundle::systemd_cgroup(options), caller);
     }
+    bundle::refuse_without(options)?;
     let namespaces = namespaces::lower(options, caller)?;
     let hostname = hostname(options, &name, &namespaces.uts)?;
     let sysctls = sysctl::lower(options, &namespaces)?;

@@ -439,6 +439,8 @@ fn refusals() {
         "--device-read-iops /dev/null:5 root",
         "--cgroup-parent ../up root",
         "--cgroup-parent system.slice root",
+        "--systemd-cgroup root",
+        "--no-systemd-cgroup root",
     ];
     let all: Vec<String> = lines
         .iter()

@@ -13,7 +13,7 @@ use super::validate::dotted;
 use super::{Hook, Linux, Process, RootfsPropagation, Spec};
 use crate::{
     Cgroup, Config, EnterRoot, Given, Hooks, InvalidConfig, Lifetime, Namespace, NamespaceKind, NetDevice,
-    Origin, Propagation, Recursive, ResourceGroup, Root, Sysctl, UserNamespace, Writes,
+    Origin, Propagation, Recursive, ResourceGroup, Root, ScopeWanted, Sysctl, UserNamespace, Writes,
 };
 
 /// What a bundle's container is asked to be beside its `config.json`.
@@ -30,9 +30,21 @@ pub struct Lowering<'a> {
     /// Whether the caller's session keyring stays.
     pub no_new_keyring: bool,
     /// Whether systemd is asked for the cgroups.
-    pub systemd_cgroup: bool,
+    pub systemd_cgroup: SystemdCgroup,
     /// The number of descriptors after the three standard ones that are passed on.
     pub preserved_descriptors: u32,
+}
+
+/// Whether systemd is asked for a container's cgroups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SystemdCgroup {
+    /// It is not: `linux.cgroupsPath` is a path.
+    #[default]
+    No,
+    /// It is, or the container cannot be had.
+    Yes,
+    /// It is if `linux.cgroupsPath` has the form that engines give it for systemd, and it can be asked here.
+    ByForm,
 }
 
 impl Spec {
@@ -161,8 +173,20 @@ fn cgroup(linux: &Linux, annotations: &BTreeMap<String, String>, with: &Lowering
         (None, Some(_)) => Origin::Config("linux.resources".to_owned()),
         (None, None) => Origin::Default("cgroups of its own"),
     };
-    let systemd = with.systemd_cgroup.then(|| unit_properties(annotations));
+    let by_form = match with.systemd_cgroup {
+        SystemdCgroup::Yes => Some(false),
+        SystemdCgroup::ByForm if path.as_deref().is_some_and(names_scope) => Some(true),
+        SystemdCgroup::ByForm | SystemdCgroup::No => None,
+    };
+    let systemd = by_form.map(|by_form| ScopeWanted { properties: unit_properties(annotations), by_form });
     Given { value: Cgroup::New { path, resources, systemd }, origin }
+}
+
+/// Whether a path has the form `SLICE:PREFIX:NAME`, by which engines ask for a scope of systemd's.
+fn names_scope(path: &str) -> bool {
+    let parts: Vec<_> = path.split(':').collect();
+    matches!(parts[..], [slice, _, name] if !path.contains('/') && !name.is_empty()
+        && (slice.is_empty() || slice == "-" || slice.ends_with(".slice")))
 }
 
 /// What annotations begin with that say something of the unit which systemd makes, as runc and crun have them.
