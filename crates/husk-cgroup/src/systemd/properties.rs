@@ -295,9 +295,9 @@ mod tests {
         assert_eq!(told(some), pairs(&expected));
         assert_eq!(told(""), pairs(&[]));
         assert_eq!(told("a *:* rwm\n"), pairs(&[("block-*", "rwm"), ("char-*", "rwm")]));
-        let rule = |allow, major| crate::device::Rule {
+        let rule = |allow, major: Option<u32>| crate::device::Rule {
             allow,
-            kind: Some(Kind::Character).filter(|_| major != None),
+            kind: Some(Kind::Character).filter(|_| major.is_some()),
             major,
             minor: None,
             access: crate::device::Access::parse("rwm").expect("letters"),
