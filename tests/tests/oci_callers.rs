@@ -290,9 +290,16 @@ fn rule_8_exit_codes() {
     site.oci(["delete", "--force", "nobody"]).run().exits(0);
     site.oci(["delete", running.id()]).run().exits(1);
 
+    let kill = |id: &str, signal: &str| site.oci(["kill", id, signal]).run();
+    // Whether it is there, as kill(2) has it.
+    kill(running.id(), "0").exits(0);
+    kill(running.id(), "65").exits(1);
+    site.oci(["list", running.id()]).run().exits(1);
+
     let ended = ended(&site);
     if !site.deviates("crun", "kills what has ended without an error") {
-        ended.verb("kill").arg("9").run().exits(1);
+        kill(ended.id(), "9").exits(1);
+        kill(ended.id(), "0").exits(1);
     }
     ended.verb("delete").run().exits(0);
 }
@@ -569,6 +576,15 @@ fn rule_15_ps_and_list_as_json() {
     let table = container.verb("ps").run();
     assert!(table.succeeds().stdout.lines().count() == 3 && table.stdout.contains("PID"), "{table}");
     site.oci(["list", "-q"]).run().succeeds().prints(&format!("{}\n", container.id()));
+
+    if site.deviates("crun", "crashes when it is asked for the processes of what has ended") {
+        return;
+    }
+    let ended = ended(&site);
+    let none = printed(&ended.verb_with("ps", ["--format", "json"]).run());
+    assert!(none.is_null() || none == json!([]), "{none}");
+    let table = ended.verb("ps").run();
+    assert_eq!(table.succeeds().stdout.lines().count(), 1, "{table}");
 }
 
 #[test]

@@ -211,6 +211,7 @@ fn exec_runs_in_the_cgroup_that_it_is_told() {
             "blkio",
             "cpuacct",
             "systemd",
+            "unified",
             "hugetlb",
             "net_cls",
             "net_prio",

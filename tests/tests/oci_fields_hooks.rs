@@ -72,6 +72,30 @@ fn hooks_state_on_stdin() {
 }
 
 #[test]
+fn hooks_have_the_usual_umask_and_begin_in_the_bundle() {
+    let site = oci_site!();
+    // Of the hooks on the host it is the caller's.
+    let own = site.command("sh").args(["-c", "umask"]).run();
+    for kind in KINDS {
+        let bundle = site.bundle();
+        let (inside, outside) = place(&bundle, kind, "said");
+        let bundle = with_hook(bundle, kind, hook(&format!("umask > {inside}; pwd >> {inside}")));
+        bundle.output().succeeds();
+        let text = wait_for(&outside);
+        let (umask, directory) = text.split_once('\n').unwrap_or_else(|| panic!("{kind}: {text:?}"));
+        let is_inside = matches!(kind, "createContainer" | "startContainer");
+        assert_eq!(umask, if is_inside { "0022" } else { own.stdout.trim() }, "{kind}");
+        if matches!(kind, "prestart" | "createRuntime") {
+            assert_eq!(Path::new(directory.trim()), bundle.path(), "{kind}");
+        }
+    }
+    let bundle = site.bundle().change(|spec| spec["process"]["user"]["umask"] = json!(0o77));
+    let bundle = with_hook(bundle, "startContainer", hook("umask > /said"));
+    bundle.output().succeeds();
+    assert_eq!(read(&bundle.in_root("said")), "0077\n", "the container's");
+}
+
+#[test]
 fn hooks_status_in_the_state() {
     let site = oci_site!();
     if site.deviates("runc", "says `created` to poststart hooks")

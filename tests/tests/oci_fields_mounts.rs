@@ -239,9 +239,24 @@ fn mounts_options_recursive() {
             assert!(mount.options.iter().any(|own| own == plain), "{option} at {target}: {mount:?}");
         }
     }
+    let file_systems = [("tmpfs", "tmpfs"), ("proc", "proc"), ("cgroup", "cgroup")];
+    for (kind, source) in
+        file_systems.into_iter().filter(|_| !site.deviates("runc", "has them for bind mounts alone"))
+    {
+        let new =
+            site.bundle().change(|spec| spec.add_mount("/mnt", kind, source, &["rw", "rro", "rnoexec"]));
+        let output = new.sh("cat /proc/self/mountinfo").output();
+        let mount = mount_at(&output.succeeds().stdout, "/mnt");
+        assert!(
+            ["ro", "noexec"].iter().all(|word| mount.options.iter().any(|own| own == word)),
+            "{kind}: {mount:?}"
+        );
+    }
     if site.deviates("crun", "does not let a later option overrule an earlier one") {
         return;
     }
+    let remount = |spec: &mut Value| spec.add_mount("/mnt", "", "", &["remount", "bind", "rro"]);
+    site.bundle().change(remount).fails();
     let output = bound(&site, &["rbind", "rro", "rrw"]).sh("touch /mnt/below/x").output();
     output.succeeds();
 }

@@ -199,6 +199,11 @@ fn linux_namespaces_user_joined_by_path() {
 #[test]
 fn linux_namespaces_user_without_mappings_is_refused() {
     let site = oci_site!();
+    let own = fs::read_to_string("/proc/self/uid_map").expect("the host's");
+    let mappings_alone = site.inside("cat /proc/self/uid_map", |spec| {
+        spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 200_000, "size": 65_536}]);
+    });
+    assert_eq!(mappings_alone.trim_end(), own.trim_end(), "they say nothing without a user namespace");
     if site.deviates("crun", "maps by itself when no mappings are given") {
         return;
     }

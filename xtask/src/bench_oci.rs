@@ -20,10 +20,15 @@ use crate::{Result, workspace};
 /// The argument with which this program runs once more.
 pub(crate) const INSIDE: &str = "--inside";
 
-/// Runs the rest of its arguments, but for the first, where the hierarchy of version 2 beside those of version 1 is not to be seen, and
-/// with states in memory, as /run is where engines run: the first is their directory.
-const WITHOUT_UNIFIED: &str = r#"if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi
-mount -t tmpfs states "$1"; shift; exec "$@""#;
+/// Runs the rest of its arguments, but for the first two, where the hierarchy of version 2 beside those of version 1 is not to be seen,
+/// and with states in memory, as /run is where engines run: the first is their directory. The second, husk-oci, is also at
+/// [`READ_ONLY`] in there, on a mount that is read-only, as /usr is on systems that are updated as a whole.
+const WITHOUT_UNIFIED: &str = r#"set -e
+if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi
+mount -t tmpfs states "$1"; mkdir "$1/usr"; : >"$1/usr/husk-oci"; mount --bind -o ro "$2" "$1/usr/husk-oci"
+shift 2; exec "$@""#;
+
+const READ_ONLY: &str = "usr/husk-oci";
 
 /// The configurations: what they are called, and where they are in the repository.
 const CONFIGS: &[(&str, &str)] = &[
@@ -48,6 +53,7 @@ const VERSION: &str = "husk-oci --version";
 const TARGETS: &[Target] = &[
     Target { of: "husk-oci, runc spec", to: FLOOR, factor: 1.5, plus: 0.0 },
     Target { of: "husk-oci, runc spec", to: WITH_CGROUPS, factor: 1.5, plus: 0.0 },
+    Target { of: "husk-oci, read-only /usr", to: FLOOR, factor: 1.5, plus: 0.0 },
     Target { of: "husk-oci, runc spec", to: "crun, runc spec", factor: 0.5, plus: 0.0 },
     Target { of: "husk-oci, Docker", to: "crun, Docker", factor: 0.3, plus: 0.0 },
     Target { of: VERSION, to: HELLO, factor: 1.0, plus: 0.5 },
@@ -73,13 +79,19 @@ pub(crate) fn rows(runs: usize, floor: &Path, root: &Path, scratch: &Path) -> Re
     }
     let states = bundles.join("states");
     fs::create_dir_all(&states)?;
-    let rows = all_rows(&husk_oci()?, &compile_hello(scratch)?, floor, root, &bundles);
+    let husk_oci = husk_oci()?;
+    let rows = all_rows(&husk_oci, &compile_hello(scratch)?, floor, root, &bundles);
     let said = rows.iter().map(|row| json!({ "name": row.name, "command": row.command, "check": row.check }));
     let asked = scratch.join("rows.json");
     fs::write(&asked, json!({ "runs": runs, "rows": said.collect::<Vec<_>>() }).to_string())?;
     let mut inside = Command::new("unshare");
     inside.args(["--mount", "--propagation", "private", "sh", "-c", WITHOUT_UNIFIED, "sh"]);
-    inside.arg(&states).arg(std::env::current_exe()?).args(["bench", INSIDE]).stdin(fs::File::open(&asked)?);
+    inside
+        .arg(&states)
+        .arg(&husk_oci)
+        .arg(std::env::current_exe()?)
+        .args(["bench", INSIDE])
+        .stdin(fs::File::open(&asked)?);
     let figures = output(inside.stderr(Stdio::inherit()))?;
     Ok(serde_json::from_str(&figures)?)
 }
@@ -133,18 +145,21 @@ fn all_rows(husk_oci: &Path, hello: &Path, floor: &Path, root: &Path, bundles: &
     let mut rows = vec![of_floor(FLOOR, None), of_floor(WITH_CGROUPS, Some("--cgroups"))];
     let others = ["crun", "runc"].into_iter().filter_map(|name| Some((name, find(name)?)));
     let runtimes: Vec<_> = [("husk-oci", husk_oci.to_owned())].into_iter().chain(others).collect();
-    for (config, _) in CONFIGS {
-        for (name, program) in &runtimes {
-            let state = bundles.join("states").join(name);
-            let id = format!("husk-bench-{}", process::id());
-            let run = |inside: &str| {
-                let bundle = bundle(bundles, config, inside);
-                let words = [text(program), "--root".to_owned(), text(&state), "run".to_owned()];
-                words.into_iter().chain(["--bundle".to_owned(), text(&bundle), id.clone()]).collect()
-            };
-            let name = format!("{name}, {config}");
-            rows.push(Row { name, command: run("/bin/true"), check: Some(run("/bin/echo here")) });
-        }
+    let read_only = [("husk-oci", bundles.join("states").join(READ_ONLY))];
+    let cases = CONFIGS
+        .iter()
+        .flat_map(|(config, _)| runtimes.iter().map(move |runtime| (*config, *config, runtime)));
+    let cases = cases.chain(read_only.iter().map(|runtime| (CONFIGS[0].0, "read-only /usr", runtime)));
+    for (config, called, (name, program)) in cases {
+        let state = bundles.join("states").join(name);
+        let id = format!("husk-bench-{}", process::id());
+        let run = |inside: &str| {
+            let bundle = bundle(bundles, config, inside);
+            let words = [text(program), "--root".to_owned(), text(&state), "run".to_owned()];
+            words.into_iter().chain(["--bundle".to_owned(), text(&bundle), id.clone()]).collect()
+        };
+        let name = format!("{name}, {called}");
+        rows.push(Row { name, command: run("/bin/true"), check: Some(run("/bin/echo here")) });
     }
     rows.extend(find("crun").map(|crun| {
         let run = |inside: &str| {

@@ -42,13 +42,31 @@ pub(crate) fn place(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fault>
 
 /// Opens the directory that holds `path`'s last component, and gives that component.
 pub(crate) fn parent<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<(OwnedFd, &'p CStr), Fault> {
+    let (above, name) = split(path)?;
+    Ok((open_parent(root, above)?, name))
+}
+
+/// The path of the directory that holds `path`'s last component, and that component.
+pub(crate) fn split(path: &CStr) -> Result<(&[u8], &CStr), Fault> {
     let bytes = path.to_bytes_with_nul();
     let slash = bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
     let name = if bytes.first() == Some(&b'/') || slash > 0 { &bytes[slash + 1..] } else { bytes };
     let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::INVAL).at(Call::Openat2)?;
-    let above = PathBuffer::of(&[&bytes[..slash]])?;
-    let directory = open(root, above.c_str()?, OFlags::PATH | OFlags::DIRECTORY)?;
-    Ok((directory, name))
+    Ok((&bytes[..slash], name))
+}
+
+/// Opens a directory by the first part of what [`split`] gives.
+pub(crate) fn open_parent(root: BorrowedFd<'_>, above: &[u8]) -> Result<OwnedFd, Fault> {
+    open(root, PathBuffer::of(&[above])?.c_str()?, OFlags::PATH | OFlags::DIRECTORY)
+}
+
+/// As [`make_directories`]: mostly nothing but the last one is missing, and it is made without being looked for or opened.
+pub(crate) fn make_directory(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<(), Fault> {
+    let is_made = |(above, name): (OwnedFd, &CStr)| mkdirat(above, name, Mode::from_raw_mode(mode)).is_ok();
+    if parent(root, path).is_ok_and(is_made) {
+        return Ok(());
+    }
+    make_directories(root, path, mode).map(drop)
 }
 
 /// Makes the directory `path` beneath `root` and those above it, as far as they are missing. What a link in it points at is
@@ -156,19 +174,17 @@ pub(crate) fn make_file(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Fa
     Err(Fault { call: Call::Openat2, errno: Errno::LOOP })
 }
 
-/// Makes the device node `path` beneath `root`. One that is there already will do if it is the same.
+/// Makes the device node `name` in `directory`. One that is there already will do if it is the same.
 pub(crate) fn make_node(
-    root: BorrowedFd<'_>,
-    path: &CStr,
+    (directory, name): (BorrowedFd<'_>, &CStr),
     (mode, device): (u32, u64),
     owner: Option<(u32, u32)>,
 ) -> Result<(), Fault> {
-    let (directory, name) = parent(root, path)?;
     let kind = FileType::from_raw_mode(mode);
-    match mknodat(&directory, name, kind, Mode::from_raw_mode(mode), device) {
+    match mknodat(directory, name, kind, Mode::from_raw_mode(mode), device) {
         Ok(()) => {}
         Err(Errno::EXIST) => {
-            let there = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fstat)?;
+            let there = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fstat)?;
             let same = FileType::from_raw_mode(there.st_mode) == kind && there.st_rdev == device;
             if !same {
                 return Err(Fault { call: Call::Mknodat, errno: Errno::EXIST });
@@ -178,7 +194,7 @@ pub(crate) fn make_node(
     }
     let Some((uid, gid)) = owner else { return Ok(()) };
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    chownat(&directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fchown)
+    chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fchown)
 }
 
 /// Room for a path that has to be cut or put together, since there is no heap here.

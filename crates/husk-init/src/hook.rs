@@ -5,10 +5,10 @@ use core::convert::Infallible;
 use husk_sys::{Clone, Cloned, SignalSet, clone3, default_dispositions, execve, exit, now, set_signal_mask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{Mode, SeekFrom, seek};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, umask, waitid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::UnshareFlags;
 
@@ -59,14 +59,15 @@ fn become_hook(
     words: BorrowedFd<'_>,
     error: BorrowedFd<'_>,
 ) -> Infallible {
-    let errno = prepare(state, words)
+    let errno = prepare(hook.umask, state, words)
         .err()
         .unwrap_or_else(|| execve(hook.exec.candidates[0], hook.exec.arguments, hook.exec.environment));
     let _ = write(error, &errno.raw_os_error().to_ne_bytes());
     exit(NOT_EXECUTED)
 }
 
-fn prepare(state: BorrowedFd<'_>, words: BorrowedFd<'_>) -> Result<(), Errno> {
+fn prepare(mask: u32, state: BorrowedFd<'_>, words: BorrowedFd<'_>) -> Result<(), Errno> {
+    umask(Mode::from_raw_mode(mask));
     dup2_stdin(state)?;
     dup2_stdout(words)?;
     dup2_stderr(words)?;

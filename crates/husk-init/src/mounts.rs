@@ -86,6 +86,22 @@ fn propagate(mount: BorrowedFd<'_>, to: &[(Propagation, bool)]) -> Result<(), Fa
     })
 }
 
+/// As [`set_attributes`] and [`propagate`] of the mount alone, in one call if it can be: most binds have both, and containers many
+/// binds.
+fn set_attributes_and_propagate(
+    mount: BorrowedFd<'_>,
+    Attributes { set, clear }: Attributes,
+    to: &[(Propagation, bool)],
+) -> Result<(), Fault> {
+    let [(propagation, false), rest @ ..] = to else {
+        set_attributes(mount, Attributes { set, clear }, false)?;
+        return propagate(mount, to);
+    };
+    let change = MountChange { set, clear, propagation: Some(*propagation), ..MountChange::NONE };
+    mount_setattr(mount, c"", &change).at(Call::MountSetattr)?;
+    propagate(mount, rest)
+}
+
 /// Changes the propagation of what is mounted at a path.
 pub(crate) fn propagate_at(world: &World<'_>, path: &CStr, to: &[(Propagation, bool)]) -> Result<(), Fault> {
     propagate(target(world, path, OFlags::empty())?.as_fd(), to)
@@ -196,8 +212,7 @@ pub(crate) fn bind(world: &World<'_>, tree: &Tree<'_>, path: &CStr) -> Result<()
         }
     };
     set_attributes(mount, tree.recursive_attributes, tree.recursive)?;
-    set_attributes(mount, tree.attributes, false)?;
-    propagate(mount, tree.propagation)?;
+    set_attributes_and_propagate(mount, tree.attributes, tree.propagation)?;
     attach(mount, target(world, path, OFlags::empty())?.as_fd())
 }
 

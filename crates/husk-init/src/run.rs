@@ -81,6 +81,8 @@ pub(crate) struct World<'a> {
     proc: Option<Proc<'a>>,
     terminal: Option<OwnedFd>,
     empty: Option<OwnedFd>,
+    /// The directory in which the last step made something, by its path, if this step may make something there too.
+    directory: Option<(&'a [u8], OwnedFd)>,
     starter: Option<OwnedFd>,
     log: ([u8; LOG], usize),
 }
@@ -146,6 +148,17 @@ impl<'a> World<'a> {
         self.empty = Some(empty);
     }
 
+    /// The directory that holds `path`'s last component, and that component. Nodes and links come many to a directory: it is opened
+    /// once, and kept until a step does something else.
+    pub(crate) fn parent(&mut self, path: &'a CStr) -> Result<(BorrowedFd<'_>, &'a CStr), Fault> {
+        let (above, name) = beneath::split(path)?;
+        if self.directory.as_ref().is_none_or(|(known, _)| *known != above) {
+            self.directory = Some((above, beneath::open_parent(self.root()?, above)?));
+        }
+        let (_, directory) = self.directory.as_ref().ok_or(Errno::BADF).at(Call::Openat2)?;
+        Ok((directory.as_fd(), name))
+    }
+
     fn proc(&self) -> Result<BorrowedFd<'_>, Fault> {
         self.proc.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF).at(Call::Openat)
     }
@@ -181,6 +194,7 @@ pub fn run(program: &Program<'_>) -> Infallible {
         proc: None,
         terminal: None,
         empty: None,
+        directory: None,
         starter: None,
         log: ([0; LOG], 0),
     };
@@ -217,12 +231,16 @@ fn go_on(mut world: World<'_>, first: usize) -> Infallible {
     exit(OWN_FAILURE)
 }
 
-fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
+fn carry_out<'a>(world: &mut World<'a>, step: &Step<'a>) -> Result<(), Fault> {
+    if !matches!(step, Step::Symlink { .. } | Step::MakeNode { .. }) {
+        world.directory = None;
+    }
     match *step {
         Step::DieWithParent => die_with_parent(world),
         Step::AwaitParent => await_parent(world),
         Step::EnterCgroup => world.program.tasks.iter().try_for_each(cgroup::enter),
         Step::AwaitCgroup => cgroup::await_and_enter(world.link()),
+        Step::Namespaces(namespaces) => unshare(namespaces).at(Call::Unshare),
         Step::CgroupNamespace => unshare(UnshareFlags::NEWCGROUP).at(Call::Unshare),
         Step::JoinCgroupNamespace => {
             let namespace = world.program.cgroup_namespace.ok_or(Errno::BADF).at(Call::Setns)?;
@@ -249,10 +267,10 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             mounts::set_attributes(world.root()?, attributes, false)
         }
         Step::RootPropagation { propagation, recursive } => propagate(propagation, recursive),
-        Step::MakeDirectory { path, mode } => beneath::make_directories(world.root()?, path, mode).map(drop),
+        Step::MakeDirectory { path, mode } => beneath::make_directory(world.root()?, path, mode),
         Step::MakeFile { path } => beneath::make_file(world.root()?, path).map(drop),
         Step::Symlink { path, to } => {
-            let (directory, name) = beneath::parent(world.root()?, path)?;
+            let (directory, name) = world.parent(path)?;
             match symlinkat(to, directory, name) {
                 // What is there already is the image's own choice.
                 Ok(()) | Err(Errno::EXIST) => Ok(()),
@@ -260,7 +278,7 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
             }
         }
         Step::MakeNode { path, mode, device, owner } => {
-            beneath::make_node(world.root()?, path, (mode, device), owner)
+            beneath::make_node(world.parent(path)?, (mode, device), owner)
         }
         Step::Mount { ref filesystem, target, cover, propagation } => {
             mounts::mount(world, filesystem, (target, cover), propagation)
@@ -314,11 +332,12 @@ fn carry_out(world: &mut World<'_>, step: &Step<'_>) -> Result<(), Fault> {
         Step::NoNewPrivileges => set_no_new_privs(true).at(Call::Prctl),
         Step::Verify(ref privileges) => identity::verify(privileges),
         Step::ResetSignals => reset_signals(),
+        Step::TellMounted => tell_parent(world),
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             if matches!(step, Step::AwaitCommit) && world.program.start.is_some() {
                 start::hold_signals()?;
             }
-            terminal::send(world.link(), Message::Paused, None).at(Call::Sendmsg)?;
+            tell_parent(world)?;
             await_parent(world)
         }
         Step::Hook(ref program) => hook::run(world, program),
@@ -367,6 +386,11 @@ fn find_command(exec: &Exec<'_>) -> Result<(), Fault> {
 
 fn is_file(path: &CStr) -> bool {
     stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+/// Tells the parent that this process has come to the step where it is expected.
+fn tell_parent(world: &World<'_>) -> Result<(), Fault> {
+    terminal::send(world.link(), Message::Paused, None).at(Call::Sendmsg)
 }
 
 pub(crate) fn await_parent(world: &World<'_>) -> Result<(), Fault> {

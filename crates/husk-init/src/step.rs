@@ -6,7 +6,7 @@ use husk_sys::{Propagation, SchedAttr, SockFilter, StringArray};
 use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::termios::Winsize;
-use rustix::thread::CapabilitySet;
+use rustix::thread::{CapabilitySet, UnshareFlags};
 
 /// One thing that the child does. Each is complete in itself; paths in the container are resolved beneath its root at the
 /// moment of use and can be as hostile as they like.
@@ -21,6 +21,8 @@ pub enum Step<'a> {
     /// Wait until the parent has made the container's cgroups of version 1, and enter them by the files that it sends
     /// (`SCM_RIGHTS`), at most [`crate::MOST_CGROUPS`].
     AwaitCgroup,
+    /// Enter new namespaces of kinds that a process may change for itself (`unshare(2)`): not pid, user or time.
+    Namespaces(UnshareFlags),
     /// Enter a new cgroup namespace, whose root is the cgroups that this process is in.
     CgroupNamespace,
     /// Enter the cgroup namespace that the parent has opened.
@@ -298,6 +300,8 @@ pub enum Step<'a> {
     FindCommand(Exec<'a>),
     /// Live on when the parent dies, from now on.
     ForgetParent,
+    /// Tell the parent that everything is mounted, and go on while it writes that down.
+    TellMounted,
     /// Tell the parent that all is ready, and wait until it has written that down; end if it cannot.
     AwaitCommit,
     /// Wait until somebody connects to the socket of the start and lets this process go on. From then on that is the link. What
@@ -439,6 +443,8 @@ pub struct Hook<'a> {
     pub state: usize,
     /// Seconds after which it is killed.
     pub timeout: Option<u32>,
+    /// Its umask: that of the process that runs it is 0, for the sake of what is mounted.
+    pub umask: u32,
 }
 
 /// What the child becomes.

@@ -224,7 +224,10 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             Ok(Call::Kill(Kill { id: container_id(id)?, signal, all: flags.is_on("all")? }))
         }
         "delete" => Ok(Call::Delete { id: only_id(verb, rest)?, force: flags.is_on("force")? }),
-        "list" => Ok(Call::List(List { format: flags.format()?, quiet: flags.is_on("quiet")? })),
+        "list" => {
+            nothing_follows(verb, rest)?;
+            Ok(Call::List(List { format: flags.format()?, quiet: flags.is_on("quiet")? }))
+        }
         "ps" => {
             let (id, options) =
                 rest.split_first().ok_or_else(|| Failure::new("ps: the container's ID is missing"))?;

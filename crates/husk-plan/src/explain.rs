@@ -223,6 +223,9 @@ impl Acting {
                 self.pid = namespaces.contains(UnshareFlags::NEWPID);
                 self.mapped = !namespaces.contains(UnshareFlags::NEWUSER);
             }
+            Action::Child(Step::Namespaces(namespaces)) => {
+                self.namespaces.extend(new_namespaces(*namespaces));
+            }
             Action::Child(Step::AwaitParent) => self.mapped = true,
             Action::Child(Step::PivotRoot | Step::Chroot | Step::CurrentRoot) => self.pivoted = true,
             Action::Child(Step::Gid(gid)) => self.ids = Some((self.ids.map_or(0, |ids| ids.0), *gid)),
@@ -267,15 +270,19 @@ impl Acting {
 
 /// What has become true when `stage` of `plan` is over.
 pub fn is_true_after(plan: &Plan<'_>, stage: Stage) -> String {
-    let namespaces = plan.steps.iter().find_map(|step| match step.action {
-        Action::Host(HostStep::Clone { namespaces }) => Some(new_namespaces(namespaces)),
-        _ => None,
+    let namespaces = plan.steps.iter().fold(UnshareFlags::empty(), |all, step| match step.action {
+        Action::Host(HostStep::Clone { namespaces }) | Action::Child(Step::Namespaces(namespaces)) => {
+            all | namespaces
+        }
+        _ => all,
     });
     match stage {
         Stage::Prepare => "husk has got hold of what it needs; there is no container yet".to_owned(),
         Stage::Namespaces => {
-            let own = namespaces.filter(|own| !own.is_empty());
-            let own = own.map_or("no namespaces of its own".to_owned(), |own| format!("new {} namespaces", list(&own)));
+            let own = match new_namespaces(namespaces) {
+                own if own.is_empty() => "no namespaces of its own".to_owned(),
+                own => format!("new {} namespaces", list(&own)),
+            };
             format!("the container's first process is there, in {own}; it still sees the host's files")
         }
         Stage::Root => {
@@ -479,6 +486,9 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::EnterCgroup => "enter the container's cgroups".to_owned(),
         Step::AwaitCgroup => "wait until husk has made the container's cgroups, and enter them".to_owned(),
         Step::JoinCgroupNamespace => "enter the cgroup namespace that was opened".to_owned(),
+        Step::Namespaces(namespaces) => {
+            format!("enter new {} namespaces", list(&new_namespaces(*namespaces)))
+        }
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
         Step::MountAttributes { target, attributes } => {
             match words(MountFlags { set: attributes.set, clear: attributes.clear }) {
@@ -644,6 +654,7 @@ fn child_sentence(step: &Step<'_>) -> String {
             format!("look for the command {}", exec.arguments.iter().next().map_or(String::new(), text))
         }
         Step::ForgetParent => "live on when husk ends".to_owned(),
+        Step::TellMounted => "tell husk that everything is mounted, and go on".to_owned(),
         Step::AwaitCommit => "wait until husk has written the state down".to_owned(),
         Step::AwaitStart { .. } => "wait to be started".to_owned(),
         Step::Exec(exec) => {

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 
 use husk_cgroup::systemd::Scope;
 use husk_cgroup::{Hierarchies, Place, limits};
-use husk_spec::{Cgroup, Config, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup, UserNamespace};
+use husk_spec::{
+    BindMount, Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup,
+    UserNamespace,
+};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, stat, statfs, statx,
 };
@@ -97,16 +100,36 @@ pub struct JoinedUser {
 /// The texts of the container's `passwd` and `group`; empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostAccounts {
-    /// `/etc/passwd` in the root.
+    /// `/etc/passwd` in the container.
     pub passwd: String,
-    /// `/etc/group` in the root.
+    /// `/etc/group` in the container.
     pub group: String,
 }
 
 impl HostAccounts {
-    fn of(root: BorrowedFd<'_>) -> Self {
-        Self { passwd: accounts_text(root, "/etc/passwd"), group: accounts_text(root, "/etc/group") }
+    /// Those of a root, or of what `mounts` put over it.
+    fn of(root: BorrowedFd<'_>, mounts: &[Given<Mount>]) -> Self {
+        let text = |path: &str| {
+            let path = Path::new(path);
+            let covering = mounts.iter().map(|mount| &mount.value).rfind(|mount| covers(mount, path));
+            match covering {
+                None => accounts_text(root, path),
+                Some(Mount::Bind(bind)) => bound_accounts_text(bind, path).unwrap_or_default(),
+                Some(_) => String::new(),
+            }
+        };
+        Self { passwd: text("/etc/passwd"), group: text("/etc/group") }
     }
+}
+
+/// Whether `path` is another file for this mount than it was before.
+fn covers(mount: &Mount, path: &Path) -> bool {
+    let begins_as_it_was = match mount {
+        Mount::Filesystem(new) => new.copy_up,
+        Mount::Remount(_) => true,
+        Mount::Bind(_) | Mount::Cgroup(_) => false,
+    };
+    !begins_as_it_was && path.starts_with(mount.target())
 }
 
 /// The set-user-id programs of the shadow package.
@@ -219,7 +242,7 @@ impl Host {
 
     /// The accounts of a root that is there already.
     pub fn with_accounts_of(mut self, root: BorrowedFd<'_>) -> Self {
-        self.accounts = HostAccounts::of(root);
+        self.accounts = HostAccounts::of(root, &[]);
         self
     }
 
@@ -332,7 +355,7 @@ impl Host {
         for target in targets(config) {
             self.in_root.insert(target.clone(), in_root(root.as_fd(), target));
         }
-        self.accounts = HostAccounts::of(root.as_fd());
+        self.accounts = HostAccounts::of(root.as_fd(), &config.mounts);
         Ok(())
     }
 }
@@ -501,19 +524,30 @@ fn in_root(root: BorrowedFd<'_>, path: &Path) -> Found {
 }
 
 /// The text of a regular file in the root, empty for anything else: a FIFO would block, a device do who knows what.
-fn accounts_text(root: BorrowedFd<'_>, path: &str) -> String {
+fn accounts_text(root: BorrowedFd<'_>, path: &Path) -> String {
+    regular_text(|flags| open_beneath(root, path, flags)).unwrap_or_default()
+}
+
+/// The same of a bind mount, or of a file in one.
+fn bound_accounts_text(bind: &BindMount, path: &Path) -> Option<String> {
+    let below = path.strip_prefix(&bind.target).ok()?;
+    let open = |flags| rustix::fs::open(&bind.source, flags | OFlags::CLOEXEC, Mode::empty());
+    if below.as_os_str().is_empty() {
+        return regular_text(open);
+    }
+    let directory = open(OFlags::PATH | OFlags::DIRECTORY).ok()?;
+    Some(accounts_text(directory.as_fd(), below))
+}
+
+/// The text of what `open` opens, if that is a regular file: opening anything else may wait, or do something.
+fn regular_text(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Option<String> {
     let regular = |fd: &OwnedFd| {
         fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     };
-    let path = Path::new(path);
-    let read = || {
-        open_beneath(root, path, OFlags::PATH).ok().filter(regular)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = open_beneath(root, path, flags).ok().filter(regular)?;
-        let bytes = read_up_to(file.into(), ACCOUNTS_MAX).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    read().unwrap_or_default()
+    open(OFlags::PATH).ok().filter(regular)?;
+    let file = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).ok().filter(regular)?;
+    let bytes = read_up_to(file.into(), ACCOUNTS_MAX).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn is_empty(directory: BorrowedFd<'_>) -> Result<bool, Errno> {

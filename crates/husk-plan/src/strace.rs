@@ -2,7 +2,7 @@
 //! The system calls of a step, written as `strace(1)` would print them. What is a number only at run time, such as a file
 //! descriptor, stands as `<what it is>`.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fmt::Write;
 
 use husk_init::{Attach, Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
@@ -194,6 +194,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             "recvfrom(<link>, …, 1, MSG_PEEK|MSG_DONTWAIT, NULL, NULL)".to_owned(),
         ],
         Step::AwaitParent => vec!["recvfrom(<link>, …, 1, 0, NULL, NULL)".to_owned()],
+        Step::TellMounted => vec!["sendmsg(<link>, …, MSG_NOSIGNAL)".to_owned()],
         Step::Pause | Step::AwaitHooks | Step::AwaitCommit => {
             ["sendmsg(<link>, …, MSG_NOSIGNAL)", "recvfrom(<link>, …, 1, 0, NULL, NULL)"]
                 .map(str::to_owned)
@@ -204,6 +205,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             ["recvmsg(<link>, …, MSG_CMSG_CLOEXEC)", "write(<tasks>, \"0\", 1)"].map(str::to_owned).to_vec()
         }
         Step::JoinCgroupNamespace => vec!["setns(<cgroup namespace>, CLONE_NEWCGROUP)".to_owned()],
+        Step::Namespaces(namespaces) => {
+            vec![format!("unshare({})", joined(namespace_flags(*namespaces).into_iter()))]
+        }
         Step::CgroupNamespace => vec!["unshare(CLONE_NEWCGROUP)".to_owned()],
         Step::MountAttributes { target, attributes: changed } => {
             vec![beneath(target), attributes("<place>", changed.set, Some(changed.clear), false)]
@@ -267,6 +271,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 "pipe2(…, O_CLOEXEC)".to_owned(),
                 "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)".to_owned(),
             ];
+            calls.push(format!("umask(0{:02o})", hook.umask));
             calls.extend(execs(&hook.exec));
             calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
             calls
@@ -323,29 +328,28 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::CurrentRoot => vec!["open(\"/\", O_PATH|O_DIRECTORY|O_CLOEXEC)".to_owned()],
         Step::RootAttributes(set) => vec![attributes("<root>", *set, None, false)],
         Step::MakeDirectory { path, mode } => {
-            let directory = beneath(path).replace("O_PATH|", "O_PATH|O_DIRECTORY|");
-            vec![directory, format!("mkdirat(<above>, {}, {})", base(path), octal(*mode))]
+            vec![above(path), format!("mkdirat(<above>, {}, {})", base(path), octal(*mode))]
         }
         Step::MakeFile { path } => vec![
-            beneath(path),
+            above(path),
             format!("openat(<above>, {}, O_RDONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)", base(path)),
         ],
         Step::Symlink { path, to } => {
-            vec![beneath(path), format!("symlinkat({}, <above>, {})", quoted(to), base(path))]
+            vec![above(path), format!("symlinkat({}, <above>, {})", quoted(to), base(path))]
         }
         Step::MakeNode { path, mode, device, owner } => {
             let mut calls = vec![
-                beneath(path),
+                above(path),
                 format!(
-                    "mknodat(<root>, {}, {}, makedev({}, {}))",
-                    quoted(path),
+                    "mknodat(<above>, {}, {}, makedev({}, {}))",
+                    base(path),
                     octal(*mode),
                     rustix::fs::major(*device),
                     rustix::fs::minor(*device)
                 ),
             ];
             calls.extend(owner.map(|(uid, gid)| {
-                format!("fchownat(<root>, {}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW)", quoted(path))
+                format!("fchownat(<above>, {}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW)", base(path))
             }));
             calls
         }
@@ -396,6 +400,9 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
                 }
             }
             calls.extend(mount_propagation("<copy>", propagation));
+            if let (false, [(_, false), ..]) = (top.is_none(), *propagation) {
+                in_one_call(&mut calls, propagation.len());
+            }
             calls.push(beneath(target));
             calls.extend(look_for_proc(target));
             calls.push(attach("<copy>"));
@@ -578,6 +585,15 @@ fn mount_propagation(mount: &str, propagation: &[(Propagation, bool)]) -> Vec<St
     propagation.iter().map(call).collect()
 }
 
+/// Of the calls, the last `count` of which set propagations, makes the one before these and the first of these one.
+fn in_one_call(calls: &mut Vec<String>, count: usize) {
+    let first = calls.len() - count;
+    let propagation = calls.remove(first);
+    if let Some((_, change)) = propagation.split_once('{') {
+        calls[first - 1] = calls[first - 1].replace("}, 32)", &format!(", {change}"));
+    }
+}
+
 /// One `execve` for each place where the command may be. Of the environment only the size: it may hold what is nobody's
 /// business.
 fn execs(exec: &Exec<'_>) -> Vec<String> {
@@ -670,6 +686,14 @@ fn base(path: &CStr) -> String {
     format!("\"{}\"", String::from_utf8_lossy(&bytes[start..]).escape_debug().to_string().replace("\\'", "'"))
 }
 
+/// Opening the directory in which `path` is.
+fn above(path: &CStr) -> String {
+    let bytes = path.to_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let above = CString::new(if slash == 0 { b"/" } else { &bytes[..slash] }).unwrap_or_default();
+    beneath(&above).replace("O_PATH|", "O_PATH|O_DIRECTORY|")
+}
+
 fn beneath(path: &CStr) -> String {
     format!("openat2(<root>, {}, {BENEATH})", quoted(path))
 }
@@ -721,6 +745,8 @@ fn text(string: &CStr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use husk_init::Attributes;
+
     use super::*;
 
     #[test]
@@ -736,6 +762,47 @@ mod tests {
         assert_eq!(calls(&up, "ioctl(SIOCSIFFLAGS)").len(), 1);
         let umask = Action::Child(Step::MakeDirectory { path: c"/a", mode: 0o755 });
         assert_eq!(calls(&umask, "mkdirat"), ["mkdirat(<above>, \"a\", 0755)"]);
+        let node =
+            Action::Child(Step::MakeNode { path: c"/dev/x", mode: 0o20666, device: 0x103, owner: None });
+        assert!(
+            calls(&node, "openat2")[0].starts_with("openat2(<root>, \"/dev\", {flags=O_PATH|O_DIRECTORY|")
+        );
+        assert_eq!(calls(&node, "mknodat"), ["mknodat(<above>, \"x\", 020666, makedev(1, 3))"]);
+    }
+
+    #[test]
+    fn attributes_and_the_first_propagation_are_set_in_one_call() {
+        let set = rustix::mount::MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let attributes = Attributes { set, clear: rustix::mount::MountAttrFlags::empty() };
+        let bind = |propagation| {
+            let recursive_attributes = Attributes { set: attributes.clear, ..attributes };
+            let (source, target) = (Source::Host(c"/a"), c"/b");
+            let recursive = true;
+            Action::Child(Step::Bind {
+                source,
+                target,
+                recursive,
+                attributes,
+                recursive_attributes,
+                propagation,
+            })
+        };
+        let ro = "mount_setattr(<copy>, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY";
+        let private = "mount_setattr(<copy>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_PRIVATE}, 32)";
+        const OWN: (Propagation, bool) = (Propagation::Private, false);
+        const ALL: (Propagation, bool) = (Propagation::Private, true);
+        assert_eq!(
+            calls(&bind(const { &[OWN] }), "mount_setattr"),
+            [format!("{ro}, propagation=MS_PRIVATE}}, 32)")]
+        );
+        assert_eq!(
+            calls(&bind(const { &[OWN, ALL] }), "mount_setattr"),
+            [format!("{ro}, propagation=MS_PRIVATE}}, 32)"), private.to_owned()]
+        );
+        assert_eq!(
+            calls(&bind(const { &[ALL] }), "mount_setattr"),
+            [format!("{ro}}}, 32)"), private.to_owned()]
+        );
     }
 
     #[test]

@@ -15,10 +15,11 @@ use husk_spec::oci::{Memory, Pids, Resources};
 use husk_spec::{
     BindIdmap, BindMount, Capabilities, Cgroup, CgroupMount, Config, Device, EnterRoot, Environment,
     FilesystemMount, Given, Grant, Hooks, IdMapping, Labels, Lifetime, Mount, MountFlags, Namespace,
-    Namespaces, PassingCgroup, Process, Propagation, Root, Scheduling, Terminal, TimeOffsets, User,
-    UserNamespace, Writes,
+    Namespaces, NetDevice, PassingCgroup, Process, Propagation, Root, Scheduling, Terminal, TimeOffsets,
+    User, UserNamespace, Writes,
 };
 use rustix::mount::MountAttrFlags as Attr;
+use rustix::thread::UnshareFlags;
 
 const EXT4: u64 = 0xEF53;
 const NFS: u64 = 0x6969;
@@ -365,6 +366,33 @@ fn many_cgroups_are_made_while_the_child_mounts() {
         steps_of_cgroup(&limited(true), &v2),
         ["make", "limit", "clone", "release", "guard", "namespace", "pivot"]
     );
+}
+
+#[test]
+fn the_child_makes_namespaces_while_husk_makes_cgroups() {
+    let v1 = host_with_cgroups(V1, "1:pids:/\n2:memory:/own\n3:cpuset:/\n");
+    let namespaces = |config: &Config, host: &Host| {
+        let arena = Arena::new();
+        let plan = plan(config, host, &arena).unwrap_or_else(|error| panic!("{error}"));
+        plan.steps.iter().fold([UnshareFlags::empty(); 2], |[clone, own], step| match step.action {
+            Action::Host(HostStep::Clone { namespaces }) => [clone | namespaces, own],
+            Action::Child(Step::Namespaces(namespaces)) => [clone, own | namespaces],
+            _ => [clone, own],
+        })
+    };
+    let childs = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    let mut hosts_user = limited(true);
+    hosts_user.namespaces.user = Given::argument(UserNamespace::Host, "--userns host");
+    assert_eq!(namespaces(&hosts_user, &v1), [UnshareFlags::NEWPID, childs]);
+    // In a user namespace the ids come first; and on version 2 the cgroup, at once.
+    let all = UnshareFlags::NEWPID | childs;
+    assert_eq!(namespaces(&limited(true), &v1), [UnshareFlags::NEWUSER | all, UnshareFlags::empty()]);
+    let v2 = host_with_cgroups(V2, "0::/user/own\n");
+    assert_eq!(namespaces(&hosts_user, &v2), [all, UnshareFlags::empty()]);
+    // A network device goes into the namespace as soon as there is one.
+    let device = NetDevice { device: "dummy0".to_owned(), name: "eth0".to_owned() };
+    hosts_user.net_devices.push(Given::argument(device, "linux.netDevices"));
+    assert_eq!(namespaces(&hosts_user, &v1), [all, UnshareFlags::empty()]);
 }
 
 #[test]

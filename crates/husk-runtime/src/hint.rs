@@ -58,7 +58,11 @@ fn switched_off_by(value: impl Fn(&str) -> Option<String>) -> Option<&'static st
 /// What to do about `call` having failed with `errno` in a step that does `action`.
 pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<String> {
     let hint = match (action, call, errno) {
-        (Action::Host(HostStep::Clone { .. }), _, Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS) => {
+        (
+            Action::Host(HostStep::Clone { .. }) | Action::Child(Step::Namespaces(_)),
+            _,
+            Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS,
+        ) => {
             switched_off().unwrap_or(
                 "new namespaces are refused here; inside another container, that one must allow them (for Docker: \
                  --security-opt seccomp=unconfined, or --privileged)",

@@ -165,6 +165,9 @@ pub(crate) struct Inheritance<'a> {
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
 pub(crate) trait Maker {
+    /// Something is about to be made that this process may not live to take away.
+    fn begins(&mut self) -> Result<(), Error>;
+
     /// Its cgroups are there.
     fn placed(&mut self, place: &Place) -> Result<(), Error>;
 
@@ -221,10 +224,14 @@ fn carry_out(
                     made.passing = acquired.passing.take();
                     acquired.placeholder = None;
                     if let Some(maker) = &mut maker {
+                        maker.begins()?;
                         maker.made(made)?;
                     }
                 }
                 HostStep::StartScope { .. } => {
+                    if let Some(maker) = &mut maker {
+                        maker.begins()?;
+                    }
                     let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
                     let beside = acquired.place.take();
                     let place = start_scope(plan, index, holder.0.pid, inheritance, beside)?;
@@ -237,10 +244,19 @@ fn carry_out(
                     acquired.place = Some(place);
                 }
                 HostStep::MakeCgroup { .. } => {
+                    if let Some(maker) = &mut maker {
+                        maker.begins()?;
+                    }
                     make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
                     if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
                         maker.placed(place)?;
                     }
+                }
+                HostStep::PrepareResourceGroup(_) => {
+                    if let Some(maker) = &mut maker {
+                        maker.begins()?;
+                    }
+                    acquire(plan, index, step, &mut acquired)?;
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
             },

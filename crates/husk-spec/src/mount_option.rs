@@ -189,6 +189,13 @@ impl MountFlags {
         Self { set, clear: Attr::empty() }
     }
 
+    /// These, and `later` on top of them.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.apply(later.set, later.clear);
+        self
+    }
+
     fn apply(&mut self, set: Attr, clear: Attr) {
         self.set = (self.set - clear) | set;
         self.clear = (self.clear - set) | clear;

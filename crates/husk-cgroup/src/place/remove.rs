@@ -32,11 +32,24 @@ impl Place {
             sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));
         }
+        self.remove_above();
+        Ok(())
+    }
+
+    /// As [`Self::remove`], if nothing is in any of them, neither processes nor cgroups. Whether they are all gone now.
+    pub fn remove_unused(&self) -> bool {
+        let are_gone = self.directories.iter().all(|directory| gone(&directory.path).is_ok());
+        if are_gone {
+            self.remove_above();
+        }
+        are_gone
+    }
+
+    fn remove_above(&self) {
         for path in self.made.iter().rev() {
             // Another container may be in it.
             let _ = rustix::fs::rmdir(path);
         }
-        Ok(())
     }
 
     /// As [`Place::remove`], unless processes are in it: those of another, who has made a scope of the same name since.

@@ -22,10 +22,11 @@ const SYNONYMS: [(&str, i32); 5] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("RTM
 
 pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<Status, Failure> {
     let signal = match &kill.signal {
-        None => Signal::TERM,
-        Some(word) => signal(word).ok_or_else(|| {
-            Failure::new(format!("unknown signal {word:?}: a name such as TERM or a number from 1 to 64"))
-        })?,
+        None => Some(Signal::TERM),
+        Some(word) if word == "0" => None,
+        Some(word) => Some(signal(word).ok_or_else(|| {
+            Failure::new(format!("unknown signal {word:?}: a name such as TERM or a number from 0 to 64"))
+        })?),
     };
     let to = if kill.all { To::All } else { To::Init };
     container::kill(&state_root(globals), &kill.id, signal, to)?;

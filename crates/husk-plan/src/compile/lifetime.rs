@@ -5,6 +5,7 @@ use husk_init::{Exec, Hook, Step};
 use husk_spec::{Given, Lifetime, Origin};
 
 use super::Compiler;
+use super::process::UMASK;
 use crate::PlanError;
 use crate::plan::{HostStep, Stage};
 
@@ -14,12 +15,26 @@ const CREATING: usize = 0;
 /// The number of the file with the state when it is made.
 const CREATED: usize = 1;
 
+const OUTLIVES: Origin = Origin::Default("the container outlives whoever makes it");
+
 impl<'a, 'c> Compiler<'a, 'c> {
     /// The hooks that come when everything is mounted and the root not yet entered.
     pub(super) fn run_hooks_outside_root(&mut self) -> Result<(), PlanError> {
-        let Some(origin) = self.meeting() else { return Ok(()) };
-        self.child(Stage::Mounts, Step::AwaitHooks, origin);
-        self.hooks(&self.config.hooks.create_container, CREATING, Stage::Mounts)
+        if let Some(origin) = self.meeting() {
+            self.child(Stage::Mounts, Step::AwaitHooks, origin);
+            self.hooks(&self.config.hooks.create_container, CREATING, UMASK, Stage::Mounts)?;
+        }
+        if self.is_written_down_meanwhile() {
+            self.child(Stage::Mounts, Step::TellMounted, &OUTLIVES);
+        }
+        Ok(())
+    }
+
+    /// Whether husk writes the state down while the child goes on to its command. Where that waits for a start, whoever made the
+    /// container is to know that nothing is in its way; where it does not, the exec may fail after that anyway. Who enters a
+    /// container has no state, only what is told of it.
+    fn is_written_down_meanwhile(&self) -> bool {
+        self.config.lifetime == Lifetime::Detached && self.config.root.is_some()
     }
 
     /// Why husk and the child meet when everything is mounted: husk's own hooks, or those of the child that want a state. Where
@@ -36,6 +51,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         &mut self,
         hooks: &[Given<husk_spec::Hook>],
         state: usize,
+        umask: u32,
         stage: Stage,
     ) -> Result<(), PlanError> {
         for hook in hooks {
@@ -51,26 +67,28 @@ impl<'a, 'c> Compiler<'a, 'c> {
                 environment: self.arena.string_array(&environment),
             };
             let timeout = hook.value.timeout;
-            self.child(stage, Step::Hook(Hook { exec, state, timeout }), &hook.origin);
+            self.child(stage, Step::Hook(Hook { exec, state, timeout, umask }), &hook.origin);
         }
         Ok(())
     }
 
     /// What stands between the process that is ready and its command.
     pub(super) fn await_start(&mut self, exec: Exec<'a>) -> Result<(), PlanError> {
+        let hooks = &self.config.hooks.start_container;
+        let umask = self.config.process.umask.unwrap_or(UMASK);
         if self.config.lifetime == Lifetime::Attached {
-            return self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec);
+            return self.hooks(hooks, CREATED, umask, Stage::Exec);
         }
-        let origin = Origin::Default("the container outlives whoever makes it");
         self.child(Stage::Exec, Step::FindCommand(exec), &self.config.process.args.origin);
-        self.child(Stage::Exec, Step::ForgetParent, &origin);
-        self.child(Stage::Exec, Step::AwaitCommit, &origin);
+        self.child(Stage::Exec, Step::ForgetParent, &OUTLIVES);
+        let commit = if self.is_written_down_meanwhile() { Step::AwaitParent } else { Step::AwaitCommit };
+        self.child(Stage::Exec, commit, &OUTLIVES);
         if self.config.lifetime == Lifetime::Created {
             let origin = Origin::Argument("create".to_owned());
             let first = 3 + self.config.process.preserved_descriptors;
             self.child(Stage::Exec, Step::AwaitStart { first }, &origin);
         }
-        self.hooks(&self.config.hooks.start_container, CREATED, Stage::Exec)
+        self.hooks(hooks, CREATED, umask, Stage::Exec)
     }
 
     /// The other side of it all.
@@ -91,6 +109,6 @@ impl<'a, 'c> Compiler<'a, 'c> {
         if is_attached {
             return;
         }
-        self.after(HostStep::Commit, &Origin::Default("the container outlives whoever makes it"));
+        self.after(HostStep::Commit, &OUTLIVES);
     }
 }

@@ -45,6 +45,7 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     };
     compiler.make_cgroup()?;
     compiler.begin()?;
+    let clone = compiler.clone_step();
     compiler.take_first_processors();
     compiler.take_oom_score()?;
     compiler.enter_namespaces()?;
@@ -55,7 +56,6 @@ pub fn plan<'a>(config: &Config, host: &Host, arena: &'a Arena) -> Result<Plan<'
     compiler.enter_root()?;
     let (account, late) = compiler.become_user()?;
     compiler.execute(&account, late)?;
-    let clone = compiler.clone_step();
     let Compiler { before, after, child, cgroup, notes, .. } = compiler;
     let steps = before.into_iter().chain([clone]).chain(after).chain(child).collect();
     Ok(Plan { name: config.name.clone(), steps, cgroup, notes, read_back: None })

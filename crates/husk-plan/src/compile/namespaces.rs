@@ -100,19 +100,34 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// The step that makes the child, with every new namespace at once but a time namespace with offsets, which have to be
-    /// set before anything is in it.
+    /// set before anything is in it, and those that it makes itself.
     pub(super) fn clone_step(&self) -> PlannedStep<'a> {
         let namespaces = CLONE_FLAGS
             .into_iter()
             .filter(|(kind, _)| self.is_new(*kind))
             .filter(|(kind, _)| *kind != NamespaceKind::Time || !self.has_time_offsets())
             .filter(|(kind, _)| *kind != NamespaceKind::Cgroup || !self.has_cgroup())
-            .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
+            .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag)
+            .difference(self.childs_own_namespaces());
         PlannedStep {
             stage: Stage::Namespaces,
             action: Action::Host(HostStep::Clone { namespaces }),
             origin: Origin::Default("namespaces of its own"),
         }
+    }
+
+    /// The namespaces that the child makes for itself. They take the better part of the clone, a network namespace most of all, for which
+    /// husk would wait that has cgroups to make meanwhile. In a user namespace it has to map the ids first, for which the child waits, and
+    /// a network device needs to have somewhere to go to.
+    fn childs_own_namespaces(&self) -> UnshareFlags {
+        if self.meanwhile.is_empty() || !self.user.is_host() || !self.config.net_devices.is_empty() {
+            return UnshareFlags::empty();
+        }
+        let own = [NamespaceKind::Mount, NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
+        CLONE_FLAGS
+            .into_iter()
+            .filter(|(kind, _)| own.contains(kind) && self.is_new(*kind))
+            .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag)
     }
 
     /// What both actors do before and right after the clone.
@@ -129,6 +144,11 @@ impl<'a> Compiler<'a, '_> {
         }
         let guard = Origin::Default("nothing is left behind");
         self.child(Stage::Namespaces, Step::DieWithParent, &guard);
+        let own = self.childs_own_namespaces();
+        if !own.is_empty() {
+            let origin = Origin::Because("husk goes on meanwhile".to_owned());
+            self.child(Stage::Namespaces, Step::Namespaces(own), &origin);
+        }
         self.enter_cgroup();
         if let UserKind::New { maps, claim, origin } = &self.user.kind {
             let (maps, claim, origin) = (*maps, *claim, origin.clone());

@@ -20,7 +20,7 @@ use crate::user_namespace::UserKind;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// As Docker has it.
-const UMASK: u32 = 0o022;
+pub(super) const UMASK: u32 = 0o022;
 
 /// The kernel's resources by number (`asm-generic/resource.h`), as rustix names them.
 const RESOURCES: [Resource; 16] = [
@@ -247,12 +247,15 @@ impl<'a> Compiler<'a, '_> {
         strings.iter().map(|s| self.arena.cstr(s)).collect()
     }
 
-    /// `NAME=VALUE` strings, the later of two with one name winning, with HOME from the container's accounts if nobody set
-    /// it.
+    /// `NAME=VALUE` strings, the later of two with one name winning, with HOME from the container's accounts if it is
+    /// not set, or empty: engines rely on that.
     fn environment(&self, account: &Account) -> Result<Vec<&'a CStr>, PlanError> {
         let given = &self.config.process.environment;
+        let has_home = given.iter().rfind(|variable| variable.value.name == "HOME");
+        let has_home = has_home.is_some_and(|home| !home.value.value.is_empty());
         let last = |index: usize, variable: &Given<Environment>| {
-            !given[index + 1..].iter().any(|later| later.value.name == variable.value.name)
+            (has_home || variable.value.name != "HOME")
+                && !given[index + 1..].iter().any(|later| later.value.name == variable.value.name)
         };
         let mut strings: Vec<OsString> = given
             .iter()
@@ -262,7 +265,7 @@ impl<'a> Compiler<'a, '_> {
                 join([variable.value.name.as_os_str(), OsStr::new("="), &variable.value.value])
             })
             .collect();
-        if !given.iter().any(|variable| variable.value.name == "HOME") {
+        if !has_home {
             let usual = Path::new(if account.uid == 0 { "/root" } else { "/" });
             let fallback = self.config.process.default_home.as_deref().unwrap_or(usual);
             let home = account.home.as_ref().map_or(fallback, Path::new);

@@ -60,11 +60,18 @@ pub fn resume(root: &StateRoot, id: &ContainerId) -> Result<(), Error> {
     }
 }
 
-/// The ids on the host of a container's processes.
+/// The ids on the host of a container's processes. One that has stopped has none but those that outlive the first, without a pid
+/// namespace.
 ///
 /// # Errors
-/// A container that does not run, or has no cgroup of its own.
+/// A container that is only being made, or has no cgroup of its own.
 pub fn processes(root: &StateRoot, id: &ContainerId) -> Result<Vec<i32>, Error> {
+    let entry = root.open(id)?;
+    let record = entry.record()?;
+    if entry.condition(record.as_ref()).status == Status::Stopped {
+        let place = record.and_then(|record| record.cgroup).filter(Place::exists);
+        return place.map_or(Ok(Vec::new()), |place| Ok(place.pids()?));
+    }
     Ok(Running::open(root, id, "list the processes of")?.place.pids()?)
 }
 

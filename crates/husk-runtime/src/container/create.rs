@@ -104,29 +104,36 @@ pub fn run(
             state: creation.state(Status::Creating),
         };
         await_exec(making.plan, &mut container, becoming)?;
+        creation.announce()?;
         hooks::run(poststart(making.spec), "poststart", &creation.state(Status::Running))?;
-        Ok((container, creation.master, creation.notify))
+        Ok((container, creation.master, creation.notify, creation.record))
     });
-    let (container, master, notify) = match started {
+    let (container, master, notify, record) = match started {
         Ok(started) => started,
         Err(error) => return Err(discard(entry, making, error, warn)),
     };
-    drop(entry);
-    let pid = container.pid.as_raw_nonzero().get();
+    entry.unlock();
     let Then::Stay { keep } = then else {
+        let pid = container.pid.as_raw_nonzero().get();
         container.let_go();
         // Whoever waits for that word has lost nothing but it: the container runs.
         let _ = notify.map(|notify| notify.pass_on(pid));
         return Ok(None);
     };
-    if let Some(notify) = notify {
-        std::thread::spawn(move || notify.pass_on(pid));
-    }
     let stdio = if master.is_some() { vec![Stdio::Input, Stdio::Output, Stdio::Error] } else { Vec::new() };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
+    let end = supervise::stay_with_command(making.plan, container, host, (master, notify), &signals)?;
     if !keep {
-        delete(root, making.id, true)?.iter().for_each(|warning| warn(warning));
+        match entry.lock() {
+            // Somebody else has deleted it.
+            Err(Error::NoSuchContainer { .. }) => {}
+            locked => {
+                locked?;
+                // Nobody but this call has changed what it wrote down.
+                let warnings = delete::take_away(entry, Some(record), Some(making.spec))?;
+                warnings.iter().for_each(|warning| warn(warning));
+            }
+        }
     }
     Ok(Some(end))
 }
@@ -164,8 +171,6 @@ pub(crate) fn await_exec(
 
 fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Creation<'m>), Error> {
     let mut creation = Creation::new(entry, making)?;
-    entry.write_config(making.config)?;
-    entry.write_undo(&creation.record)?;
     let awaits = creation.record.start_step.is_some();
     if let Some(host) = making.notify {
         notify::prepare(entry)?;
@@ -226,6 +231,8 @@ struct Creation<'m> {
     master: Option<OwnedFd>,
     /// Who is told when it is ready, if nobody else starts it.
     notify: Option<Notify>,
+    /// Whether it is written down what is to be made.
+    is_recorded: bool,
     /// Whether its cgroups are there, and its own.
     is_placed: bool,
     /// Why this side could not go on.
@@ -266,6 +273,7 @@ impl<'m> Creation<'m> {
             pidfd,
             master: None,
             notify: None,
+            is_recorded: false,
             is_placed: false,
             failure: None,
         })
@@ -303,20 +311,42 @@ impl<'m> Creation<'m> {
         Ok(hooks::run(&all.create_runtime, "createRuntime", &state)?)
     }
 
+    fn record(&mut self) -> Result<(), Error> {
+        if !self.is_recorded {
+            self.entry.write_config(self.making.config)?;
+            self.entry.write_undo(&self.record)?;
+            self.is_recorded = true;
+        }
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), Error> {
         self.write_state(1, Status::Created)?;
         self.record.making = false;
+        if self.record.start_step.is_some() {
+            self.announce()?;
+        }
+        self.entry.write_record(&self.record)
+    }
+
+    /// Tells whoever has asked for it which process is the container's first.
+    fn announce(&mut self) -> Result<(), Error> {
         if let Some(pidfd) = self.pidfd.take() {
             pidfd.send()?;
         }
-        if let (Some(path), Some(init)) = (self.making.pid_file, &self.record.init) {
-            PidFile::at(path)?.write(init.pid)?;
+        match (self.making.pid_file, &self.record.init) {
+            (Some(path), Some(init)) => PidFile::at(path)?.write(init.pid),
+            _ => Ok(()),
         }
-        self.entry.write_record(&self.record)
     }
 }
 
 impl Maker for Creation<'_> {
+    fn begins(&mut self) -> Result<(), crate::Error> {
+        let recorded = self.record();
+        self.keep(recorded)
+    }
+
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());

@@ -86,6 +86,10 @@ fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
     if let Some(place) = record.and_then(Record::own_cgroup) {
         place.kill()?;
     }
+    end_first(entry, record)
+}
+
+fn end_first(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
     let Some(init) = record.and_then(|record| record.init.as_ref()) else { return Ok(()) };
     let failed = |errno| Error::Process { doing: format!("kill process {}", init.pid), errno };
     init.signal(Signal::KILL).map_err(failed)?;
@@ -133,8 +137,17 @@ pub(crate) fn take_away(
     record: Option<Record>,
     spec: Option<&Spec>,
 ) -> Result<Vec<String>, Error> {
-    end(&entry, record.as_ref())?;
-    record.as_ref().map_or(Ok(()), remove_cgroup)?;
+    // Mostly all processes have ended, and there is nothing to look for.
+    let is_unused = match &record {
+        Some(Record { cgroup: Some(place), scope: None, .. }) => place.remove_unused(),
+        _ => false,
+    };
+    if is_unused {
+        end_first(&entry, record.as_ref())?;
+    } else {
+        end(&entry, record.as_ref())?;
+        record.as_ref().map_or(Ok(()), remove_cgroup)?;
+    }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
     if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {
         let id = entry.id().to_string();

@@ -153,7 +153,7 @@ pub struct Entry {
 impl Drop for Entry {
     /// A process that is being made may have a copy of the descriptor for a moment, and with it of the lock.
     fn drop(&mut self) {
-        let _ = flock(&self.fd, FlockOperation::Unlock);
+        self.unlock();
     }
 }
 
@@ -183,6 +183,11 @@ impl Entry {
                 Err(Error::NoSuchContainer { id: self.id.to_string(), root })
             }
         }
+    }
+
+    /// Lets others change the container again.
+    pub(crate) fn unlock(&self) {
+        let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 
     fn try_lock(&self) -> Result<bool, Error> {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -42,11 +42,13 @@ pub(crate) fn write_state(file: &OwnedFd, state: &State) -> Result<(), Errno> {
     write().map_err(|error: std::io::Error| error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
 }
 
-/// Runs the hooks of one kind in order, up to the first that fails.
+/// Runs the hooks of one kind in order, up to the first that fails. They begin in the bundle, as other runtimes have it.
 pub(crate) fn run(hooks: &[Hook], kind: &str, state: &State) -> Result<(), Error> {
     for (index, hook) in hooks.iter().enumerate() {
         let mut words = Vec::new();
-        run_one(hook, state, &mut words).map_err(|problem| failed(index, hook, kind, problem, &words))?;
+        let directory = Some(Path::new(&state.bundle)).filter(|bundle| bundle.is_dir());
+        run_one(hook, state, directory, &mut words)
+            .map_err(|problem| failed(index, hook, kind, problem, &words))?;
     }
     Ok(())
 }
@@ -55,7 +57,7 @@ pub(crate) fn run(hooks: &[Hook], kind: &str, state: &State) -> Result<(), Error
 pub(crate) fn run_all(hooks: &[Hook], kind: &str, state: &State) -> Vec<String> {
     let failure = |(index, hook): (usize, &Hook)| {
         let mut words = Vec::new();
-        let problem = run_one(hook, state, &mut words).err()?;
+        let problem = run_one(hook, state, None, &mut words).err()?;
         Some(failed(index, hook, kind, problem, &words).to_string())
     };
     hooks.iter().enumerate().filter_map(failure).collect()
@@ -70,7 +72,7 @@ fn failed(index: usize, hook: &Hook, kind: &str, problem: String, words: &[u8]) 
     }
 }
 
-fn run_one(hook: &Hook, state: &State, words: &mut Vec<u8>) -> Result<(), String> {
+fn run_one(hook: &Hook, state: &State, directory: Option<&Path>, words: &mut Vec<u8>) -> Result<(), String> {
     let say = |error: std::io::Error| in_words(error);
     // A file and not a pipe: a hook that does not read keeps nobody waiting.
     let input = state_file().map_err(in_words)?;
@@ -84,6 +86,9 @@ fn run_one(hook: &Hook, state: &State, words: &mut Vec<u8>) -> Result<(), String
     }
     command.env_clear().envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
     command.stdin(input).stdout(its_output.try_clone().map_err(say)?).stderr(its_output);
+    if let Some(directory) = directory {
+        command.current_dir(directory);
+    }
     // A group of its own, so that what it has started can be ended with it.
     command.process_group(0);
     let mut child = command.spawn().map_err(|error| format!("it cannot be executed: {}", in_words(error)))?;

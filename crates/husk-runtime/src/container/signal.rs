@@ -15,20 +15,23 @@ pub enum To {
     All,
 }
 
-/// Sends `signal` to a container.
+/// Sends `signal` to a container; `None` is signal 0 of `kill(2)`, which only asks whether there is somebody to send it to.
 ///
 /// # Errors
 /// A container whose first process has ended.
-pub fn kill(root: &StateRoot, id: &ContainerId, signal: Signal, to: To) -> Result<(), Error> {
+pub fn kill(root: &StateRoot, id: &ContainerId, signal: Option<Signal>, to: To) -> Result<(), Error> {
     let entry = root.open(id)?;
     let record = entry.record()?;
     let not_running = |status| Error::NotRunning { id: id.to_string(), status };
     let Some(record) = record else { return Err(not_running(entry.condition(None).status)) };
     let place = record.cgroup.as_ref().filter(|place| place.exists());
-    if let (To::All, Some(place)) = (to, place) {
+    if let (To::All, Some(place), Some(signal)) = (to, place, signal) {
         return Ok(place.signal_all(signal)?);
     }
     let Some(init) = &record.init else { return Err(not_running(entry.condition(Some(&record)).status)) };
+    let Some(signal) = signal else {
+        return if init.is_alive() { Ok(()) } else { Err(not_running(Status::Stopped)) };
+    };
     let doing = || format!("send signal {} to process {}", signal.as_raw(), init.pid);
     if !init.signal(signal).map_err(|errno| Error::Process { doing: doing(), errno })? {
         return Err(not_running(Status::Stopped));

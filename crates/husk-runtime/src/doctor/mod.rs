@@ -179,7 +179,7 @@ pub fn asked<'f>(findings: &'f [Finding], word: &str) -> Vec<&'f Finding> {
 /// The findings that can explain why `call` failed in a step that does `action`: those that are not good.
 pub fn relevant<'f>(findings: &'f [Finding], action: &Action<'_>, call: &str) -> Vec<&'f Finding> {
     let ids: &[&str] = match action {
-        Action::Host(HostStep::Clone { .. }) => &[
+        Action::Host(HostStep::Clone { .. }) | Action::Child(Step::Namespaces(_)) => &[
             "version",
             "clone3",
             "user-namespaces",

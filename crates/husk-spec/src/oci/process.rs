@@ -57,7 +57,8 @@ pub struct Process {
 
 impl Process {
     /// This process of an exec, with what it leaves open as the container has it. That is what runc takes over from the
-    /// container; a terminal, a user or an environment are each process's own.
+    /// container, and the limits too, which runc leaves as the caller has them; a terminal, a user or an environment are each
+    /// process's own.
     #[must_use]
     pub fn completed_by(mut self, container: &Self) -> Self {
         let take = container.clone();
@@ -66,6 +67,7 @@ impl Process {
             self.rlimits = take.rlimits;
         }
         self.user.umask = self.user.umask.or(take.user.umask);
+        self.oom_score_adj = self.oom_score_adj.or(take.oom_score_adj);
         self.apparmor_profile = self.apparmor_profile.or(take.apparmor_profile);
         self.selinux_label = self.selinux_label.or(take.selinux_label);
         self.scheduler = self.scheduler.or(take.scheduler);

@@ -6,7 +6,8 @@ use crate::oci::{self, DeviceKind};
 use rustix::mount::MountAttrFlags as Attr;
 
 use crate::{
-    BindIdmap, BindMount, CgroupMount, Device, FilesystemMount, Idmap, Mount, MountOptions, Node, Remount,
+    BindIdmap, BindMount, CgroupMount, Device, FilesystemMount, Idmap, Mount, MountFlags, MountOptions, Node,
+    Remount,
 };
 
 /// The devices that every container has (specification, `config-linux.md`, default devices): path, major, minor.
@@ -88,17 +89,23 @@ fn lower_mount(mount: &oci::Mount, path: &str, with: &Lowering<'_>) -> Result<Mo
     own.extend(options.superblock_parameters().map(|name| (name.to_owned(), None)));
     let target = inside(&mount.destination);
     if options.remount {
+        if options.recursive_flags != MountFlags::NONE {
+            let problem = "recursive options do not go with remount: a bind mount can have them";
+            return Err(invalid(format!("{path}.options"), problem));
+        }
         return Ok(remount(mount, target, &options, own));
     }
     if mount.is_bind() {
         return bind(mount, path, target, &options, with);
     }
+    // There is nothing below what is new.
+    let flags = options.flags.then(options.recursive_flags);
     let propagation = options.propagation;
     match mount.kind.as_deref().unwrap_or_default() {
         "" => Err(invalid(format!("{path}.type"), "a mount needs a type, or the option bind")),
         "cgroup" => {
             let propagation = propagation.last().copied();
-            Ok(Mount::Cgroup(CgroupMount { target, flags: options.flags, propagation }))
+            Ok(Mount::Cgroup(CgroupMount { target, flags, propagation }))
         }
         kind => Ok(Mount::Filesystem(FilesystemMount {
             kind: kind.to_owned(),
@@ -106,7 +113,7 @@ fn lower_mount(mount: &oci::Mount, path: &str, with: &Lowering<'_>) -> Result<Mo
             target,
             keep_mode: kind == "tmpfs" && !own.iter().any(|(name, _)| name == "mode"),
             options: own,
-            flags: options.flags,
+            flags,
             propagation,
             copy_up: options.tmpcopyup && kind == "tmpfs",
         })),

@@ -39,7 +39,10 @@ fn user(linux: &Linux, warnings: &mut Warnings) -> Outcome {
     for (path, map) in maps {
         match namespace {
             None if !map.is_empty() => {
-                return refuse(path, "there is no user namespace to map: add one to linux.namespaces");
+                warnings.push(
+                    path,
+                    "there is no user namespace to map: without one in linux.namespaces they say nothing",
+                );
             }
             Some(Namespace { path: None, .. }) if map.is_empty() => {
                 return refuse(path, "missing: the new user namespace would have no ids");

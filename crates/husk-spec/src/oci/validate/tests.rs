@@ -240,8 +240,7 @@ fn user_namespaces_and_maps_go_together() {
     let uids = "/linux/uidMappings";
     let gids = "/linux/gidMappings";
     let line = json!([map(0, 1000, 10)]);
-    refused(&[(uids, line.clone())], "linux.uidMappings", "no user namespace");
-    refused(&[(gids, line.clone())], "linux.gidMappings", "no user namespace");
+    taken(&[(uids, line.clone()), (gids, line.clone())], &["linux.uidMappings", "linux.gidMappings"]);
     let user = ("/linux/namespaces", namespaces(&["uts", "user"]));
     refused(std::slice::from_ref(&user), "linux.uidMappings", "missing");
     refused(&[user.clone(), (uids, line.clone())], "linux.gidMappings", "missing");
