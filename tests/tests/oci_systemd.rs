@@ -186,7 +186,10 @@ fn devices_stay_denied_whatever_systemd_writes() {
         ),
         (json!([{"allow": true, "access": "rwm"}]), "allowed\n"),
     ] {
-        let (bundle, unit) = bundle(&site, "while :; do echo x > /dev/null || exit 9; done");
+        let (bundle, unit) = bundle(
+            &site,
+            "while :; do for i in 1 2 3 4 5 6 7 8; do echo x > /dev/null || exit 9; done; sleep 0.01; done",
+        );
         let bundle = bundle.change(|spec| {
             spec["linux"]["resources"]["devices"] = rules.clone();
             spec["linux"]["devices"] = json!([{"path": "/dev/log0", "type": "c", "major": 1, "minor": 11}]);
