@@ -263,13 +263,13 @@ fn annotations_are_properties_of_the_scope() {
     };
     let (bundle, unit) = bundle(&site, "sleep 1000");
     let bundle = bundle
-        .change(annotate("TimeoutStopUSec", "uint64 123456789"))
+        .change(annotate("TimeoutStopUSec", "uint64 123000000"))
         .change(annotate("RuntimeMaxSec", "3600"))
         .change(annotate("CollectMode", "'inactive'"))
         .change(annotate("Documentation", "['https://example.org/a', 'https://example.org/b']"));
     let container = create(&bundle);
     let is = |property: &str| systemctl(&["show", "-p", property, "--value", &unit]);
-    assert_eq!(is("TimeoutStopUSec"), "2min 3.456789s");
+    assert_eq!(is("TimeoutStopUSec"), "2min 3s");
     assert_eq!(is("RuntimeMaxUSec"), "1h");
     assert_eq!(is("CollectMode"), "inactive");
     assert_eq!(is("Documentation"), "https://example.org/a https://example.org/b");

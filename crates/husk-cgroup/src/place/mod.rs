@@ -17,7 +17,6 @@ mod scope;
 
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CgroupError;
@@ -122,7 +121,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Whether this process may make the cgroups, and whether they would have `controllers`. It only looks.
+    /// Whether this process may make the cgroups and have a child in them, and whether they would have `controllers`. It only looks.
     pub fn can_have(&self, controllers: &[&str]) -> bool {
         controllers.iter().all(|name| self.directory(name).is_some())
             && self.directories.iter().all(|directory| create::is_possible(directory, controllers))
@@ -140,15 +139,6 @@ impl Place {
             made: Vec::new(),
             inode: None,
         }
-    }
-
-    /// Whether this process may make it: what is above it in each hierarchy can be written to.
-    pub fn can_be_made(&self) -> bool {
-        let may_write = |path: &Path| accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
-        let above = |directory: &Directory| {
-            directory.path.ancestors().skip(1).find(|path| path.is_dir()).map(may_write)
-        };
-        self.directories.iter().all(|directory| above(directory) == Some(true))
     }
 
     /// Whether its limits are set in version 1 or 2.

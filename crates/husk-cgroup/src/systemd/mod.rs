@@ -8,6 +8,7 @@ mod assignment;
 mod bus;
 mod given;
 mod properties;
+mod user;
 mod wire;
 
 use std::cell::RefCell;
@@ -26,6 +27,7 @@ use crate::limits::{Hierarchy, Limits};
 use crate::place::{Place, SYSTEMDS};
 
 pub use properties::SystemdPropertyError;
+pub use user::UserSystemd;
 
 /// Why systemd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
