@@ -4,7 +4,8 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -336,6 +337,138 @@ fn without_a_part_of_the_tree_only_what_was_asked_for_fails() {
     assert!(doctor.stdout.contains("delegation"), "{doctor}");
 }
 
+/// An ordinary user in a login, whose own cgroup is root's, and whose systemd answers; `None` says what is missing.
+fn login<'p>(place: &'p Place, test: &str) -> Option<Caller<'p>> {
+    let caller = place.ordinary();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.trim().trim_start_matches("0::/");
+    let above = Path::new("/sys/fs/cgroup").join(own);
+    let is_roots =
+        above.parent().is_some_and(|above| fs::metadata(above).is_ok_and(|found| found.uid() == 0));
+    let bus = format!("/run/user/{}/bus", caller.uid());
+    if is_root() || !is_v2() || !is_roots || !Path::new(&bus).exists() {
+        note_skip(test, "takes a user's login by systemd, on cgroup v2 alone");
+        return None;
+    }
+    Some(caller)
+}
+
+/// The cgroup of the scope that a husk has asked the user's systemd for.
+fn scope_of(caller: &Caller<'_>, husk: u32, name: &str) -> PathBuf {
+    let uid = caller.uid();
+    let manager = format!("/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service");
+    Path::new(&manager).join(format!("app.slice/husk-{husk}-{name}.scope"))
+}
+
+fn units(caller: &Caller<'_>, name: &str) -> String {
+    let runtime = format!("/run/user/{}", caller.uid());
+    let systemctl = caller.command("systemctl").env("XDG_RUNTIME_DIR", runtime);
+    let pattern = format!("husk-*-{name}.scope");
+    let output = systemctl.args(["--user", "list-units", "--all", "--plain", "--no-legend", &pattern]).run();
+    output.succeeds().stdout.clone()
+}
+
+/// That systemd has taken the scope away, with all that was in it.
+#[track_caller]
+fn is_gone(caller: &Caller<'_>, scope: &Path, name: &str) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while scope.exists() || !units(caller, name).is_empty() {
+        assert!(Instant::now() < until, "{scope:?} is left, and: {}", units(caller, name));
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn in_a_login_limits_are_set_in_a_scope() {
+    let place = Place::new();
+    let Some(caller) = login(&place, "in_a_login_limits_are_set_in_a_scope") else { return };
+    let root = caller.root("box");
+    let name = name(&place, "login");
+    let options = ["-m", "64m", "--cpus", "1.5", "--pids-limit", "77"];
+    for signal in [Signal::TERM, Signal::KILL] {
+        let running = started(&caller, &options, &root, &name);
+        let scope = scope_of(&caller, running.pid(), &name);
+        assert_eq!(cgroups(&name), [scope.join(format!("husk-{}-{name}", running.pid()))]);
+        let values = ["memory.max", "cpu.max", "pids.max"].map(|file| value(&name, file).expect("a file"));
+        assert_eq!(values, ["67108864", "150000 100000", "77"]);
+        let husk = fs::read_to_string(format!("/proc/{}/cgroup", running.pid())).expect("a cgroup");
+        assert!(husk.trim().ends_with(&format!("-{name}.scope/husk")), "{husk}");
+        running.signal(signal);
+        running.finish();
+        is_gone(&caller, &scope, &name);
+    }
+}
+
+/// The sockets that husk connects to on its way to a command, if it is started through these words.
+fn connections(caller: &Caller<'_>, through: &[&str], options: &[&str], root: &Path) -> Vec<String> {
+    let trace = caller.home().join("trace");
+    let path = trace.to_str().expect("text");
+    let strace = ["strace", "-f", "-e", "trace=connect", "-o", path];
+    let traced = caller.clone().through(through.iter().chain(&strace));
+    // Who is traced gains no privilege from newuidmap.
+    traced.run(&[&["-q", "--userns", "single"], options].concat(), root, "true").succeeds();
+    let text = fs::read_to_string(&trace).expect("a trace");
+    text.lines().filter(|line| line.contains("connect(")).map(str::to_owned).collect()
+}
+
+#[test]
+fn in_a_login_nobody_is_asked_for_what_was_not_asked_for() {
+    let place = Place::new();
+    let test = "in_a_login_nobody_is_asked_for_what_was_not_asked_for";
+    let Some(caller) = login(&place, test) else { return };
+    let root = caller.root("box");
+    assert_eq!(connections(&caller, &[], &[], &root), [""; 0]);
+    let asked = connections(&caller, &[], &["-m", "64m"], &root);
+    assert!(asked.iter().all(|line| line.contains("/bus")) && !asked.is_empty(), "{asked:?}");
+    // Where the cgroup can be made, systemd is not asked for one.
+    let runtime = format!("XDG_RUNTIME_DIR=/run/user/{}", caller.uid());
+    let scope = ["env", &runtime, "systemd-run", "--user", "--scope", "--quiet", "-p", "Delegate=yes", "--"];
+    assert_eq!(connections(&caller, &scope, &["-m", "64m"], &root), [""; 0]);
+}
+
+#[test]
+fn in_a_login_the_plan_has_the_scope_and_the_script_makes_it() {
+    let place = Place::new();
+    let test = "in_a_login_the_plan_has_the_scope_and_the_script_makes_it";
+    let Some(caller) = login(&place, test) else { return };
+    let root = caller.root("box");
+    let name = name(&place, "script");
+    let options = ["-m", "64m", "--name", &name];
+    let told = caller.husk(["explain", "run"]).args(options).arg(&root).arg("true").run();
+    let unit = format!("husk-<pid>-{name}.scope");
+    let step = format!("have the user's systemd make the scope {unit} in app.slice around husk");
+    let told = told.succeeds().stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains(&step) && told.contains(&format!("{unit}/husk-<pid>-{name}")), "{told}");
+    let script = caller.husk(["run", "--as-shell"]).args(options).arg(&root);
+    let script = script.args(["sh", "-c", "echo there; exec sleep 5"]).run().succeeds().stdout.clone();
+    let path = caller.home().join("script");
+    fs::write(&path, &script).expect("a file");
+    let mut running = caller.command("bash").arg(&path).start();
+    running.wait_for("there");
+    assert_eq!(value(&name, "memory.max").as_deref(), Some("67108864"), "{script}");
+    let scope = scope_of(&caller, running.pid(), &name);
+    assert!(scope.exists(), "{:?}", cgroups(&name));
+    running.finish().succeeds();
+    is_gone(&caller, &scope, &name);
+}
+
+#[test]
+fn in_a_login_without_a_bus_the_way_out_is_said() {
+    let place = Place::new();
+    let Some(caller) = login(&place, "in_a_login_without_a_bus_the_way_out_is_said") else { return };
+    let root = caller.root("box");
+    let run = |options: &[&str]| {
+        let run = caller.husk(["run", "-q"]).args(options).arg(&root).arg("true");
+        run.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus").run()
+    };
+    run(&[]).succeeds();
+    let refused = run(&["-m", "64m"]);
+    refused.exits(125).says("--memory").says("not yours to divide").says("systemd-run --user --scope");
+    // A cgroup that was named is not looked for elsewhere.
+    let named = caller.run(&["-q", "-m", "64m", "--cgroup-parent", "/user.slice"], &root, "true");
+    named.exits(125).says("not yours to divide");
+}
+
 /// Part of a v2 tree: `/NAME/user` is the ordinary user's, `/NAME` is root's and gives these controllers on. Goes with its owner.
 struct Delegated(PathBuf);
 
@@ -397,6 +530,62 @@ fn a_controller_that_is_not_delegated_is_named() {
     let level = part.0.strip_prefix("/sys/fs/cgroup").expect("below the mount").display();
     assert!(doctor.contains(&format!("/{level} does not give cpu")), "{doctor}");
     assert!(doctor.contains("Delegate=cpu cpuset io memory pids"), "{doctor}");
+}
+
+/// The cgroup that a user's systemd has, with memory and pids alone, and somebody who listens where its bus would be.
+struct Manager {
+    made: Vec<PathBuf>,
+    socket: PathBuf,
+    _listener: UnixListener,
+}
+
+impl Manager {
+    fn new(place: &Place, user: u32) -> Self {
+        let mut made = Vec::new();
+        let mut level = PathBuf::from("/sys/fs/cgroup");
+        for below in ["user.slice".to_owned(), format!("user-{user}.slice"), format!("user@{user}.service")] {
+            fs::write(level.join("cgroup.subtree_control"), "+memory +pids").expect("controllers");
+            level.push(below);
+            if !level.exists() {
+                fs::create_dir(&level).expect("a cgroup");
+                made.push(level.clone());
+            }
+        }
+        let socket = place.path().join("bus");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("chmod");
+        Self { made, socket, _listener: listener }
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        for cgroup in self.made.iter().rev() {
+            let _ = fs::remove_dir(cgroup);
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_the_users_systemd_was_not_given_is_named() {
+    let place = Place::new();
+    let test = "a_controller_that_the_users_systemd_was_not_given_is_named";
+    if !is_root() || !is_v2() {
+        skip!(test, "takes root, and cgroup v2 alone");
+    }
+    let caller = place.ordinary();
+    let root = caller.root("box");
+    let manager = Manager::new(&place, caller.uid());
+    let bus = format!("unix:path={}", manager.socket.display());
+    let level = "--cpus: the controller cpu ends at /sys/fs/cgroup";
+    for (words, status) in [(["run", "-q", "--cpus", "1"], 125), (["explain", "run", "--cpus", "1"], 1)] {
+        let output = caller.husk(words).arg(&root).arg("true").env("DBUS_SESSION_BUS_ADDRESS", &bus).run();
+        output.exits(status).says(level).says("your systemd").says("Delegate=cpu cpuset io memory pids");
+    }
+    // What it was given is planned.
+    let told = caller.husk(["explain", "run", "-m", "64m"]).arg(&root).arg("true");
+    let told = told.env("DBUS_SESSION_BUS_ADDRESS", &bus).run();
+    assert!(told.succeeds().stdout.contains("have the user's systemd make the scope"), "{told}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use husk_tests::oci::{Bundle, Site};
 use husk_tests::{Command, note_skip, oci_site};
 use serde_json::json;
 
-/// What a service does that was written for systemd: it says this and that, and in the end that it is ready.
+/// What a service does that was written for systemd: it says this and that, and in the end that it is ready. With a word of its
+/// command line it is in a hurry, and ends.
 const SERVICE: &str = r#"
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +21,18 @@ const SERVICE: &str = r#"
 #include <sys/un.h>
 #include <unistd.h>
 
-int main(void) {
+int main(int words_given, char **given) {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     strncpy(address.sun_path, getenv("NOTIFY_SOCKET"), sizeof address.sun_path - 1);
     int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
     const char *words[] = { "STATUS=almost", "STATUS=READY=1 is to come", "READY=1\nSTATUS=up\n" };
     for (int i = 0; i < 3; i++) {
-        usleep(200000);
+        usleep(words_given > 1 ? 0 : 200000);
         if (sendto(fd, words[i], strlen(words[i]), 0, (struct sockaddr *)&address, sizeof address) < 0)
             return 9;
     }
+    if (words_given > 1)
+        return 3;
     sleep(1000);
 }
 "#;
@@ -142,6 +145,28 @@ fn the_host_is_told_when_a_container_is_ready() {
     stays.wait().expect("it ends");
     site.oci(["list", "-q"]).run().succeeds().prints("");
     assert!(!site.root().join(bundle.id()).exists(), "its state is left");
+}
+
+/// Whoever stays with it hears that as well.
+#[test]
+fn what_a_container_says_right_before_it_ends_is_passed_on() {
+    let site = oci_site!();
+    let Some(bundle) = service(&site, "what_a_container_says_right_before_it_ends_is_passed_on") else {
+        return;
+    };
+    if site.deviates("crun", "was built without it") || site.deviates("runc", OLD) {
+        return;
+    }
+    let bundle = bundle.args(&["/bin/service", "at once"]);
+    bundle.write();
+    let host = Host::listen(&site);
+    let place = bundle.path().to_str().expect("text");
+    for _ in 0..5 {
+        let heard = host.hear_all();
+        let run = site.oci(["run", "--bundle", place, bundle.id()]).env("NOTIFY_SOCKET", &host.path).run();
+        run.exits(3);
+        assert_eq!(heard.join().expect("words").first().map(String::as_str), Some("READY=1"));
+    }
 }
 
 #[test]

@@ -357,6 +357,11 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             text(source),
             if *recursive { " and those below" } else { "" }
         ),
+        HostStep::EnterScope { unit, slice } => format!(
+            "have the user's systemd make the scope {} in {} around husk, since the cgroup that husk is in is not the user's to divide",
+            text(unit),
+            text(slice)
+        ),
         HostStep::MakeCgroup { path, hierarchies, need } => {
             let its_like = match hierarchies {
                 1 => String::new(),

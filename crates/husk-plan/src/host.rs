@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use husk_cgroup::{Hierarchies, Place, limits};
+use husk_cgroup::limits::{self, Hierarchy};
+use husk_cgroup::systemd::UserSystemd;
+use husk_cgroup::{Hierarchies, Place};
 use husk_spec::{
     BindMount, Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup,
     UserNamespace,
@@ -75,6 +77,8 @@ pub struct Host {
     pub pid: u32,
     /// Whether systemd runs here, if it is to be asked for cgroups (`sd_booted(3)`).
     pub systemd: bool,
+    /// The user's systemd, if limits were asked for, the cgroup for them cannot be made where husk is, and it answers.
+    pub user_systemd: Option<UserSystemd>,
     /// Whether husk may make the container's cgroups: root of the machine may, of others it is asked.
     pub may_make_cgroups: bool,
     /// The file below `/proc` by which a process asks for an AppArmor profile, if AppArmor is enabled and was asked for.
@@ -209,6 +213,9 @@ impl Host {
                 host.pid = std::process::id();
                 host.may_make_cgroups =
                     !passing.asked.is_empty() || host.can_have_cgroup(passing, &config.name);
+                if !passing.asked.is_empty() && !host.is_root() {
+                    host.user_systemd = host.find_user_systemd(passing, &config.name);
+                }
             }
             Some(Cgroup::Scope { .. } | Cgroup::Existing) | None => {}
         }
@@ -257,7 +264,7 @@ impl Host {
             return Some("systemd does not run here (there is no /run/systemd/system)");
         }
         let version = self.cgroups.as_ref().map(|found| found.version);
-        (version == Some(limits::Hierarchy::V1))
+        (version == Some(Hierarchy::V1))
             .then_some("that takes cgroup v2, and the controllers of this host are in v1")
     }
 
@@ -269,15 +276,32 @@ impl Host {
 
     fn can_make_cgroups(&self, path: Option<&str>, name: &str) -> bool {
         let place = self.cgroups.as_ref().map(|found| Place::new(found, path, name));
-        place.is_some_and(|place| place.is_ok_and(|place| place.can_be_made()))
+        place.is_some_and(|place| place.is_ok_and(|place| place.can_have(&[])))
     }
 
     fn can_have_cgroup(&self, passing: &PassingCgroup, name: &str) -> bool {
         let Some(found) = &self.cgroups else { return false };
         let Ok(limits) = limits::files(&passing.resources, found.version) else { return false };
-        let controllers = limits.controllers();
+        let mut controllers = limits.controllers();
+        if !passing.asked.is_empty() {
+            let asks = |write: &&limits::Write| passing.asks_for(&write.origin);
+            controllers = limits.writes.iter().filter(asks).map(|write| write.controller.as_str()).collect();
+        }
         let place = Place::passing(found, passing.parent.as_deref(), name, &controllers);
         place.is_ok_and(|place| place.can_have(&controllers))
+    }
+
+    /// Not for a cgroup in another that was named: systemd makes its scopes where it likes.
+    fn find_user_systemd(&self, passing: &PassingCgroup, name: &str) -> Option<UserSystemd> {
+        let found = self.cgroups.as_ref().filter(|found| found.version == Hierarchy::V2)?;
+        if passing.parent.is_some() || self.can_have_cgroup(passing, name) {
+            return None;
+        }
+        let map = self
+            .uid_map
+            .iter()
+            .find(|map| (map.inside..map.inside.saturating_add(map.count)).contains(&self.uid))?;
+        UserSystemd::find(found, map.outside + (self.uid - map.inside))
     }
 
     fn probe_namespaces(&mut self, config: &Config) {

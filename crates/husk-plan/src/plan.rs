@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use husk_cgroup::device::Rule;
-use husk_cgroup::limits::Limits;
+use husk_cgroup::limits::{Limits, Write};
 use husk_cgroup::systemd::Scope;
 use husk_cgroup::{CgroupError, Place};
 use husk_init::{Propagation, Step};
@@ -119,6 +119,8 @@ pub struct CgroupPlan {
     pub owner: Option<u32>,
     /// The words for a person: in the place of a field of the specification, the option that was typed.
     pub options: Vec<(&'static str, &'static str)>,
+    /// The scope that husk enters to make them there, if they cannot be made where it is.
+    pub around: Option<Scope>,
 }
 
 /// When a container does without cgroups of its own.
@@ -138,15 +140,25 @@ impl CgroupPlan {
 
     /// What went wrong, in the terms of whoever asked.
     pub fn said(&self, error: &CgroupError) -> String {
-        let said = match error {
-            CgroupError::NotDelegated { controller, .. } => {
-                let asks = self.limits.writes.iter().find(|write| write.controller == *controller);
-                asks.map_or_else(|| error.to_string(), |write| format!("{}: {error}", write.origin))
-            }
-            _ => error.to_string(),
-        };
-        in_options(&self.options, said)
+        said(&self.limits, &self.options, error)
     }
+}
+
+/// What went wrong with cgroups that are to limit so much, with the limit to which it matters.
+pub(crate) fn said(limits: &Limits, options: &[(&str, &str)], error: &CgroupError) -> String {
+    let said = match error {
+        CgroupError::NotDelegated { controller, .. } => {
+            let has_option = |write: &&Write| {
+                options.iter().any(|(field, _)| write.origin.starts_with(&format!("linux.{field}")))
+            };
+            let mut asking = limits.writes.iter().filter(|write| write.controller == *controller);
+            // What was typed, and not what follows from it.
+            let asks = asking.clone().find(has_option).or_else(|| asking.next());
+            asks.map_or_else(|| error.to_string(), |write| format!("{}: {error}", write.origin))
+        }
+        _ => error.to_string(),
+    };
+    in_options(options, said)
 }
 
 /// `text` with options in the place of fields.
@@ -321,6 +333,13 @@ pub enum HostStep<'a> {
         number: usize,
         /// The link to it, in /proc.
         path: &'a CStr,
+    },
+    /// Have the user's systemd make a scope around husk, and go to a cgroup in it, so that others can be made beside that.
+    EnterScope {
+        /// The unit.
+        unit: &'a CStr,
+        /// The slice that it is in.
+        slice: &'a CStr,
     },
     /// Make the container's cgroups.
     MakeCgroup {

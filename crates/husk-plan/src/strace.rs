@@ -75,13 +75,10 @@ fn of_host(step: &HostStep<'_>) -> Vec<String> {
             ]
         }
         HostStep::MakeCgroup { path, .. } => vec![format!("mkdirat(AT_FDCWD, {}, 0755)", quoted(path))],
-        HostStep::StartScope { unit, user, .. } => {
-            let bus = if *user { "the user's bus" } else { "/run/dbus/system_bus_socket" };
-            vec![
-                format!("connect(<socket>, {bus}, …)"),
-                format!("write(<socket>, StartTransientUnit({}, …), …)", quoted(unit)),
-                "read(<socket>, JobRemoved(…), …)".to_owned(),
-            ]
+        HostStep::StartScope { unit, user, .. } => start_unit(unit, *user),
+        HostStep::EnterScope { unit, .. } => {
+            let seat = ["mkdirat(AT_FDCWD, <in the scope>, 0755)", "write(<its cgroup.procs>, \"0\", 1)"];
+            start_unit(unit, true).into_iter().chain(seat.map(str::to_owned)).collect()
         }
         HostStep::AttachToScope { unit } => vec![
             format!("write(<socket>, AttachProcessesToUnit({}, …), …)", quoted(unit)),
@@ -163,6 +160,15 @@ fn map_tree(number: usize, through: &TreeMaps<'_>, recursive: bool) -> Vec<Strin
         "mount_setattr(<tree {number}>, \"\", AT_EMPTY_PATH{flag}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=<{of}>}}, 32)"
     ));
     calls
+}
+
+fn start_unit(unit: &CStr, user: bool) -> Vec<String> {
+    let bus = if user { "the user's bus" } else { "/run/dbus/system_bus_socket" };
+    vec![
+        format!("connect(<socket>, {bus}, …)"),
+        format!("write(<socket>, StartTransientUnit({}, …), …)", quoted(unit)),
+        "read(<socket>, JobRemoved(…), …)".to_owned(),
+    ]
 }
 
 fn map_ids(maps: &IdMaps<'_>) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::Hierarchies;
+use husk_cgroup::systemd::UserSystemd;
 use husk_init::{Cover, Step};
 use husk_plan::explain::Explanation;
 use husk_plan::shell::Script;
@@ -410,6 +411,39 @@ fn on_version_2_the_clone_is_the_way_in() {
     let config = limited(true);
     let cgroup = plan(&config, &v2, &arena).expect("a plan").cgroup.expect("a cgroup");
     assert_eq!(cgroup.controllers, ["memory"], "a default does not have to be had");
+}
+
+#[test]
+fn in_a_login_the_users_systemd_makes_room_for_the_cgroup() {
+    let manager = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service";
+    let with = |controllers: &[&str]| Host {
+        user_systemd: Some(UserSystemd {
+            mount: "/sys/fs/cgroup".into(),
+            cgroup: manager.into(),
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+            above: vec![("/sys/fs/cgroup/user.slice".into(), vec!["memory".to_owned()])],
+        }),
+        ..host_with_cgroups(V2, "0::/user.slice/user-1000.slice/session-1.scope\n")
+    };
+    let text = explained(&limited(true), &with(&["memory", "pids"]));
+    let scope = "husk-<pid>-box.scope";
+    for said in [
+        format!("have the user's systemd make the scope {scope} in app.slice around husk"),
+        format!("make the cgroup {manager}/app.slice/{scope}/husk-<pid>-box  [default"),
+        "StartTransientUnit 'ssa(sv)a(sa(sv))' husk-$$-box.scope replace".to_owned(),
+        format!("mkdir {manager}/app.slice/husk-$$-box.scope/husk-$$-box"),
+        format!("echo 67108864 >{manager}/app.slice/husk-$$-box.scope/husk-$$-box/memory.max"),
+    ] {
+        assert!(text.contains(&said), "{said}: {text}");
+    }
+    let arena = Arena::new();
+    let config = limited(true);
+    // A limit that nobody asked for can be done without.
+    plan(&config, &with(&["memory"]), &arena).expect("a plan");
+    let error = plan(&config, &with(&["pids"]), &arena).expect_err("an error").to_string();
+    let said = "--memory: the controller memory ends at /sys/fs/cgroup/user.slice:";
+    assert!(error.contains(said) && error.contains(manager), "{error}");
+    assert!(error.contains("Delegate=cpu cpuset io memory pids"), "{error}");
 }
 
 #[test]

@@ -242,6 +242,7 @@ fn carry_out(
                     acquired.cgroup = Some(entry);
                     acquired.place = Some(place);
                 }
+                HostStep::EnterScope { .. } => enter_scope(plan, index)?,
                 HostStep::MakeCgroup { .. } => {
                     if let Some(maker) = &mut maker {
                         maker.begins()?;
@@ -309,6 +310,13 @@ fn carry_out(
 /// A child that has died already cannot be told anything; why is what it has said on the link.
 fn unless_dead(errno: Errno) -> Result<(), Errno> {
     if errno == Errno::PIPE { Ok(()) } else { Err(errno) }
+}
+
+/// Has the user's systemd make a scope around husk, in which there is room for the container's cgroup.
+fn enter_scope(plan: &Plan<'_>, index: usize) -> Result<(), Error> {
+    let Some(scope) = plan.cgroup.as_ref().and_then(|cgroup| cgroup.around.as_ref()) else { return Ok(()) };
+    let description = format!("husk run, process {}", getpid().as_raw_nonzero());
+    scope.enter(&description).map_err(|error| Error::cgroup(plan, index, &error))
 }
 
 /// Makes the container's cgroups and opens the way in. If they go with the container, nobody else will take them away.

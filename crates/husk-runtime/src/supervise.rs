@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use rustix::stdio::stdin;
 
+use crate::container::notify::{Notify, Told};
 use crate::error::Error;
 use crate::link::{Heard, Link};
 use crate::pause::{Next, Stop, Stops};
@@ -29,6 +30,9 @@ const HUNG_UP: Duration = Duration::from_millis(100);
 
 /// How many chunks of output a container can leave in its terminal at most.
 const OUTPUT_LEFT: usize = 64;
+
+/// How many messages a container can leave in its socket at most: `net.unix.max_dgram_qlen` of most hosts, and one more.
+const WORDS_LEFT: usize = 513;
 
 /// The signals that ask a program to end.
 const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
@@ -95,6 +99,19 @@ struct Attended<'p> {
     stopwatch: &'p Stopwatch,
     stops: Stops<'p>,
     listen: Option<Listen<'p>>,
+    notified: Notified,
+}
+
+/// The container's word that it is ready.
+#[derive(Default)]
+enum Notified {
+    /// Nobody waits for it.
+    #[default]
+    No,
+    /// The host waits for it.
+    Awaited(Notify),
+    /// The host was told.
+    Told(Told),
 }
 
 /// What is done with the listener of the child's filter of system calls.
@@ -121,18 +138,19 @@ pub(crate) fn stay<'p>(
         stopwatch,
         stops,
         listen,
+        notified: Notified::No,
     };
     while !attended.attend(signals)? {}
     attended.finish()
 }
 
 /// Stays with a container whose command runs until it ends, and passes on what goes through its terminal if this husk was given
-/// that. A signal that the command's PID 1 does not take is lost, as engines expect.
+/// that, and its word that it is ready to whoever waits for that. A signal that the command's PID 1 does not take is lost, as engines expect.
 pub(crate) fn stay_with_command<'p>(
     plan: &'p Plan<'p>,
     container: Container,
     host: HostTerminal,
-    master: Option<OwnedFd>,
+    (master, notify): (Option<OwnedFd>, Option<Notify>),
     signals: &Signals,
 ) -> Result<End, Error> {
     let relay = master.map(|master| Relay::new(host, master)).transpose().map_err(Error::Supervise)?;
@@ -147,6 +165,7 @@ pub(crate) fn stay_with_command<'p>(
         stopwatch: &stopwatch,
         stops: Stops::default(),
         listen: None,
+        notified: notify.map_or(Notified::No, Notified::Awaited),
     };
     if let Some(relay) = &mut attended.relay {
         relay.resize();
@@ -165,6 +184,7 @@ struct Events {
     input: bool,
     output: bool,
     room: bool,
+    notified: bool,
 }
 
 impl Attended<'_> {
@@ -177,6 +197,9 @@ impl Attended<'_> {
         }
         if events.signals {
             self.pass_signals(signals)?;
+        }
+        if events.notified {
+            self.hear_notified();
         }
         if let Some(relay) = &mut self.relay {
             let signal = if events.input { relay.take_input() } else { None };
@@ -197,7 +220,7 @@ impl Attended<'_> {
     }
 
     fn wait(&self, signals: BorrowedFd<'_>) -> Result<Events, Errno> {
-        let mut fds = Vec::with_capacity(5);
+        let mut fds = Vec::with_capacity(6);
         fds.push(PollFd::from_borrowed_fd(signals, PollFlags::IN));
         fds.push(PollFd::from_borrowed_fd(self.container.pidfd.as_fd(), PollFlags::IN));
         let link = self.container.link.as_ref().map(|link| {
@@ -214,6 +237,13 @@ impl Attended<'_> {
             }
             (fds.len() - 1 - usize::from(relay.wants_input()), relay.wants_input())
         });
+        let notified = match &self.notified {
+            Notified::Awaited(notify) => {
+                fds.push(PollFd::from_borrowed_fd(notify.inside(), PollFlags::IN));
+                Some(fds.len() - 1)
+            }
+            Notified::No | Notified::Told(_) => None,
+        };
         loop {
             match poll(&mut fds, None) {
                 Ok(_) => break,
@@ -224,6 +254,7 @@ impl Attended<'_> {
         let ready = |index: usize| !fds[index].revents().is_empty();
         let mut events = Events { signals: ready(0), ended: ready(1), ..Events::default() };
         events.link = link.is_some_and(ready);
+        events.notified = notified.is_some_and(ready);
         if let Some((master, input)) = terminal {
             let happened = fds[master].revents();
             events.output = happened.contains(PollFlags::IN);
@@ -234,6 +265,19 @@ impl Attended<'_> {
             }
         }
         Ok(events)
+    }
+
+    /// Passes on the word that it is ready, if that is what it says; false if it says nothing. Whoever waits for that word has lost
+    /// nothing but it.
+    fn hear_notified(&mut self) -> bool {
+        let Notified::Awaited(notify) = &self.notified else { return false };
+        match notify.hear(self.container.pid) {
+            Ok(None) => return true,
+            Ok(Some(told)) => self.notified = Notified::Told(told),
+            Err(Errno::AGAIN) => {}
+            Err(_) => self.notified = Notified::No,
+        }
+        false
     }
 
     /// Hears what the child has to say.
@@ -352,6 +396,10 @@ impl Attended<'_> {
                     break;
                 }
             }
+        }
+        let _ = (0..WORDS_LEFT).take_while(|_| self.hear_notified()).count();
+        if let Notified::Told(told) = &self.notified {
+            let _ = told.wait();
         }
         let end = self.container.wait().map_err(Error::Supervise)?;
         let end = self.ended_by.map_or(end, |signal| End::Killed { signal: signal.as_raw(), by_husk: true });

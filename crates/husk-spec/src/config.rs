@@ -98,6 +98,15 @@ pub struct PassingCgroup {
     pub asked: Vec<(&'static str, &'static str)>,
 }
 
+impl PassingCgroup {
+    /// Whether somebody asked for the limit that stems from this field (`linux.resources.memory.limit`).
+    pub fn asks_for(&self, origin: &str) -> bool {
+        self.asked
+            .iter()
+            .any(|(field, _)| origin.strip_prefix("linux.").is_some_and(|origin| origin.starts_with(field)))
+    }
+}
+
 /// How long a container lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {

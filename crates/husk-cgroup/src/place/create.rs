@@ -269,3 +269,54 @@ pub(super) fn tree(path: &Path) -> Vec<PathBuf> {
     all.push(path.to_owned());
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hierarchy::Hierarchies;
+
+    /// A directory that looks like version 2, with the files that decide.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("husk-cgroup-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("own")).expect("a directory");
+            Self(path)
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            fs::write(self.0.join(file), text).expect("a file");
+        }
+
+        fn can_have(&self, path: &str, controllers: &[&str]) -> bool {
+            let mounts = format!("30 20 0:27 / {} rw - cgroup2 cgroup2 rw\n", self.0.display());
+            let found = Hierarchies::parse(&mounts, "0::/own\n").expect("hierarchies");
+            Place::new(&found, Some(path), "ID").expect("a place").can_have(controllers)
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn whether_a_cgroup_can_be_had_is_seen_above_it() {
+        let tree = Tree::new("above");
+        // Without this file, or the right to write to it, nobody gets in.
+        assert!(!tree.can_have("x", &[]));
+        tree.write("cgroup.procs", "");
+        assert!(tree.can_have("x", &[]) && tree.can_have("a/b/c", &[]));
+        assert!(!tree.can_have("x", &["pids"]));
+        tree.write("cgroup.controllers", "memory pids\n");
+        assert!(tree.can_have("x", &["pids"]) && !tree.can_have("x", &["pids", "cpu"]));
+        // It cannot give what it does not give already to others, with processes in it.
+        tree.write("cgroup.type", "domain\n");
+        tree.write("cgroup.procs", "1\n");
+        assert!(!tree.can_have("x", &["pids"]) && tree.can_have("x", &[]));
+        tree.write("cgroup.subtree_control", "pids\n");
+        assert!(tree.can_have("x", &["pids"]) && !tree.can_have("x", &["memory"]));
+    }
+}

@@ -15,7 +15,6 @@ mod remove;
 
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CgroupError;
@@ -116,7 +115,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Whether this process may make the cgroups, and whether they would have `controllers`. It only looks.
+    /// Whether this process may make the cgroups and have a child in them, and whether they would have `controllers`. It only looks.
     pub fn can_have(&self, controllers: &[&str]) -> bool {
         controllers.iter().all(|name| self.directory(name).is_some())
             && self.directories.iter().all(|directory| create::is_possible(directory, controllers))
@@ -134,15 +133,6 @@ impl Place {
             made: Vec::new(),
             inode: None,
         }
-    }
-
-    /// Whether this process may make it: what is above it in each hierarchy can be written to.
-    pub fn can_be_made(&self) -> bool {
-        let may_write = |path: &Path| accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok();
-        let above = |directory: &Directory| {
-            directory.path.ancestors().skip(1).find(|path| path.is_dir()).map(may_write)
-        };
-        self.directories.iter().all(|directory| above(directory) == Some(true))
     }
 
     /// The cgroup of version 2 that the process `pid` is in, which somebody else has made.

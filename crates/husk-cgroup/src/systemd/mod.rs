@@ -9,6 +9,7 @@ mod assignment;
 mod bus;
 mod given;
 mod properties;
+mod user;
 mod wire;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ use crate::limits::{Hierarchy, Limits};
 use crate::place::Place;
 
 pub use properties::SystemdPropertyError;
+pub use user::UserSystemd;
 
 /// Why systemd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use husk_spec::{
 use super::{Compiler, after_clone};
 use crate::PlanError;
 use crate::plan::{
-    Action, CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Note, PlannedStep, Stage, in_options,
+    Action, CgroupDriver, CgroupPlan, HostStep, IdMaps, Need, Note, PlannedStep, Stage, in_options, said,
 };
 use crate::user_namespace::UserKind;
 
@@ -111,8 +111,8 @@ impl<'a> Compiler<'a, '_> {
         self.hand_over_cgroup(&given.origin);
         let owner = self.cgroup_owner();
         let controllers = limits.controllers().into_iter().map(str::to_owned).collect();
-        let (need, options) = (Need::Always, Vec::new());
-        self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options });
+        let (need, options, around) = (Need::Always, Vec::new(), None);
+        self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options, around });
         Ok(())
     }
 
@@ -141,20 +141,27 @@ impl<'a> Compiler<'a, '_> {
         let mut limits = limits::files(&passing.resources, found.version).map_err(|error| problem(&error))?;
         let mut needed = Vec::new();
         for write in &mut limits.writes {
-            let is_asked = |(field, _): &(&str, &str)| write.origin.starts_with(&format!("linux.{field}"));
-            match passing.asked.iter().any(is_asked) {
+            match passing.asks_for(&write.origin) {
                 true => needed.push(write.controller.clone()),
                 false => write.missing = Missing::Skip,
             }
         }
+        if let Some(systemd) = &self.host.user_systemd {
+            let checked = systemd.check(&needed);
+            checked.map_err(|error| PlanError::Cgroup { problem: said(&limits, &options, &error) })?;
+        }
         let controllers = limits.controllers();
         let place = |pid: &dyn std::fmt::Display| {
             let name = format!("husk-{pid}-{}", self.config.name);
+            let scope = self.host.user_systemd.as_ref().map(|systemd| (systemd, systemd.scope(&name)));
+            let inside = scope.as_ref().map(|(systemd, scope)| systemd.inside(scope));
+            let found = inside.as_ref().unwrap_or(found);
             Place::passing(found, passing.parent.as_deref(), &name, &controllers)
+                .map(|place| (place, scope.map(|(_, scope)| scope)))
                 .map_err(|error| problem(&error))
         };
         // What is told is the same for every process that tells it.
-        let (place, told) = (place(&self.host.pid)?, place(&"<pid>")?);
+        let ((place, around), (told, told_around)) = (place(&self.host.pid)?, place(&"<pid>")?);
         if found.version == Hierarchy::V2 {
             limits.writes.push(together());
         }
@@ -162,13 +169,17 @@ impl<'a> Compiler<'a, '_> {
         let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
         let hierarchies = place.directories().len();
         let need = if asked { Need::Always } else { Need::IfPossible };
+        if let Some(scope) = told_around {
+            let (unit, slice) = (self.arena.cstr(&scope.unit)?, self.arena.cstr(&scope.slice)?);
+            self.before(Stage::Prepare, HostStep::EnterScope { unit, slice }, origin);
+        }
         let driver = CgroupDriver::Cgroupfs(place);
         self.cgroup_step(&driver, HostStep::MakeCgroup { path, hierarchies, need }, origin);
         let told = self.told(&limits.writes)?;
         self.cgroup_step(&driver, HostStep::LimitCgroup { limits: told }, origin);
         self.hand_over_cgroup(origin);
         let (controllers, devices, owner) = (needed, None, None);
-        self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options });
+        self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options, around });
         Ok(())
     }
 

@@ -22,6 +22,7 @@ pub(super) fn piece(plan: &Plan<'_>, action: &Action<'_>) -> Option<Piece> {
     }
     let (cgroup, place) = passing(plan)?;
     Some(match action {
+        Action::Host(HostStep::EnterScope { .. }) => Piece::new(Line::Cgroup, enter_scope(cgroup, place)?),
         Action::Host(HostStep::MakeCgroup { .. }) => Piece::new(Line::Cgroup, make(cgroup, place)),
         Action::Host(HostStep::LimitCgroup { .. }) => {
             let lines = cgroup.limits.writes.iter().filter_map(|write| limit(place, write));
@@ -107,18 +108,41 @@ fn enter(place: &Place) -> Vec<String> {
     directories.map(|directory| format!("echo 0 >{}/cgroup.procs", path(&directory.path))).collect()
 }
 
-/// The path, with the script's number in the place of husk's: the name says whose it is.
+/// The path, with the script's number in the place of husk's: the name says whose it is, and so does that of a scope around husk.
 fn path(cgroup: &Path) -> String {
     let name = cgroup.file_name().unwrap_or_default().as_bytes();
-    let above = quote(cgroup.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes());
-    let rest = name.strip_prefix(b"husk-").and_then(|rest| {
-        let dash = rest.iter().position(|byte| *byte == b'-')?;
-        rest[..dash].iter().all(u8::is_ascii_digit).then_some(&rest[dash..])
-    });
-    match rest {
-        Some(rest) => format!("{above}/husk-$${}", quote(rest)),
-        None => quote(cgroup.as_os_str().as_bytes()),
+    let above = cgroup.parent().unwrap_or(Path::new("/"));
+    let scope = above.file_name().map(OsStrExt::as_bytes).filter(|scope| scope.ends_with(b".scope"));
+    match (numbered(name), scope.and_then(numbered)) {
+        (Some((number, rest)), Some((same, _))) if number == same => {
+            format!("{}/husk-$${}", path(above), quote(rest))
+        }
+        (Some((_, rest)), _) => format!("{}/husk-$${}", quote(above.as_os_str().as_bytes()), quote(rest)),
+        (None, _) => quote(cgroup.as_os_str().as_bytes()),
     }
+}
+
+/// The number in a name such as `husk-4711-NAME`, and what follows.
+fn numbered(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = name.strip_prefix(b"husk-")?;
+    let (number, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'-')?);
+    number.iter().all(u8::is_ascii_digit).then_some((number, rest))
+}
+
+/// `busctl` and not `systemd-run`, which would put another process into the scope than this one.
+fn enter_scope(cgroup: &CgroupPlan, place: &Place) -> Option<String> {
+    let scope = cgroup.around.as_ref()?;
+    let directory = path(place.v2()?.path.parent()?);
+    let (_, rest) = numbered(scope.unit.as_bytes())?;
+    let unit = format!("husk-$${}", quote(rest));
+    let slice = quote(scope.slice.as_bytes());
+    Some(format!(
+        "XDG_RUNTIME_DIR=${{XDG_RUNTIME_DIR:-/run/user/$UID}} busctl --user call org.freedesktop.systemd1 \
+         /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' {unit} replace 4 \
+         Slice s {slice} PIDs au 1 $$ Delegate b true CollectMode s inactive-or-failed 0 >/dev/null\n\
+         for try in {{1..100}}; do if grep -q /{unit} /proc/$$/cgroup; then break; fi; sleep 0.1; done\n\
+         mkdir {directory}/husk\necho $$ >{directory}/husk/cgroup.procs\n"
+    ))
 }
 
 fn make(cgroup: &CgroupPlan, place: &Place) -> String {
@@ -145,7 +169,12 @@ fn pass_down(cgroup: &CgroupPlan, directory: &Directory) -> String {
     let mut controllers = cgroup.limits.controllers();
     controllers.retain(|name| *name != "memory" || cgroup.controllers.iter().any(|needed| needed == name));
     let levels = directory.path.ancestors().skip(1).take_while(|level| level.starts_with(&directory.mount));
-    let mut levels: Vec<_> = levels.map(|level| quote(level.as_os_str().as_bytes())).collect();
+    let mut levels: Vec<_> = levels
+        .map(|level| match &cgroup.around {
+            Some(scope) if level.ends_with(&scope.unit) => path(level),
+            _ => quote(level.as_os_str().as_bytes()),
+        })
+        .collect();
     levels.reverse();
     let words: Vec<_> = controllers.iter().map(|name| format!("+{name}")).collect();
     format!(

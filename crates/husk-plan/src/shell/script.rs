@@ -30,7 +30,7 @@ pub struct Script<'p> {
 const WIDTH: usize = 110;
 
 /// Programs that a system may lack.
-const TOOLS: [&str; 12] = [
+const TOOLS: [&str; 13] = [
     "systemd-run",
     "unshare",
     "nsenter",
@@ -43,6 +43,7 @@ const TOOLS: [&str; 12] = [
     "findmnt",
     "hostname",
     "ip",
+    "busctl",
 ];
 
 const HELPERS: [(&str, &str); 4] = [

@@ -299,7 +299,8 @@ fn host_piece(context: &Context<'_>, step: &HostStep<'_>) -> Piece {
         HostStep::Release if context.maps.is_none() => Piece::done("a script does it all in one"),
         HostStep::Release if context.maps_root_alone() => Piece::done("unshare goes on by itself"),
         HostStep::Release => Piece::new(Place::Maps, "echo go"),
-        HostStep::MakeCgroup { .. }
+        HostStep::EnterScope { .. }
+        | HostStep::MakeCgroup { .. }
         | HostStep::StartScope { .. }
         | HostStep::AttachToScope { .. }
         | HostStep::LimitCgroup { .. }

@@ -113,19 +113,16 @@ pub fn run(
         Err(error) => return Err(discard(entry, making, error, warn)),
     };
     entry.unlock();
-    let pid = container.pid.as_raw_nonzero().get();
     let Then::Stay { keep } = then else {
+        let pid = container.pid.as_raw_nonzero().get();
         container.let_go();
         // Whoever waits for that word has lost nothing but it: the container runs.
         let _ = notify.map(|notify| notify.pass_on(pid));
         return Ok(None);
     };
-    if let Some(notify) = notify {
-        std::thread::spawn(move || notify.pass_on(pid));
-    }
     let stdio = if master.is_some() { vec![Stdio::Input, Stdio::Output, Stdio::Error] } else { Vec::new() };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let end = supervise::stay_with_command(making.plan, container, host, master, &signals)?;
+    let end = supervise::stay_with_command(making.plan, container, host, (master, notify), &signals)?;
     if !keep {
         match entry.lock() {
             // Somebody else has deleted it.

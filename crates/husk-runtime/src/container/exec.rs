@@ -138,7 +138,7 @@ pub fn exec(root: &StateRoot, exec: &Exec<'_>) -> Result<Option<End>, Error> {
         container.let_go();
         return Ok(None);
     }
-    let end = supervise::stay_with_command(&plan, container, host, joining.master, &signals)?;
+    let end = supervise::stay_with_command(&plan, container, host, (joining.master, None), &signals)?;
     Ok(Some(end))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use husk_spec::oci::ContainerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{
@@ -90,11 +90,11 @@ impl Notify {
         }
     }
 
-    /// Waits until the container says that it is ready, or process `pid` has ended, and passes the word on.
-    pub(crate) fn pass_on(&self, pid: i32) -> Result<(), Errno> {
+    /// Waits until the container says that it is ready, or process `pid` has ended, and passes the word on. The caller may end at
+    /// once: that what it has said was read by then is what is waited for.
+    pub(crate) fn pass_on(self, pid: i32) -> Result<(), Errno> {
         let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let mut message = [0; 4096];
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(self.inside.as_fd(), PollFlags::IN),
@@ -106,9 +106,10 @@ impl Notify {
             };
             let [heard, ended] = fds.map(|fd| !fd.revents().is_empty());
             if heard {
-                let (length, _) = recv(&self.inside, &mut message, RecvFlags::empty())?;
-                if is_ready(&message[..length]) {
-                    return self.tell(pid);
+                match self.hear(pid) {
+                    Ok(Some(told)) => return told.wait(),
+                    Ok(None) | Err(Errno::AGAIN) => {}
+                    Err(errno) => return Err(errno),
                 }
             } else if ended {
                 return Ok(());
@@ -116,16 +117,38 @@ impl Notify {
         }
     }
 
-    /// What counts as ready is this container, so that its first process is named. The caller may end at once: that what it has
-    /// said was read by then is what the barrier is for.
-    fn tell(&self, pid: Pid) -> Result<(), Errno> {
+    /// Where it is heard.
+    pub(crate) fn inside(&self) -> BorrowedFd<'_> {
+        self.inside.as_fd()
+    }
+
+    /// Hears one message (`EAGAIN` if there is none), and tells the host if it is the word of a container whose first process is
+    /// `pid`.
+    pub(crate) fn hear(&self, pid: Pid) -> Result<Option<Told>, Errno> {
+        let mut message = [0; 4096];
+        let (length, _) = recv(&self.inside, &mut message, RecvFlags::DONTWAIT)?;
+        is_ready(&message[..length]).then(|| self.tell(pid)).transpose()
+    }
+
+    /// What counts as ready is this container, so that its first process is named.
+    fn tell(&self, pid: Pid) -> Result<Told, Errno> {
         let text = format!("READY=1\nMAINPID={}\n", pid.as_raw_nonzero());
         send(&self.host, text.as_bytes(), SendFlags::NOSIGNAL)?;
         let (read, held) = pipe_with(PipeFlags::CLOEXEC)?;
         try_send(&self.host, &held, b"BARRIER=1")?;
-        drop(held);
+        Ok(Told(read))
+    }
+}
+
+/// What the host was told, and perhaps has not read yet.
+#[derive(Debug)]
+pub(crate) struct Told(OwnedFd);
+
+impl Told {
+    /// Waits until the host has read it. Who has said it must be there by then, for the host to know who that is.
+    pub(crate) fn wait(&self) -> Result<(), Errno> {
         let timeout = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-        poll(&mut [PollFd::from_borrowed_fd(read.as_fd(), PollFlags::IN)], Some(&timeout)).map(drop)
+        poll(&mut [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)], Some(&timeout)).map(drop)
     }
 }
 

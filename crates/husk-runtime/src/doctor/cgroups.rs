@@ -11,6 +11,10 @@ const CGROUPS: Group = Group::Cgroups;
 const NO_LIMITS: &str =
     "a container runs without a limit of processes, and --memory, --cpus and the like are refused";
 
+/// What it costs to be in a login, whose own cgroup is root's.
+const ASKS: &str = "a container runs without a limit of processes, and for --memory, --cpus and the like husk has your systemd make \
+                    a scope";
+
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let cgroups = &facts.survey.cgroups;
     let mut findings = vec![version(cgroups), controllers(cgroups)];
@@ -122,7 +126,7 @@ fn delegation(facts: &Facts) -> Finding {
         }
         [] => {
             let found = format!("{called} may set limits below {place}, but husk runs elsewhere");
-            Finding::limited(CGROUPS, "delegation", found, NO_LIMITS).cure(BY_SYSTEMD)
+            Finding::limited(CGROUPS, "delegation", found, ASKS).cure(BY_SYSTEMD)
         }
         absent => {
             let found = format!("{called} may set limits below {place}, but not of {}", list(absent));
