@@ -263,7 +263,7 @@ impl Acting {
         let files = if self.pivoted { "the container's files" } else { "the host's files" };
         match self.namespaces.as_slice() {
             [] => format!("{process}, {who} before {files}"),
-            some => format!("{process}, {who} in new {} namespaces, before {files}", list(some)),
+            some => format!("{process}, {who} in {}, before {files}", new(some)),
         }
     }
 }
@@ -281,7 +281,7 @@ pub fn is_true_after(plan: &Plan<'_>, stage: Stage) -> String {
         Stage::Namespaces => {
             let own = match new_namespaces(namespaces) {
                 own if own.is_empty() => "no namespaces of its own".to_owned(),
-                own => format!("new {} namespaces", list(&own)),
+                own => new(&own),
             };
             format!("the container's first process is there, in {own}; it still sees the host's files")
         }
@@ -386,9 +386,7 @@ fn host_sentence(step: &HostStep<'_>) -> String {
         }
         HostStep::Clone { namespaces } => match new_namespaces(*namespaces) {
             none if none.is_empty() => "start the container's first process".to_owned(),
-            some => {
-                format!("start the container's first process in new {} namespaces", list(&some))
-            }
+            some => format!("start the container's first process in {}", new(&some)),
         },
         HostStep::MapIds(maps) => id_maps(maps),
         HostStep::OwnPipes { .. } => own_pipes(),
@@ -492,7 +490,7 @@ fn child_sentence(step: &Step<'_>) -> String {
         Step::AwaitCgroup => "wait until husk has made the container's cgroups, and enter them".to_owned(),
         Step::JoinCgroupNamespace => "enter the cgroup namespace that was opened".to_owned(),
         Step::Namespaces(namespaces) => {
-            format!("enter new {} namespaces", list(&new_namespaces(*namespaces)))
+            format!("enter {}", new(&new_namespaces(*namespaces)))
         }
         Step::CgroupNamespace => "enter a new cgroup namespace, whose root they are".to_owned(),
         Step::MountAttributes { target, attributes } => {
@@ -764,6 +762,14 @@ fn new_namespaces(flags: UnshareFlags) -> Vec<&'static str> {
         .filter(|(_, flag)| flags.contains(*flag))
         .map(|(kind, _)| namespace(kind))
         .collect()
+}
+
+/// `a new pid namespace`, `new pid and mount namespaces`.
+fn new(namespaces: &[&str]) -> String {
+    match namespaces {
+        [one] => format!("a new {one} namespace"),
+        some => format!("new {} namespaces", list(some)),
+    }
 }
 
 /// `a`, `a and b`, `a, b and c`.
