@@ -501,7 +501,10 @@ impl<'a, 'c> Compiler<'a, 'c> {
             self.child(Stage::Mounts, step, &self.config.masked_paths.origin);
         }
         for path in &self.config.readonly_paths.value {
-            let step = Step::ReadOnly { path: self.arena.cstr(path)? };
+            // What the configuration mounts below says itself whether it can be written.
+            let is_below = |target: &PathBuf| target != path && target.starts_with(path);
+            let recursive = !self.config.mounts.iter().any(|mount| is_below(mount.value.target()));
+            let step = Step::ReadOnly { path: self.arena.cstr(path)?, recursive };
             self.child(Stage::Mounts, step, &self.config.readonly_paths.origin);
         }
         Ok(())
