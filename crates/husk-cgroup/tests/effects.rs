@@ -225,6 +225,32 @@ fn what_is_frozen_stands_still() {
 }
 
 #[test]
+fn who_is_paused_stays_so_when_signalled() {
+    let Some(container) = Container::new("who_is_paused_stays_so_when_signalled", &["freezer"]) else {
+        return;
+    };
+    let process = container.shell("exec sleep 60");
+    until("it runs", || container.place.pids().is_ok_and(|pids| pids == [process.pid.as_raw_pid()]));
+    container.place.freeze().expect("it freezes");
+    container.place.signal_all(Signal::TERM).expect("it is signalled");
+    assert!(container.place.is_frozen().expect("a state"));
+    container.place.thaw().expect("it thaws");
+    assert_eq!(process.wait(), End::Signal(15));
+}
+
+#[test]
+fn what_is_frozen_from_above_is_not_thawed_below() {
+    let test = "what_is_frozen_from_above_is_not_thawed_below";
+    let Some(container) = Container::new(test, &["freezer"]) else { return };
+    let process = container.shell(&format!("{} exec sleep 60", moves(&below_each(&container, "below"))));
+    let below = place_below(&container, "below");
+    until("it is below", || below.has(process.pid.as_raw_pid()));
+    container.place.freeze().expect("it freezes");
+    let error = below.thaw().expect_err("an error");
+    assert!(matches!(error, CgroupError::Freezer { wanted: "thawed", .. }), "{error}");
+}
+
+#[test]
 fn a_fork_bomb_is_removed() {
     let Some(container) = Container::new("a_fork_bomb_is_removed", &["pids"]) else { return };
     set(&container.place, &pids(60));
