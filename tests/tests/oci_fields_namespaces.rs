@@ -221,13 +221,15 @@ fn linux_time_offsets() {
     let uptime =
         |text: &str| text.split('.').next().and_then(|text| text.parse::<u64>().ok()).expect("seconds");
     let own = uptime(&fs::read_to_string("/proc/uptime").expect("the host's"));
-    let said = site.inside("cat /proc/uptime", |spec| {
+    let said = site.inside("cat /proc/uptime /proc/self/timens_offsets", |spec| {
         spec.add_namespace("time", "");
         spec["linux"]["timeOffsets"] = json!({
-            "boottime": {"secs": 1_000_000, "nanosecs": 5}, "monotonic": {"secs": 2_000_000, "nanosecs": 0}
+            "boottime": {"secs": 1_000_000, "nanosecs": 5}, "monotonic": {"secs": 2_000_000, "nanosecs": 7}
         });
     });
     let inside = uptime(&said);
+    let offsets: Vec<_> = said.split_whitespace().skip(2).collect();
+    assert_eq!(offsets.join(" "), "monotonic 2000000 7 boottime 1000000 5");
     assert!((1_000_000..1_000_030).contains(&(inside - own)), "{own} outside, {inside} inside");
     site.bundle().change(|spec| spec["linux"]["timeOffsets"] = json!({"boottime": {"secs": 1}})).refused();
 }

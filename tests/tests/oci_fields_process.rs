@@ -182,6 +182,30 @@ fn process_capabilities_of_root() {
     assert_eq!(status(&status_, "CapInh"), "0000000000000000");
 }
 
+/// The effective set does not outlive the execve, but that itself is done with it.
+#[test]
+fn process_capabilities_effective_open_the_command() {
+    let site = oci_site!();
+    let with = |effective: Value| {
+        let bundle = site.bundle().args(&["/own/echo", "it", "runs"]).change(|spec| {
+            let list = ["CAP_DAC_OVERRIDE"];
+            spec["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+            spec["process"]["capabilities"] =
+                json!({"bounding": list, "permitted": list, "effective": effective});
+        });
+        fs::create_dir(bundle.in_root("own")).expect("a directory");
+        fs::copy(bundle.in_root("bin/busybox"), bundle.in_root("own/echo")).expect("a program");
+        fs::set_permissions(bundle.in_root("own/echo"), PermissionsExt::from_mode(0o700)).expect("chmod");
+        bundle
+    };
+    with(json!(["CAP_DAC_OVERRIDE"])).output().succeeds().prints("it runs\n");
+    if site.deviates("crun", "has opened the command before it gives the capabilities up") {
+        return;
+    }
+    let refused = with(json!([])).fails();
+    assert!(refused.stderr.to_lowercase().contains("permission denied"), "{refused}");
+}
+
 #[test]
 fn process_capabilities_none() {
     let site = oci_site!();

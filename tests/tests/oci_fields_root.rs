@@ -132,6 +132,16 @@ fn linux_readonly_paths() {
     fs::write(bundle.in_root("file"), "").expect("a file");
     let output = bundle.output();
     assert_eq!(output.succeeds().stdout, "1\n1\nreadable\n");
+    if site.deviates("crun", "loses the options of what is mounted below") {
+        return;
+    }
+    let script = "touch /mnt/x 2> /dev/null; echo $?; touch /mnt/below/x; echo $?; touch /mnt/kept/x 2> /dev/null; echo $?";
+    let bundle = site.bundle().sh(script).change(|spec| {
+        spec["linux"]["readonlyPaths"] = json!(["/mnt"]);
+        spec.add_mount("/mnt/below", "tmpfs", "tmpfs", &[]);
+        spec.add_mount("/mnt/kept", "tmpfs", "tmpfs", &["ro"]);
+    });
+    bundle.output().succeeds().prints("1\n0\n1\n");
 }
 
 #[test]

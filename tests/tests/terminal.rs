@@ -52,6 +52,55 @@ fn enter(terminal: &Terminal<'_, '_>, options: &str) {
     terminal.wait_for(INSIDE);
 }
 
+/// A shell at a stop is in the foreground, and hands the terminal back without a word.
+#[test]
+fn a_shell_at_a_stop_leaves_no_trace_on_the_terminal() {
+    needs_terminal!("a_shell_at_a_stop_leaves_no_trace_on_the_terminal");
+    let place = Place::new();
+    for caller in place.callers() {
+        caller.root("box");
+        let terminal = Terminal::new(&caller);
+        for stage in ["namespaces", "pivot"] {
+            terminal.type_line(&format!("../husk step run -q --until {stage} box true"));
+            terminal.wait_for("go on;");
+            terminal.type_line("s");
+            terminal.wait_for(&format!("{stage} #"));
+            terminal.type_line("sleep 1000");
+            sleep(Duration::from_millis(300));
+            terminal.press("C-c");
+            terminal.type_line("echo still-$((40 + 2)); exit");
+            terminal.wait_for("still-42\nEnter: go on;");
+            terminal.type_line("q");
+            terminal.wait_for_prompt(HOST);
+            assert!(!terminal.history().contains("process group"), "{}", terminal.history());
+            terminal.clear();
+        }
+    }
+}
+
+/// An error is broken between words where the terminal ends, and a command in it stays whole.
+#[test]
+fn an_error_fits_the_terminal() {
+    needs_terminal!("an_error_fits_the_terminal");
+    let place = Place::new();
+    let caller = place.ordinary();
+    let terminal = Terminal::new(&caller);
+    terminal.resize(60, 24);
+    terminal.type_line("clear; ../husk why nobody-knows-this-one");
+    terminal.wait_for("and tells");
+    let screen = terminal.screen();
+    for line in [
+        "husk: looking for a failure: none of a container",
+        "      nobody-knows-this-one is known, and none of that name",
+        "      runs",
+        "  hint: of an engine's container that has ended only the",
+        "        engine knows; husk why run --bundle DIR runs its OCI",
+        "        bundle again, and tells",
+    ] {
+        assert!(screen.lines().any(|shown| shown.trim_end() == line), "{line:?} in\n{screen}");
+    }
+}
+
 #[test]
 fn a_prompt_on_a_terminal_of_its_own() {
     needs_terminal!("a_prompt_on_a_terminal_of_its_own");

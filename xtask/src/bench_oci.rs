@@ -22,13 +22,22 @@ pub(crate) const INSIDE: &str = "--inside";
 
 /// Runs the rest of its arguments, but for the first two, where the hierarchy of version 2 beside those of version 1 is not to be seen,
 /// and with states in memory, as /run is where engines run: the first is their directory. The second, husk-oci, is also at
-/// [`READ_ONLY`] in there, on a mount that is read-only, as /usr is on systems that are updated as a whole.
+/// [`READ_ONLY`] in there, on a mount that is read-only, as /usr is on systems that are updated as a whole. Beside it are more mount
+/// namespaces, by name those of [`PLACES`].
 const WITHOUT_UNIFIED: &str = r#"set -e
-if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi
 mount -t tmpfs states "$1"; mkdir "$1/usr"; : >"$1/usr/husk-oci"; mount --bind -o ro "$2" "$1/usr/husk-oci"
+beside() { : >"$2/$1"; unshare --mount="$2/$1" --propagation private sh -c "$3"; }
+beside v2 "$1" 'umount -l -a -t cgroup'
+beside nowhere "$1" 'umount -l -a -t cgroup,cgroup2'
+if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi
+beside v1 "$1" true
 shift 2; exec "$@""#;
 
 const READ_ONLY: &str = "usr/husk-oci";
+
+/// What a container costs in cgroups of version 1, in one of version 2, and in none: where it is made, what that is called.
+const PLACES: [(&str, &str); 3] =
+    [("v1", "in cgroups v1"), ("v2", "in a cgroup v2"), ("nowhere", "in no cgroup")];
 
 /// The configurations: what they are called, and where they are in the repository.
 const CONFIGS: &[(&str, &str)] = &[
@@ -57,6 +66,8 @@ const TARGETS: &[Target] = &[
     Target { of: "husk-oci, runc spec", to: "crun, runc spec", factor: 0.5, plus: 0.0 },
     Target { of: "husk-oci, Docker", to: "crun, Docker", factor: 0.3, plus: 0.0 },
     Target { of: VERSION, to: HELLO, factor: 1.0, plus: 0.5 },
+    Target { of: "husk-oci, in cgroups v1", to: "husk-oci, in no cgroup", factor: 1.0, plus: 0.5 },
+    Target { of: "husk-oci, in a cgroup v2", to: "husk-oci, in no cgroup", factor: 1.0, plus: 0.1 },
 ];
 
 /// What is measured: a command, and one that must say "here" before, if anything can.
@@ -80,7 +91,8 @@ pub(crate) fn rows(runs: usize, floor: &Path, root: &Path, scratch: &Path) -> Re
     let states = bundles.join("states");
     fs::create_dir_all(&states)?;
     let husk_oci = husk_oci()?;
-    let rows = all_rows(&husk_oci, &compile_hello(scratch)?, floor, root, &bundles);
+    let programs = [compile_hello(scratch)?, compile_within(scratch)?];
+    let rows = all_rows(&husk_oci, &programs, floor, root, &bundles);
     let said = rows.iter().map(|row| json!({ "name": row.name, "command": row.command, "check": row.check }));
     let asked = scratch.join("rows.json");
     fs::write(&asked, json!({ "runs": runs, "rows": said.collect::<Vec<_>>() }).to_string())?;
@@ -131,7 +143,13 @@ fn command(row: &Value, which: &str) -> Command {
     command
 }
 
-fn all_rows(husk_oci: &Path, hello: &Path, floor: &Path, root: &Path, bundles: &Path) -> Vec<Row> {
+fn all_rows(
+    husk_oci: &Path,
+    [hello, within]: &[PathBuf; 2],
+    floor: &Path,
+    root: &Path,
+    bundles: &Path,
+) -> Vec<Row> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let bare = |flag: Option<&str>, inside: &str| {
         let words = flag.into_iter().map(str::to_owned).chain([text(root)]);
@@ -145,22 +163,25 @@ fn all_rows(husk_oci: &Path, hello: &Path, floor: &Path, root: &Path, bundles: &
     let mut rows = vec![of_floor(FLOOR, None), of_floor(WITH_CGROUPS, Some("--cgroups"))];
     let others = ["crun", "runc"].into_iter().filter_map(|name| Some((name, find(name)?)));
     let runtimes: Vec<_> = [("husk-oci", husk_oci.to_owned())].into_iter().chain(others).collect();
-    let read_only = [("husk-oci", bundles.join("states").join(READ_ONLY))];
-    let cases = CONFIGS
-        .iter()
-        .flat_map(|(config, _)| runtimes.iter().map(move |runtime| (*config, *config, runtime)));
-    let cases = cases.chain(read_only.iter().map(|runtime| (CONFIGS[0].0, "read-only /usr", runtime)));
-    for (config, called, (name, program)) in cases {
-        let state = bundles.join("states").join(name);
+    let states = bundles.join("states");
+    let run = |before: &[String], (name, program): (&str, &Path), config: &str, called: &str| {
         let id = format!("husk-bench-{}", process::id());
-        let run = |inside: &str| {
-            let bundle = bundle(bundles, config, inside);
-            let words = [text(program), "--root".to_owned(), text(&state), "run".to_owned()];
-            words.into_iter().chain(["--bundle".to_owned(), text(&bundle), id.clone()]).collect()
+        let words = |inside: &str| {
+            let (state, bundle) = (text(&states.join(name)), text(&bundle(bundles, config, inside)));
+            let run = ["--root", &state, "run", "--bundle", &bundle, &id].map(str::to_owned);
+            before.iter().cloned().chain([text(program)]).chain(run).collect::<Vec<_>>()
         };
         let name = format!("{name}, {called}");
-        rows.push(Row { name, command: run("/bin/true"), check: Some(run("/bin/echo here")) });
+        Row { name, command: words("/bin/true"), check: Some(words("/bin/echo here")) }
+    };
+    for (config, _) in CONFIGS {
+        rows.extend(runtimes.iter().map(|(name, program)| run(&[], (name, program), config, config)));
     }
+    let spec = CONFIGS[0].0;
+    rows.push(run(&[], ("husk-oci", &states.join(READ_ONLY)), spec, "read-only /usr"));
+    rows.extend(PLACES.iter().map(|(place, called)| {
+        run(&[text(within), text(&states.join(place))], ("husk-oci", husk_oci), spec, called)
+    }));
     rows.extend(find("crun").map(|crun| {
         let run = |inside: &str| {
             let words =
@@ -207,8 +228,17 @@ fn husk_oci() -> Result<PathBuf> {
 }
 
 fn compile_hello(scratch: &Path) -> Result<PathBuf> {
-    let (source, program) = (scratch.join("hello.c"), scratch.join("hello"));
+    let source = scratch.join("hello.c");
     fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"hello, world\") < 0; }\n")?;
+    compile(&source, scratch.join("hello"))
+}
+
+/// What enters a mount namespace before a program.
+fn compile_within(scratch: &Path) -> Result<PathBuf> {
+    compile(&workspace::root().join("benches/floor/within.c"), scratch.join("within"))
+}
+
+fn compile(source: &Path, program: PathBuf) -> Result<PathBuf> {
     run_command(Command::new("cc").args(["-O2", "-static", "-o"]).arg(&program).arg(source))?;
     Ok(program)
 }
@@ -267,9 +297,14 @@ mod tests {
             judged(&rows, &TARGETS[0]),
             "husk-oci, runc spec: at most 1.5 times bare C, as husk: met (1.50 times)\n"
         );
-        assert_eq!(judged(&rows, &TARGETS[2]), "husk-oci, runc spec beside crun, runc spec: not measured\n");
+        let of = |of, to| {
+            let is_it = |target: &&Target| target.of == of && target.to == to;
+            TARGETS.iter().find(is_it).expect("a target")
+        };
+        let beside_crun = of("husk-oci, runc spec", "crun, runc spec");
+        assert_eq!(judged(&rows, beside_crun), "husk-oci, runc spec beside crun, runc spec: not measured\n");
         assert_eq!(
-            judged(&rows, &TARGETS[4]),
+            judged(&rows, of(VERSION, HELLO)),
             "husk-oci --version: at most 0.5 ms more than static hello, world: missed (+0.60 ms)\n"
         );
     }

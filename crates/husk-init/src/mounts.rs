@@ -268,10 +268,10 @@ fn make_empty(world: &mut World<'_>) -> Result<OwnedFd, Fault> {
 }
 
 /// Carries out [`crate::Step::ReadOnly`].
-pub(crate) fn make_readonly(world: &World<'_>, path: &CStr) -> Result<(), Fault> {
+pub(crate) fn make_readonly(world: &World<'_>, path: &CStr, recursive: bool) -> Result<(), Fault> {
     let Some(place) = place_if_there(world.root()?, path)? else { return Ok(()) };
     let mount = copy(place.as_fd(), c"", true)?;
     let readonly = Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, clear: MountAttrFlags::empty() };
-    set_attributes(mount.as_fd(), readonly, true)?;
+    set_attributes(mount.as_fd(), readonly, recursive)?;
     attach(mount.as_fd(), place.as_fd())
 }

@@ -305,7 +305,7 @@ fn carry_out<'a>(world: &mut World<'a>, step: &Step<'a>) -> Result<(), Fault> {
         Step::OpenProc => open_proc(world),
         Step::Sysctl { path, value } => write_sysctl(world, path, value),
         Step::Mask { path } => mounts::mask(world, path),
-        Step::ReadOnly { path } => mounts::make_readonly(world, path),
+        Step::ReadOnly { path, recursive } => mounts::make_readonly(world, path, recursive),
         Step::OpenTerminal { size, inherit_settings } => terminal::open(world, size, inherit_settings),
         Step::PivotRoot => root::pivot(world),
         Step::DetachOldRoot => root::detach_old(),

@@ -211,10 +211,12 @@ pub enum Step<'a> {
         /// Where.
         path: &'a CStr,
     },
-    /// Make what is at a path, and below it, read-only. Nothing there: nothing done.
+    /// Make what is at a path read-only. Nothing there: nothing done.
     ReadOnly {
         /// Where.
         path: &'a CStr,
+        /// Whether what is mounted below becomes so too.
+        recursive: bool,
     },
     /// Make a pseudo-terminal in the container's own devpts and give the master side to the parent.
     OpenTerminal {

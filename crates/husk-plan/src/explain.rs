@@ -592,7 +592,10 @@ fn child_sentence(step: &Step<'_>) -> String {
             format!("set the kernel parameter {} to {}", text(path).replace('/', "."), text(value))
         }
         Step::Mask { path } => format!("hide {}", text(path)),
-        Step::ReadOnly { path } => format!("make {} read-only", text(path)),
+        Step::ReadOnly { path, recursive: true } => format!("make {} read-only", text(path)),
+        Step::ReadOnly { path, recursive: false } => {
+            format!("make {} read-only, but for what is mounted below", text(path))
+        }
         Step::OpenTerminal { .. } => {
             "make a pseudo-terminal in the container's /dev/pts and hand its master side to husk".to_owned()
         }

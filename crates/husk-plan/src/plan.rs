@@ -62,6 +62,7 @@ impl<'a> Plan<'a> {
     #[must_use]
     pub fn with_pauses(mut self) -> Self {
         self.steps.retain(|step| !matches!(step.action, Action::Child(Step::BeOpaque)));
+        self.await_cgroup_first();
         for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Exec) {
             let of_stage = |step: &PlannedStep<'_>| step.stage == stage && step.actor() == Actor::Container;
             if let Some(last) = self.steps.iter().rposition(of_stage) {
@@ -71,6 +72,23 @@ impl<'a> Plan<'a> {
             }
         }
         self
+    }
+
+    /// Has the child wait for its cgroups before its first pause. What husk sends when they are made would end that.
+    fn await_cgroup_first(&mut self) {
+        let is_awaited = |step: &PlannedStep<'_>| matches!(step.action, Action::Child(Step::AwaitCgroup));
+        let Some(at) = self.steps.iter().position(is_awaited) else { return };
+        let enters = |step: &&PlannedStep<'_>| {
+            matches!(step.action, Action::Child(Step::CgroupNamespace | Step::JoinCgroupNamespace))
+        };
+        let end = at + 1 + self.steps[at + 1..].iter().take_while(enters).count();
+        let first = self
+            .steps
+            .iter()
+            .position(|step| step.actor() == Actor::Container && step.stage > Stage::Namespaces);
+        let Some(first) = first.filter(|first| *first <= at) else { return };
+        self.steps[first..end].rotate_right(end - at);
+        self.steps[first..first + end - at].iter_mut().for_each(|step| step.stage = Stage::Namespaces);
     }
 
     /// The same plan, made with the filter of `profile`, with one that asks whoever has its listener where this one would refuse.
@@ -167,11 +185,11 @@ pub(crate) fn in_options(options: &[(&str, &str)], text: String) -> String {
 }
 
 impl CgroupPlan {
-    /// Where they are. What systemd makes is known when it is there.
+    /// What husk makes: all of them or, with systemd on version 1, those that it does not make.
     pub fn place(&self) -> Option<&Place> {
         match &self.driver {
             CgroupDriver::Cgroupfs(place) => Some(place),
-            CgroupDriver::Systemd(_) => None,
+            CgroupDriver::Systemd { beside, .. } => beside.as_ref(),
         }
     }
 
@@ -179,7 +197,7 @@ impl CgroupPlan {
     pub fn scope(&self) -> Option<&Scope> {
         match &self.driver {
             CgroupDriver::Cgroupfs(_) => None,
-            CgroupDriver::Systemd(scope) => Some(scope),
+            CgroupDriver::Systemd { scope, .. } => Some(scope),
         }
     }
 }
@@ -190,7 +208,12 @@ pub enum CgroupDriver {
     /// husk: directories.
     Cgroupfs(Place),
     /// systemd, which is asked for a scope.
-    Systemd(Scope),
+    Systemd {
+        /// The scope.
+        scope: Scope,
+        /// On version 1: what husk makes beside it.
+        beside: Option<Place>,
+    },
 }
 
 /// Something that a person should know before.

@@ -444,12 +444,14 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             calls.push(attach("<what hides it>"));
             calls
         }
-        Step::ReadOnly { path } => vec![
+        Step::ReadOnly { path, recursive } => vec![
             beneath(path),
             "open_tree(<place>, \"\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE)"
                 .to_owned(),
-            "mount_setattr(<copy>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY}, 32)"
-                .to_owned(),
+            format!(
+                "mount_setattr(<copy>, \"\", AT_EMPTY_PATH{}, {{attr_set=MOUNT_ATTR_RDONLY}}, 32)",
+                if *recursive { "|AT_RECURSIVE" } else { "" }
+            ),
             attach("<copy>"),
         ],
         Step::OpenTerminal { .. } => vec![

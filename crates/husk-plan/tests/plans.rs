@@ -369,6 +369,27 @@ fn many_cgroups_are_made_while_the_child_mounts() {
     );
 }
 
+/// What husk sends when they are made would end a pause.
+#[test]
+fn the_child_waits_for_its_cgroups_before_it_pauses() {
+    let v1 = host_with_cgroups(V1, "1:pids:/\n2:memory:/own\n3:cpuset:/\n");
+    let arena = Arena::new();
+    let plan = plan(&limited(true), &v1, &arena).expect("a plan");
+    let at = |plan: &husk_plan::Plan<'_>, wanted: fn(&Step<'_>) -> bool| {
+        plan.steps.iter().position(|step| matches!(&step.action, Action::Child(step) if wanted(step)))
+    };
+    let (awaits, pauses) =
+        (|step: &Step<'_>| matches!(step, Step::AwaitCgroup), |step: &Step<'_>| matches!(step, Step::Pause));
+    let count = plan.steps.len();
+    let paused = plan.with_pauses();
+    let await_cgroup = at(&paused, awaits).expect("it waits for them");
+    let pause = at(&paused, pauses).expect("it pauses");
+    let namespace = at(&paused, |step| matches!(step, Step::CgroupNamespace)).expect("a cgroup namespace");
+    assert!(await_cgroup < namespace && namespace < pause, "{await_cgroup}, {namespace}, {pause}");
+    // But for the step that would hide it from whoever looks round.
+    assert_eq!(paused.steps.len(), count - 1 + paused.pauses().count());
+}
+
 #[test]
 fn the_child_makes_namespaces_while_husk_makes_cgroups() {
     let v1 = host_with_cgroups(V1, "1:pids:/\n2:memory:/own\n3:cpuset:/\n");

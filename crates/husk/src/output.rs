@@ -92,13 +92,24 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
     let (red, yellow, off) =
         if colour(&io::stderr()) { ("\x1b[1;31m", "\x1b[33m", "\x1b[0m") } else { ("", "", "") };
     let Failure { doing, problem, hints, status } = failure;
-    let mut message = format!("{red}husk:{off} {doing}: {problem}\n");
+    let columns = columns(&io::stderr());
+    let mut message = format!("{red}husk:{off} {}\n", broken(&format!("{doing}: {problem}"), 6, columns));
     for hint in hints {
-        message += &format!("  {yellow}hint:{off} {hint}\n");
+        message += &format!("  {yellow}hint:{off} {}\n", broken(hint, HINT, columns));
     }
     // In one write, so that lines of other processes do not come between. If it fails there is nobody left to tell.
     let _ = io::stderr().write_all(message.as_bytes());
     ExitCode::from(*status)
+}
+
+/// The column in which a hint begins.
+const HINT: usize = 8;
+
+/// Text from a column on, broken at the terminal's width. What has lines of its own, such as the words of a program, keeps them.
+fn broken(text: &str, column: usize, columns: Option<usize>) -> String {
+    let lines = text.split('\n').enumerate();
+    let lines = lines.map(|(number, line)| hanging(line, if number == 0 { column } else { 0 }, columns));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Prints the rows of a story on standard error, each with its word set apart.
@@ -127,17 +138,20 @@ fn painted(story: &Story, paint: Paint, columns: Option<usize>) -> String {
 
 /// Prints a sentence on standard error.
 pub(crate) fn told(sentence: &str) {
+    let sentence = broken(sentence, 0, columns(&io::stderr()));
     let _ = io::stderr().write_all(format!("{sentence}\n").as_bytes());
 }
 
 /// Prints what to do about what was told.
 pub(crate) fn hint(hint: &str) {
     let paint = Paint::of(&io::stderr());
+    let hint = broken(hint, HINT, columns(&io::stderr()));
     let _ = io::stderr().write_all(format!("  {}hint:{} {hint}\n", paint.yellow, paint.off).as_bytes());
 }
 
 /// Prints something worth knowing that stops nothing.
 pub(crate) fn note(note: &str) {
+    let note = broken(note, 12, columns(&io::stderr()));
     let _ = io::stderr().write_all(format!("husk: note: {note}\n").as_bytes());
 }
 

@@ -284,6 +284,18 @@ impl<'a, 'c> Compiler<'a, 'c> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
+        self.bind_when(bind, false, directory, origin, mounted)
+    }
+
+    /// `later`: the source is not there before the child waits for husk.
+    pub(super) fn bind_when(
+        &mut self,
+        bind: &BindMount,
+        later: bool,
+        directory: bool,
+        origin: &Origin,
+        mounted: &mut Vec<PathBuf>,
+    ) -> Result<(), PlanError> {
         self.make_target(&bind.target, directory, origin, mounted)?;
         let namespace = self.config.propagation.value;
         let tree = HostTree {
@@ -291,6 +303,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             recursive: bind.recursive,
             idmap: &bind.idmap,
             shared: bind.shared_with_host,
+            later,
             follows_host: match bind.propagation.as_slice() {
                 [] => follows(namespace),
                 given => given.iter().any(|(to, _)| follows(*to)),
@@ -488,7 +501,10 @@ impl<'a, 'c> Compiler<'a, 'c> {
             self.child(Stage::Mounts, step, &self.config.masked_paths.origin);
         }
         for path in &self.config.readonly_paths.value {
-            let step = Step::ReadOnly { path: self.arena.cstr(path)? };
+            // What the configuration mounts below says itself whether it can be written.
+            let is_below = |target: &PathBuf| target != path && target.starts_with(path);
+            let recursive = !self.config.mounts.iter().any(|mount| is_below(mount.value.target()));
+            let step = Step::ReadOnly { path: self.arena.cstr(path)?, recursive };
             self.child(Stage::Mounts, step, &self.config.readonly_paths.origin);
         }
         Ok(())

@@ -167,7 +167,9 @@ impl<'a> Reader<'a, '_> {
         match kind {
             Kind::Copied => return self.changed(mount, root, target, &origin),
             Kind::Mask => self.child(Stage::Mounts, Step::Mask { path: target }, origin),
-            Kind::ReadOnly => self.child(Stage::Mounts, Step::ReadOnly { path: target }, origin),
+            Kind::ReadOnly => {
+                self.child(Stage::Mounts, Step::ReadOnly { path: target, recursive: true }, origin)
+            }
             Kind::New => {
                 let filesystem = self.filesystem(mount)?;
                 self.child(

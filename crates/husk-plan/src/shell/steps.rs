@@ -506,7 +506,11 @@ fn tree_piece(step: &Step<'_>) -> Piece {
              else mount --bind /dev/null {0}; mount -o remount,bind,ro,nosuid,noexec {0}; fi",
             below(path)
         )),
-        Step::ReadOnly { path } => inside(format!("read_only {}", below(path)))
+        Step::ReadOnly { path, recursive: false } => inside(format!(
+            "if [ -e {0} ]; then mount --rbind {0} {0}; mount -o remount,bind,ro {0}; fi",
+            below(path)
+        )),
+        Step::ReadOnly { path, recursive: true } => inside(format!("read_only {}", below(path)))
             .in_full(format!("mount --rbind {0} {0}; mount -o remount,bind,ro {0}", below(path))),
         _ => Piece::impossible("unknown", "husk has no words for it"),
     }

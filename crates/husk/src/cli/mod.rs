@@ -22,6 +22,7 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 pub(crate) use doctor::Doctor;
 pub(crate) use explain::{ExplainRun, ExplainRunning, Format};
 pub(crate) use learn::Learn;
+pub(crate) use refusal::is_slip;
 pub(crate) use rootfs::{From, RootfsNew};
 pub(crate) use run::{Run, RunOptions};
 pub(crate) use see::{Diff, See};

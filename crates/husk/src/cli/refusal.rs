@@ -120,6 +120,21 @@ fn unknown_option(error: &clap::Error, option: &str) -> (String, Option<String>)
     (format!("{option}: unknown option"), suggested.map(|suggested| format!("did you mean {suggested}?")))
 }
 
+/// Whether `typed` is `word` by a slip of a finger: a letter is missing, one too many or another one, or two have changed places.
+pub(crate) fn is_slip(typed: &str, word: &str) -> bool {
+    let (typed, word): (Vec<_>, Vec<_>) = (typed.chars().collect(), word.chars().collect());
+    let same = typed.iter().zip(&word).take_while(|(one, other)| one == other).count();
+    let (typed, word) = (&typed[same..], &word[same..]);
+    match (typed, word) {
+        ([], []) => false,
+        ([_, rest @ ..], _) if rest == word => true,
+        (_, [_, rest @ ..]) if rest == typed => true,
+        ([a, b, rest @ ..], [c, d, other @ ..]) if (a, b) == (d, c) => rest == other,
+        ([_, rest @ ..], [_, other @ ..]) => rest == other,
+        _ => false,
+    }
+}
+
 fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
     error.get(kind).map(|value| match value {
         ContextValue::Strings(words) => words.join(", "),
@@ -144,4 +159,19 @@ fn command_of(line: &[OsString]) -> String {
     };
     let typed = words().zip(known).take_while(|(word, known)| word == *known).count();
     std::iter::once("husk").chain(known[..typed].iter().copied()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_slip;
+
+    #[test]
+    fn a_slip_is_of_one_letter_or_of_two_that_are_swapped() {
+        for typed in ["rum", "ru", "un", "rn", "runn", "rrun", "urn", "rnu", "bun"] {
+            assert!(is_slip(typed, "run"), "{typed}");
+        }
+        for typed in ["run", "", "r", "ran1", "nur", "web", "running"] {
+            assert!(!is_slip(typed, "run"), "{typed}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use husk_plan::Arena;
 use husk_plan::read_back::read_back;
 
 use super::see::{Target, details, find, observe};
-use crate::cli::ExplainRunning;
+use crate::cli::{ExplainRunning, is_slip};
 use crate::failure::{COMMAND_FAILED, Failure};
 use crate::observe;
 use crate::output;
@@ -29,7 +29,10 @@ pub(crate) fn explain(explain: &ExplainRunning) -> Result<ExitCode, Failure> {
             })?;
             Target { container: machine.container_of(process.pid), pid }
         }
-        (None, name) => find(&machine, name.as_deref().unwrap_or_default())?,
+        (None, name) => {
+            let name = name.as_deref().unwrap_or_default();
+            find(&machine, name).map_err(|failure| meant_run(failure, name))?
+        }
     };
     let seen = details(&machine, target.pid)?;
     let own = details(&machine, machine.own_id())?;
@@ -42,4 +45,13 @@ pub(crate) fn explain(explain: &ExplainRunning) -> Result<ExitCode, Failure> {
         status: COMMAND_FAILED,
     })?;
     Ok(output::explanation(&plan, explain.format, rustix::process::geteuid().as_raw(), None))
+}
+
+/// No container is called so, and it may be the word `run` that was meant.
+fn meant_run(failure: Failure, word: &str) -> Failure {
+    let mut hints = failure.hints;
+    if is_slip(word, "run") {
+        hints.insert(0, "did you mean `husk explain run`?".to_owned());
+    }
+    Failure { hints, ..failure }
 }

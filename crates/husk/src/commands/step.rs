@@ -87,8 +87,8 @@ fn shell(stage: Stage, pid: i32) {
     if setgroups.trim() == "deny" {
         words.push("--preserve-credentials".to_owned());
     }
-    words.push("/bin/sh".to_owned());
-    output::typed(&format!("nsenter {}", words.join(" ")));
+    output::typed(&format!("nsenter {} /bin/sh", words.join(" ")));
+    words.extend(["/bin/sh", "-mc", IN_A_GROUP_OF_ITS_OWN].map(str::to_owned));
     let prompt = format!("{} # ", stage.name());
     let mut nsenter = Command::new("nsenter");
     nsenter.args(&words).env("PS1", prompt).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -98,6 +98,10 @@ fn shell(stage: Stage, pid: i32) {
         output::note(&format!("nsenter cannot be started: {error}"));
     }
 }
+
+/// A shell hands the terminal back in the end to the group that had it, which in another pid namespace it cannot name, and says so.
+/// One that is a job of another shell finds its own group there; the other one complains where nobody hears it.
+const IN_A_GROUP_OF_ITS_OWN: &str = "exec 3>&2 2>&-; /bin/sh 2>&3 3>&-";
 
 /// The options of nsenter for the namespaces of process `pid` that husk is not in: entering one's own needs rights that an
 /// ordinary user lacks.

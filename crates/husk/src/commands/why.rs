@@ -11,7 +11,7 @@ use husk_runtime::why::{self, Story, Watch};
 use husk_runtime::{End, Ended, Error};
 use husk_see::Text;
 
-use crate::cli::Why;
+use crate::cli::{Why, is_slip};
 use crate::commands::{run, see, why_running};
 use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
 use crate::output;
@@ -53,6 +53,9 @@ fn running(name: &str) -> Result<Option<String>, Failure> {
 
 fn unknown(name: Option<&str>) -> Failure {
     let mut hints = vec!["to run one and be told: husk why run ...".to_owned()];
+    if name.is_some_and(|name| is_slip(name, "run")) {
+        hints.insert(0, "did you mean `husk why run`?".to_owned());
+    }
     if name.is_some() {
         hints.push("of an engine's container that has ended only the engine knows; husk why run --bundle DIR runs its OCI bundle again, and tells".to_owned());
     }
