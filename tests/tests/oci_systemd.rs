@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Containers whose cgroups systemd makes: what is not so with the runtime's own. Where there is no systemd, or controllers of
-//! version 1, the refusal.
+//! Containers whose cgroups systemd makes: what is not so with the runtime's own. Where there is no systemd, the refusal.
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::oci::{Bundle, Container, Site, is_unified};
+use husk_tests::oci::{Bundle, Cgroup, Container, Site, is_unified};
 use husk_tests::{Command, Place, oci_site};
 use serde_json::{Value, json};
 
 /// Whether scopes can be had; else it is said as a skip.
 fn has_scopes(site: &Site) -> bool {
-    let has = is_unified() && Path::new("/run/systemd/system").is_dir();
+    let has = Path::new("/run/systemd/system").is_dir();
     if !has {
-        site.note("scopes take cgroup v2 and a systemd that runs");
+        site.note("scopes take a systemd that runs");
     }
     has
 }
@@ -39,13 +38,28 @@ fn create<'s>(bundle: &Bundle<'s>) -> Container<'s> {
     bundle.create_with(&["--systemd-cgroup"], &[]).unwrap_or_else(|output| panic!("{output}"))
 }
 
-fn directory(unit: &str) -> PathBuf {
-    Path::new("/sys/fs/cgroup/system.slice").join(unit)
+fn cgroup(unit: &str) -> Cgroup {
+    Cgroup::new(&format!("system.slice/{unit}"))
 }
 
-fn read(unit: &str, file: &str) -> String {
-    let path = directory(unit).join(file);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim_end().to_owned()
+/// Whether there is a cgroup by which systemd knows the unit.
+fn has_scope(unit: &str) -> bool {
+    cgroup(unit).directory("systemd").exists()
+}
+
+/// What a file says, which has one name on version 1 and another on version 2.
+fn read(unit: &str, v1: &str, v2: &str) -> String {
+    let file = if is_unified() { v2 } else { v1 };
+    let controller = v1.split('.').next().unwrap_or_default();
+    cgroup(unit).read(controller, file).unwrap_or_else(|| panic!("{unit}: no {file}"))
+}
+
+/// Quota and period.
+fn bandwidth(unit: &str) -> String {
+    match is_unified() {
+        true => read(unit, "", "cpu.max"),
+        false => format!("{} {}", read(unit, "cpu.cfs_quota_us", ""), read(unit, "cpu.cfs_period_us", "")),
+    }
 }
 
 fn systemctl(words: &[&str]) -> String {
@@ -55,6 +69,11 @@ fn systemctl(words: &[&str]) -> String {
 /// The names of units, also those that have failed, that begin with this test's name.
 fn units(site: &Site) -> String {
     systemctl(&["list-units", "--all", "--plain", "--no-legend", &format!("{}-*", name(site))])
+}
+
+/// Version 2 beside version 1, where systemd runs without it.
+fn is_empty_v2(line: &str) -> bool {
+    line == "0::/" && !is_unified() && !Path::new("/sys/fs/cgroup/unified").exists()
 }
 
 #[track_caller]
@@ -80,7 +99,10 @@ fn limits_are_systemds_too_and_outlast_a_reload() {
     });
     let container = create(&bundle);
     container.start();
-    let values = || ["memory.max", "pids.max", "cpu.max"].map(|file| read(&unit, file));
+    let values = || {
+        let memory = read(&unit, "memory.limit_in_bytes", "memory.max");
+        [memory, read(&unit, "pids.max", "pids.max"), bandwidth(&unit)]
+    };
     let first = ["67108864", "33", "12345 50000"];
     assert_eq!(values(), first);
     systemctl(&["daemon-reload"]);
@@ -97,7 +119,134 @@ fn limits_are_systemds_too_and_outlast_a_reload() {
     assert_eq!(systemctl(&["show", "-p", "TasksMax", "--value", &unit]), "44");
     assert_eq!(systemctl(&["show", "-p", "Delegate", "--value", &unit]), "yes");
     container.delete();
-    assert!(!directory(&unit).exists());
+    assert!(!cgroup(&unit).exists());
+    assert_eq!(units(&site), "");
+}
+
+/// systemd writes all that it knows of whenever it is told something, and its quotas are in percent.
+#[test]
+fn an_update_leaves_the_other_limits_as_they_are() {
+    let site = oci_site!();
+    if !has_scopes(&site) || site.deviates("runc", "leaves what systemd has rounded") {
+        return;
+    }
+    if site.deviates("crun", "leaves what systemd has rounded") {
+        return;
+    }
+    let (bundle, unit) = bundle(&site, "sleep 1000");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 12_345, "period": 50_000, "shares": 512});
+        spec["linux"]["resources"]["memory"] = json!({"reservation": 33_554_432});
+    });
+    let container = create(&bundle);
+    container.start();
+    let update = |limits: &str| {
+        let file = site.path().join("limits.json");
+        fs::write(&file, limits).expect("a file");
+        site.oci(["update", "--resources"]).arg(&file).arg(container.id()).run().succeeds();
+    };
+    let others = || {
+        let shares = read(&unit, "cpu.shares", "cpu.weight");
+        [shares, read(&unit, "memory.soft_limit_in_bytes", "memory.low")]
+    };
+    let before = others();
+    update(r#"{"pids": {"limit": 44}}"#);
+    assert_eq!(
+        (read(&unit, "pids.max", "pids.max").as_str(), bandwidth(&unit).as_str()),
+        ("44", "12345 50000")
+    );
+    assert_eq!(others(), before);
+    if !is_unified() {
+        // On version 2 the two are one file.
+        update(r#"{"cpu": {"period": 60000}}"#);
+        assert_eq!(bandwidth(&unit), "12345 60000");
+        update(r#"{"cpu": {"quota": 23456}}"#);
+        assert_eq!(bandwidth(&unit), "23456 60000");
+        systemctl(&["daemon-reload"]);
+        let (quota, rounded) = ("23456 60000", "24000 60000");
+        assert!([quota, rounded].contains(&bandwidth(&unit).as_str()), "{}", bandwidth(&unit));
+    }
+    assert_eq!(others(), before);
+    container.delete();
+}
+
+/// On version 1 the list of devices is systemd's to write, and without a word it would allow all.
+#[test]
+fn devices_stay_denied_whatever_systemd_writes() {
+    let site = oci_site!();
+    if !has_scopes(&site) {
+        return;
+    }
+    let log = "if echo x > /dev/log0; then echo allowed; else echo denied; fi 2>/dev/null";
+    for (rules, expected) in [
+        (json!([{"allow": false, "access": "rwm"}]), "denied\n"),
+        (
+            json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"}]),
+            "allowed\n",
+        ),
+        (json!([{"allow": true, "access": "rwm"}]), "allowed\n"),
+    ] {
+        let (bundle, unit) = bundle(
+            &site,
+            "while :; do for i in 1 2 3 4 5 6 7 8; do echo x > /dev/null || exit 9; done; sleep 0.01; done",
+        );
+        let bundle = bundle.change(|spec| {
+            spec["linux"]["resources"]["devices"] = rules.clone();
+            spec["linux"]["devices"] = json!([{"path": "/dev/log0", "type": "c", "major": 1, "minor": 11}]);
+        });
+        let container = create(&bundle);
+        container.start();
+        let list = || match is_unified() {
+            true => String::new(),
+            false => {
+                let text = read(&unit, "devices.list", "");
+                let mut lines: Vec<_> = text.lines().collect();
+                lines.sort_unstable();
+                lines.join("; ")
+            }
+        };
+        let first = list();
+        container.exec(&["sh", "-c", log]).prints(expected);
+        site.oci(["update", "--pids-limit", "50", container.id()]).run().succeeds();
+        assert_eq!(list(), first, "after an update");
+        assert_eq!(container.status(), "running", "it was never without /dev/null");
+        container.exec(&["sh", "-c", log]).prints(expected);
+        container.delete();
+
+        let bundle = bundle.sh("sleep 1000");
+        let container = create(&bundle);
+        systemctl(&["daemon-reload"]);
+        let all_of_both = |list: String| list.replace("b *:* rwm; c *:* rwm", "a *:* rwm");
+        assert_eq!(all_of_both(list()), all_of_both(first), "after a reload");
+        container.start();
+        container.exec(&["sh", "-c", log]).prints(expected);
+        container.delete();
+        assert!(!cgroup(&unit).exists());
+    }
+}
+
+#[test]
+fn devices_that_are_denied_of_what_is_allowed_are_refused_on_version_1() {
+    let site = oci_site!();
+    if !has_scopes(&site)
+        || site.deviates("runc", "has systemd allow all")
+        || site.deviates("crun", "says nothing")
+    {
+        return;
+    }
+    if is_unified() {
+        return site.note("on v2 systemd allows nothing that others deny");
+    }
+    let (bundle, unit) = bundle(&site, "true");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["devices"] = json!([
+            {"allow": true, "access": "rwm"},
+            {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "rwm"}
+        ]);
+    });
+    let refused = bundle.create_with(&["--systemd-cgroup"], &[]).expect_err("a refusal");
+    refused.exits(1).says("linux.resources.devices: on cgroup v1");
+    assert!(!cgroup(&unit).exists());
     assert_eq!(units(&site), "");
 }
 
@@ -114,13 +263,13 @@ fn annotations_are_properties_of_the_scope() {
     };
     let (bundle, unit) = bundle(&site, "sleep 1000");
     let bundle = bundle
-        .change(annotate("TimeoutStopUSec", "uint64 123456789"))
+        .change(annotate("TimeoutStopUSec", "uint64 123000000"))
         .change(annotate("RuntimeMaxSec", "3600"))
         .change(annotate("CollectMode", "'inactive'"))
         .change(annotate("Documentation", "['https://example.org/a', 'https://example.org/b']"));
     let container = create(&bundle);
     let is = |property: &str| systemctl(&["show", "-p", property, "--value", &unit]);
-    assert_eq!(is("TimeoutStopUSec"), "2min 3.456789s");
+    assert_eq!(is("TimeoutStopUSec"), "2min 3s");
     assert_eq!(is("RuntimeMaxUSec"), "1h");
     assert_eq!(is("CollectMode"), "inactive");
     assert_eq!(is("Documentation"), "https://example.org/a https://example.org/b");
@@ -153,9 +302,10 @@ fn every_verb_finds_the_scope_without_being_told() {
         container.start();
         container.wait_for("up");
         let text = fs::read_to_string(container.proc("cgroup")).expect("cgroups");
-        assert_eq!(text.trim(), format!("0::/system.slice/{unit}"));
+        let path = format!("/system.slice/{unit}");
+        assert!(text.lines().all(|line| line.ends_with(&path) || is_empty_v2(line)), "{text}");
         let seen = container.exec(&["cat", "/proc/self/cgroup"]);
-        let expected = if private { "0::/\n".to_owned() } else { text.clone() };
+        let expected = if private { text.replace(&path, "/") } else { text.clone() };
         seen.succeeds().prints(&expected);
         let pids = container.verb_with("ps", ["--format", "json"]).run();
         let pids: Vec<u32> = serde_json::from_str(&pids.succeeds().stdout).expect("JSON");
@@ -163,13 +313,14 @@ fn every_verb_finds_the_scope_without_being_told() {
         let stats = container.verb_with("events", ["--stats"]).run();
         assert!(stats.succeeds().stdout.contains("\"pids\":{\"current\":"), "{stats}");
         container.verb("pause").run().succeeds();
-        assert_eq!((container.status().as_str(), read(&unit, "cgroup.freeze").as_str()), ("paused", "1"));
+        let frozen = read(&unit, "freezer.self_freezing", "cgroup.freeze");
+        assert_eq!((container.status().as_str(), frozen.as_str()), ("paused", "1"));
         container.verb("resume").run().succeeds();
         assert_eq!(container.status(), "running");
         container.verb_with("kill", ["--all"]).arg("KILL").run().succeeds();
         container.wait();
         container.verb("delete").run().succeeds();
-        assert!(!directory(&unit).exists());
+        assert!(!cgroup(&unit).exists());
         assert_eq!(units(&site), "");
     }
 }
@@ -184,7 +335,7 @@ fn a_scope_of_another_containers_is_left_alone() {
     let old = create(&first);
     old.start();
     old.wait();
-    until("systemd takes the empty scope away", || !directory(&unit).exists());
+    until("systemd takes the empty scope away", || !has_scope(&unit));
     // Another container has the name by now.
     let changed = first.spec.clone();
     let second = site.bundle().change(|spec| *spec = changed).sh("sleep 1000");
@@ -195,7 +346,8 @@ fn a_scope_of_another_containers_is_left_alone() {
     let changed = second.spec.clone();
     let third = site.bundle().change(|spec| *spec = changed);
     let refused = third.create_with(&["--systemd-cgroup"], &[]).expect_err("the name is taken");
-    assert!(refused.stderr.contains("UnitExists"), "{refused}");
+    let is_said = |reason| refused.stderr.contains(reason);
+    assert!(is_said("UnitExists") || !is_unified() && is_said("has processes in it already"), "{refused}");
     assert_eq!(young.status(), "running", "what failed has taken nothing of it along");
     old.verb_with("delete", ["--force"]).run().succeeds();
     assert_eq!(young.status(), "running", "nor has the delete of whoever had the name before");
@@ -217,7 +369,7 @@ fn killed_for_memory_leaves_no_unit_that_has_failed() {
     container.start();
     container.wait();
     container.verb("delete").run().succeeds();
-    assert!(!directory(&unit).exists());
+    assert!(!cgroup(&unit).exists());
     until("no unit is left", || units(&site).is_empty());
 }
 
@@ -241,7 +393,7 @@ fn a_runtime_that_is_killed_leaves_no_scope() {
         create.kill().expect("one's own child can be killed");
         create.wait().expect("one's own child can be waited for");
         site.oci(["delete", "--force", bundle.id()]).run().succeeds();
-        until("its cgroup is gone", || !directory(&unit).exists());
+        until("its cgroup is gone", || !cgroup(&unit).exists());
         until("its unit is gone", || units(&site).is_empty());
         assert!(!site.root().join(bundle.id()).exists(), "the state is gone");
     }
@@ -268,11 +420,11 @@ fn a_damaged_state_loses_no_scope() {
         let state = fs::read(&file).expect("a state");
         fs::write(&file, &state[..keep]).expect("a file");
         site.oci(["delete", bundle.id()]).run().exits(1).says("damaged");
-        assert!(directory(&unit).exists(), "without --force all stays");
+        assert!(has_scope(&unit), "without --force all stays");
         let begin = Instant::now();
         container.delete();
         assert!(begin.elapsed() < Duration::from_secs(20), "it was waited for: {:?}", begin.elapsed());
-        assert!(!directory(&unit).exists());
+        assert!(!cgroup(&unit).exists());
         assert_eq!(units(&site), "");
         assert!(!site.root().join(bundle.id()).exists(), "the state is gone");
         assert!(fs::read_to_string(site.path().join("heard")).is_ok_and(|state| state.contains(bundle.id())));
@@ -284,7 +436,7 @@ fn a_damaged_state_loses_no_scope() {
     let old = create(&first);
     old.start();
     old.wait();
-    until("systemd takes the empty scope away", || !directory(&unit).exists());
+    until("systemd takes the empty scope away", || !has_scope(&unit));
     fs::write(site.root().join(first.id()).join("state.json"), "{").expect("a file");
     let changed = first.spec.clone();
     let second = site.bundle().change(|spec| *spec = changed).sh("sleep 1000");
@@ -300,7 +452,7 @@ fn a_damaged_state_loses_no_scope() {
 #[test]
 fn where_there_are_no_scopes_the_refusal_says_what_to_do() {
     let site = oci_site!();
-    if is_unified() && Path::new("/run/systemd/system").is_dir() {
+    if Path::new("/run/systemd/system").is_dir() {
         return site.note("scopes can be had here");
     }
     let (bundle, _) = bundle(&site, "true");
@@ -351,8 +503,13 @@ fn husk_explains_the_steps_of_a_scope() {
     let steps = about_cgroups(steps.map(|step| format!("{} [{}]", word(step, "does"), word(step, "origin"))));
     assert_eq!(steps, done, "{log}");
     let scope = format!("have the machine's systemd make the scope {unit} in system.slice around it, with ");
-    let scope = steps[0].strip_prefix(&scope).unwrap_or_else(|| panic!("{steps:#?}"));
-    for property in ["MemoryMax=67108864", "CPUQuota=25%", "CPUQuotaPeriodSec=50000us", "AllowedCPUs=0"] {
+    let scope = steps.iter().find_map(|step| step.strip_prefix(&scope));
+    let scope = scope.unwrap_or_else(|| panic!("{steps:#?}"));
+    let properties: &[&str] = match is_unified() {
+        true => &["MemoryMax=67108864", "CPUQuota=25%", "CPUQuotaPeriodSec=50000us", "AllowedCPUs=0"],
+        false => &["MemoryLimit=67108864", "CPUQuota=25%", "CPUQuotaPeriodSec=50000us"],
+    };
+    for property in properties {
         assert!(scope.contains(property), "{property} in {scope}");
     }
 }

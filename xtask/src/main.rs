@@ -52,7 +52,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "test-v2",
-        help: "the tests of cgroups in a virtual machine with cgroup v2 alone [root] [user] [systemd] [systemd-user]",
+        help: "the tests of cgroups in a virtual machine, with cgroup v2 alone [root] [user] [systemd] [systemd-user] or a systemd with v1 [systemd-v1] [systemd-hybrid]",
         run: test_v2::run,
     },
     Verb {

@@ -70,6 +70,17 @@ pub enum CgroupError {
     /// The cgroup is in the middle of a threaded one.
     #[error("{} is inside a threaded cgroup, where whole processes cannot be placed; choose another linux.cgroupsPath", .0.display())]
     Threaded(PathBuf),
+    /// systemd has its scopes in another place.
+    #[error(
+        "systemd has put the process into {}, and not into {}; choose another linux.cgroupsPath, or leave out --systemd-cgroup",
+        found.display(), expected.display()
+    )]
+    Elsewhere {
+        /// Where it should be.
+        expected: PathBuf,
+        /// The path of the process's cgroup in systemd's hierarchy.
+        found: PathBuf,
+    },
     /// Processes are there already.
     #[error("the cgroup {} has processes in it already (one is {pid}); choose another linux.cgroupsPath", path.display())]
     Occupied {

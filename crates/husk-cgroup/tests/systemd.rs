@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use husk_cgroup::Place;
 use husk_cgroup::limits::{Hierarchy, Limits, files};
-use husk_cgroup::systemd::{Scope, SystemdError};
+use husk_cgroup::systemd::{Asked, Scope, SystemdError};
+use husk_cgroup::{CgroupError, Hierarchies, Place};
 use husk_spec::oci::Resources;
 use serde_json::{Value, json};
 use skip::skip;
@@ -26,15 +26,21 @@ fn is_here(test: &str) -> bool {
     here
 }
 
+fn version() -> Hierarchy {
+    Hierarchies::read().expect("hierarchies").version
+}
+
 fn limits(resources: Value) -> Limits {
     let resources: Resources = serde_json::from_value(resources).expect("resources");
-    files(&resources, Hierarchy::V2).expect("limits")
+    files(&resources, version()).expect("limits")
 }
 
 /// A process that waits to be moved, and the scope around it. Both end with the value.
 struct Scoped {
     process: Child,
     scope: Scope,
+    /// What is made beside it on version 1.
+    beside: Option<Place>,
 }
 
 impl Scoped {
@@ -42,7 +48,9 @@ impl Scoped {
         let user = !rustix::process::geteuid().is_root();
         let path = format!(":husk-test-{}:{name}", std::process::id());
         let process = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep");
-        Self { process, scope: Scope::new(Some(&path), "", user).expect("a scope") }
+        let scope = Scope::new(Some(&path), "", user).expect("a scope");
+        let place = scope.place(&Hierarchies::read().expect("hierarchies"));
+        Self { process, scope, beside: place.map(|place| place.beside_systemd()) }
     }
 
     fn description(&self) -> String {
@@ -53,8 +61,16 @@ impl Scoped {
         self.process.id() as i32
     }
 
-    fn start(&self, limits: &Limits) -> Result<Place, SystemdError> {
-        let place = self.scope.start(self.pid(), limits, &self.description())?;
+    fn start(&mut self, limits: &Limits) -> Result<Place, SystemdError> {
+        if let Some(beside) = &mut self.beside {
+            beside.create(&[])?;
+            for directory in beside.directories() {
+                let procs = directory.path.join("cgroup.procs");
+                fs::write(procs, self.process.id().to_string()).expect("it goes in");
+            }
+        }
+        let asked = Asked { limits, devices: None };
+        let place = self.scope.start(self.pid(), &asked, &self.description(), self.beside.clone())?;
         place.apply(&limits.writes)?;
         Ok(place)
     }
@@ -74,11 +90,15 @@ impl Drop for Scoped {
         let _ = self.scope.stop();
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if let Some(beside) = &self.beside {
+            let _ = beside.remove_unless_used();
+        }
     }
 }
 
 fn value(place: &Place, file: &str) -> String {
-    let path = place.directories()[0].path.join(file);
+    let controller = file.split('.').next().unwrap_or_default();
+    let path = place.directory(controller).expect("a controller").path.join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim().to_owned()
 }
 
@@ -87,7 +107,7 @@ fn a_scope_has_its_limits_also_after_a_reload_and_an_update() {
     if !is_here("a_scope_has_its_limits_also_after_a_reload_and_an_update") {
         return;
     }
-    let scoped = Scoped::new("limits");
+    let mut scoped = Scoped::new("limits");
     let first = limits(json!({
         "memory": { "limit": 67_108_864, "reservation": 33_554_432 },
         "cpu": { "shares": 512, "quota": 50_000, "period": 200_000 },
@@ -95,17 +115,31 @@ fn a_scope_has_its_limits_also_after_a_reload_and_an_update() {
     }));
     let place = scoped.start(&first).expect("it starts");
     assert!(place.has(scoped.pid()));
-    assert!(place.directories()[0].path.ends_with(&scoped.scope.unit), "{place:?}");
+    assert!(place.directories().iter().all(|one| one.path.ends_with(&scoped.scope.unit)), "{place:?}");
+    let expected: [(&str, &str); 4] = match version() {
+        Hierarchy::V2 => [
+            ("memory.low", "33554432"),
+            ("cpu.weight", "59"),
+            ("cpu.max", "50000 200000"),
+            ("cpu.max", "50000 200000"),
+        ],
+        Hierarchy::V1 => [
+            ("memory.soft_limit_in_bytes", "33554432"),
+            ("cpu.shares", "512"),
+            ("cpu.cfs_quota_us", "50000"),
+            ("cpu.cfs_period_us", "200000"),
+        ],
+    };
+    let limit = if version() == Hierarchy::V2 { "memory.max" } else { "memory.limit_in_bytes" };
     let check = |what: &str, memory: &str, pids: &str| {
-        let found =
-            ["memory.max", "memory.low", "cpu.weight", "cpu.max", "pids.max"].map(|f| value(&place, f));
-        assert_eq!(found, [memory, "33554432", "59", "50000 200000", pids], "{what}");
+        assert_eq!([limit, "pids.max"].map(|file| value(&place, file)), [memory, pids], "{what}");
+        assert_eq!(expected.map(|(file, _)| value(&place, file)), expected.map(|(_, value)| value), "{what}");
     };
     check("at first", "67108864", "33");
     scoped.systemctl(&["daemon-reload"]);
     check("after a reload", "67108864", "33");
     let later = limits(json!({ "memory": { "limit": 134_217_728 }, "pids": { "limit": 44 } }));
-    scoped.scope.update(&place, &later).expect("an update");
+    scoped.scope.update(&place, &Asked { limits: &later, devices: None }).expect("an update");
     check("after an update", "134217728", "44");
     scoped.systemctl(&["daemon-reload"]);
     check("after an update and a reload", "134217728", "44");
@@ -140,7 +174,16 @@ fn a_scope_around_a_dead_process_is_known_by_its_description() {
     // It stays a zombie, as long as nobody waits for it.
     let stat = format!("/proc/{}/stat", scoped.pid());
     until("it is dead", || fs::read_to_string(&stat).is_ok_and(|text| text.contains(") Z ")));
-    scoped.start(&Limits::default()).expect("systemd takes it for a process");
+    match (version(), scoped.start(&Limits::default())) {
+        (Hierarchy::V2, started) => drop(started.expect("systemd takes it for a process")),
+        // Version 1 says of the dead that they are at the top.
+        (Hierarchy::V1, started) => {
+            assert!(
+                matches!(started, Err(SystemdError::Cgroup(CgroupError::Elsewhere { .. }))),
+                "{started:?}"
+            );
+        }
+    }
     scoped.scope.stop_if(&scoped.description()).expect("it stops");
     let state = |scoped: &Scoped| scoped.systemctl(&["is-active", &scoped.scope.unit]);
     assert_eq!(state(&scoped), "inactive");
@@ -160,14 +203,18 @@ fn a_name_that_is_taken_is_refused() {
     if !is_here("a_name_that_is_taken_is_refused") {
         return;
     }
-    let first = Scoped::new("taken");
-    let second = Scoped::new("taken");
+    let mut first = Scoped::new("taken");
+    let mut second = Scoped::new("taken");
     let place = first.start(&Limits::default()).expect("it starts");
     let error = second.start(&Limits::default()).expect_err("an error").to_string();
-    assert!(
-        error.starts_with("systemd refuses StartTransientUnit: ") && error.contains("UnitExists"),
-        "{error}"
-    );
+    match version() {
+        Hierarchy::V2 => {
+            assert!(error.starts_with("systemd refuses StartTransientUnit: "), "{error}");
+            assert!(error.contains("UnitExists"), "{error}");
+        }
+        // What is made beside it comes first.
+        Hierarchy::V1 => assert!(error.contains("has processes in it already"), "{error}"),
+    }
     assert!(place.has(first.pid()) && !place.has(second.pid()));
 }
 
@@ -176,8 +223,13 @@ fn without_systemd_the_error_says_where_it_was_looked_for() {
     if Path::new("/run/systemd/system").is_dir() {
         return skip("without_systemd_the_error_says_where_it_was_looked_for", "systemd runs here");
     }
-    let scoped = Scoped::new("none");
-    let error = scoped.start(&Limits::default()).expect_err("an error").to_string();
-    let expected = ["connecting to systemd through /run/", "the systemd driver needs cgroup v2"];
+    let user = !rustix::process::geteuid().is_root();
+    let scope = Scope::new(None, "husk-test-none", user).expect("a scope");
+    let (limits, found) = (Limits::default(), Hierarchies::read().expect("hierarchies"));
+    let asked = Asked { limits: &limits, devices: None };
+    assert_eq!(Scope::refused(&found, user).is_some(), user && found.version == Hierarchy::V1);
+    let error = scope.start(std::process::id() as i32, &asked, "none", None).expect_err("an error");
+    let error = error.to_string();
+    let expected = ["connecting to systemd through /run/", "for an ordinary user's systemd"];
     assert!(expected.iter().any(|text| error.starts_with(text)), "{error}");
 }

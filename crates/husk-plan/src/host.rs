@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy};
-use husk_cgroup::systemd::UserSystemd;
+use husk_cgroup::systemd::{Scope, UserSystemd};
 use husk_cgroup::{Hierarchies, Place};
 use husk_spec::{
     BindMount, Cgroup, Config, Given, IdMapping, Mount, Namespace, NamespaceKind, PassingCgroup,
@@ -259,13 +259,17 @@ impl Host {
     }
 
     /// Why systemd cannot be asked for a scope here, if it cannot.
-    pub fn refuses_scopes(&self) -> Option<&'static str> {
+    pub fn refuses_scopes(&self) -> Option<String> {
         if !self.systemd {
-            return Some("systemd does not run here (there is no /run/systemd/system)");
+            return Some("systemd does not run here (there is no /run/systemd/system)".to_owned());
         }
-        let version = self.cgroups.as_ref().map(|found| found.version);
-        (version == Some(Hierarchy::V1))
-            .then_some("that takes cgroup v2, and the controllers of this host are in v1")
+        let user = self.is_users_systemd();
+        self.cgroups.as_ref().and_then(|found| Scope::refused(found, user)).map(|why| why.to_string())
+    }
+
+    /// Whether it is the user's own systemd that is asked, for want of the machine's privilege.
+    pub fn is_users_systemd(&self) -> bool {
+        self.uid != 0 || !self.has_all_ids()
     }
 
     /// Whether husk is root of the whole machine. Root of a user namespace has the capabilities, and no more of the host's

@@ -185,11 +185,11 @@ pub(crate) fn in_options(options: &[(&str, &str)], text: String) -> String {
 }
 
 impl CgroupPlan {
-    /// Where they are. What systemd makes is known when it is there.
+    /// What husk makes: all of them or, with systemd on version 1, those that it does not make.
     pub fn place(&self) -> Option<&Place> {
         match &self.driver {
             CgroupDriver::Cgroupfs(place) => Some(place),
-            CgroupDriver::Systemd(_) => None,
+            CgroupDriver::Systemd { beside, .. } => beside.as_ref(),
         }
     }
 
@@ -197,7 +197,7 @@ impl CgroupPlan {
     pub fn scope(&self) -> Option<&Scope> {
         match &self.driver {
             CgroupDriver::Cgroupfs(_) => None,
-            CgroupDriver::Systemd(scope) => Some(scope),
+            CgroupDriver::Systemd { scope, .. } => Some(scope),
         }
     }
 }
@@ -208,7 +208,12 @@ pub enum CgroupDriver {
     /// husk: directories.
     Cgroupfs(Place),
     /// systemd, which is asked for a scope.
-    Systemd(Scope),
+    Systemd {
+        /// The scope.
+        scope: Scope,
+        /// On version 1: what husk makes beside it.
+        beside: Option<Place>,
+    },
 }
 
 /// Something that a person should know before.

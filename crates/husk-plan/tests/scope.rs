@@ -10,7 +10,11 @@ use husk_spec::oci::{Lowering, Spec, SystemdCgroup};
 use husk_spec::{Cgroup, Given, IdMapping, Lifetime, Namespace};
 
 const V2: &str = "31 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
-const V1: &str = "31 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+const V1: &str = "31 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                  32 20 0:27 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n\
+                  33 20 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+                  34 20 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+                  35 20 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 
 fn host(mounts: &str) -> Host {
     let all = vec![IdMapping { inside: 0, outside: 0, count: u32::MAX }];
@@ -98,6 +102,24 @@ fn a_scope_is_made_around_the_child_which_waits_for_it() {
     assert!(!said.iter().any(|step| step.contains("enter the container's cgroups")), "{said:#?}");
 }
 
+/// What systemd makes it takes away, too: only the rest is there before.
+#[test]
+fn on_version_1_the_child_enters_by_itself_what_systemd_does_not_make() {
+    let said = steps("a-b.slice:web:c", &host(V1), |_| ()).expect("a plan");
+    let at = |text: &str| {
+        said.iter().position(|step| step == text).unwrap_or_else(|| panic!("no {text:?} in {said:#?}"))
+    };
+    let make = at("husk: make the cgroup /sys/fs/cgroup/freezer/a.slice/a-b.slice/web-c.scope");
+    let clone = said.iter().position(|step| step.contains("first process in new")).expect("a clone");
+    let scope = at(
+        "husk: have the machine's systemd make the scope web-c.scope in a-b.slice around it, with TasksMax=5",
+    );
+    let wait = at("child: wait until husk has done its part");
+    let enter = at("child: enter the container's cgroups");
+    let namespace = at("child: enter a new cgroup namespace, whose root they are");
+    assert!(make < clone && clone < scope && scope < wait && wait < enter && enter < namespace, "{said:#?}");
+}
+
 /// husk enters the user namespace for the child's sake, and has no say about devices from then on.
 #[test]
 fn a_user_namespace_that_is_entered_comes_after_the_scope() {
@@ -134,9 +156,12 @@ fn where_systemd_cannot_be_asked_the_error_says_what_to_do() {
     let without = Host { systemd: false, ..host(V2) };
     let said = refused("", &without);
     assert!(said.starts_with("--systemd-cgroup: systemd does not run here"), "{said}");
-    let said_v1 = refused("", &host(V1));
-    assert!(said_v1.starts_with("--systemd-cgroup: that takes cgroup v2"), "{said_v1}");
-    for said in [said, said_v1] {
+    let user = Host { uid: 1000, gid: 1000, privileged: false, ..host(V1) };
+    let said_v1 = refused("", &user);
+    assert!(said_v1.starts_with("--systemd-cgroup: for an ordinary user's systemd"), "{said_v1}");
+    let said_unmounted = refused("", &host(&V1.replace("name=systemd", "name=other")));
+    assert!(said_unmounted.starts_with("--systemd-cgroup: systemd's own hierarchy"), "{said_unmounted}");
+    for said in [said, said_v1, said_unmounted] {
         assert!(said.ends_with("have the engine use its cgroupfs driver"), "{said}");
     }
     assert!(refused("/a/b", &host(V2)).contains("is not SLICE:PREFIX:NAME"));
@@ -207,13 +232,16 @@ fn the_form_of_a_path_asks_for_a_scope_where_there_can_be_one() {
         (":libpod:0123", "libpod-0123.scope"),
         ("-:a:b", "a-b.scope"),
     ] {
-        assert_eq!(planned(path, &host(V2)), (Some(unit.to_owned()), String::new()), "{path}");
+        for version in [V1, V2] {
+            assert_eq!(planned(path, &host(version)), (Some(unit.to_owned()), String::new()), "{path}");
+        }
     }
     for path in ["/a/b", "a", "a:b:c", "a.slice:b", "a.slice:b:", "/a.slice:b:c", "a.slice:b:c:d", ""] {
         assert_eq!(planned(path, &host(V2)), (None, String::new()), "{path}");
     }
     let without = Host { systemd: false, ..host(V2) };
-    for (host, why) in [(without, "systemd does not run here"), (host(V1), "that takes cgroup v2")] {
+    let unmounted = host(&V1.replace("name=systemd", "name=other"));
+    for (host, why) in [(without, "systemd does not run here"), (unmounted, "systemd's own hierarchy")] {
         let (scope, notes) = planned("system.slice:docker:0123", &host);
         assert_eq!(scope, None);
         assert!(notes.contains("SLICE:PREFIX:NAME") && notes.contains(why), "{notes}");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
-use husk_cgroup::systemd::ScopeEntry;
+use husk_cgroup::systemd::{Asked, ScopeEntry};
 use husk_cgroup::{Entry, MemoryKills, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_by, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Need, Plan, TreeMaps, explain};
@@ -233,7 +233,8 @@ fn carry_out(
                         maker.begins()?;
                     }
                     let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
-                    let place = start_scope(plan, index, holder.0.pid, inheritance)?;
+                    let beside = acquired.place.take();
+                    let place = start_scope(plan, index, holder.0.pid, inheritance, beside)?;
                     let entry = place.open().map_err(|error| Error::cgroup(plan, index, &error))?;
                     if let Some(maker) = &mut maker {
                         maker.placed(&place)?;
@@ -262,7 +263,8 @@ fn carry_out(
             },
             Some(container) => match (step, &mut maker, terminal) {
                 (HostStep::StartScope { .. }, maker, _) => {
-                    let place = start_scope(plan, index, container.pid, inheritance)
+                    let beside = acquired.place.take();
+                    let place = start_scope(plan, index, container.pid, inheritance, beside)
                         .map_err(|error| last_word(plan, container).unwrap_or(error))?;
                     if let Some(maker) = maker {
                         maker.placed(&place)?;
@@ -358,13 +360,15 @@ fn start_scope(
     index: usize,
     pid: Pid,
     inheritance: Inheritance<'_>,
+    beside: Option<Place>,
 ) -> Result<Place, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::cgroup(plan, index, error);
     let none = || Error::Supervise(Errno::INVAL);
     let cgroup = plan.cgroup.as_ref().ok_or_else(none)?;
     let scope = cgroup.scope().ok_or_else(none)?;
     let pid = pid.as_raw_nonzero().get();
-    let place = scope.start(pid, &cgroup.limits, inheritance.description).map_err(|error| failed(&error))?;
+    let asked = Asked { limits: &cgroup.limits, devices: cgroup.devices.as_deref() };
+    let place = scope.start(pid, &asked, inheritance.description, beside).map_err(|error| failed(&error))?;
     if let Some(uid) = cgroup.owner {
         place.delegate(uid).map_err(|error| failed(&error))?;
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::{Access, Kind, Rule};
 
 /// What an exception is about; all numbers where there is none.
-type Devices = (Kind, Option<u32>, Option<u32>);
+pub(crate) type Devices = (Kind, Option<u32>, Option<u32>);
 
 /// A default and the exceptions from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,6 +101,20 @@ impl List {
         }
         self.exceptions.retain(|_, bits| !bits.is_empty());
         Ok(())
+    }
+
+    /// That everything is allowed.
+    pub(crate) fn open() -> Self {
+        Self { default_allow: true, exceptions: BTreeMap::new() }
+    }
+
+    /// What is allowed, if that can be told without what is not.
+    pub(crate) fn allowed(&self) -> Option<Vec<(Devices, Access)>> {
+        match (self.default_allow, self.exceptions.is_empty()) {
+            (false, _) => Some(self.exceptions.iter().map(|(devices, access)| (*devices, *access)).collect()),
+            (true, true) => Some(Kind::ALL.map(|kind| ((kind, None, None), Access::ALL)).to_vec()),
+            (true, false) => None,
+        }
     }
 
     /// The lines that make of `current` (`None` if it is not known) this list.

@@ -106,7 +106,7 @@ pub(super) fn is_possible(directory: &Directory, controllers: &[&str]) -> bool {
 }
 
 /// Makes the directory and those above it, below the mount, that are missing. Whether it was missing itself.
-fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<bool, CgroupError> {
+pub(super) fn make_all(directory: &Directory, made: &mut Vec<PathBuf>) -> Result<bool, CgroupError> {
     let mut last = Errno::NOENT;
     for _ in 0..ATTEMPTS {
         match make_missing(&directory.path, &directory.mount, made) {

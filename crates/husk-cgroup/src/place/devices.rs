@@ -26,14 +26,14 @@ impl Place {
             });
         };
         match self.version {
-            Hierarchy::V1 => v1(directory, rules),
+            Hierarchy::V1 => v1(directory, &List::new(rules)?),
             Hierarchy::V2 => v2(directory, rules),
         }
     }
 }
 
-fn v1(directory: &Directory, rules: &[Rule]) -> Result<(), CgroupError> {
-    let target = List::new(rules)?;
+/// Makes `target` the list, and reads it back.
+pub(super) fn v1(directory: &Directory, target: &List) -> Result<(), CgroupError> {
     let list = directory.file("devices.list");
     let read = || file::read(&list).map_err(CgroupError::call("reading", &list));
     for lines in target.lines(List::read(&read()?).as_ref()).chunk_by(|line, next| line.file == next.file) {

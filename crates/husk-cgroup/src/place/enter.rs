@@ -155,7 +155,7 @@ impl Directory {
 }
 
 /// The directory that a process is in, if it is the container's or one below; `text` is its `/proc/PID/cgroup`.
-fn place_of(directory: &Directory, text: &str) -> Option<PathBuf> {
+pub(super) fn place_of(directory: &Directory, text: &str) -> Option<PathBuf> {
     let controller = directory.controllers.first().map_or("", String::as_str);
     let theirs = own_path(text, controller)?;
     let container = directory.path.strip_prefix(&directory.mount).ok()?;

@@ -9,21 +9,23 @@ mod create;
 mod devices;
 mod enter;
 mod freeze;
+mod keep;
 mod kill;
 mod oom;
 mod remove;
+mod scope;
 
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::CgroupError;
-use crate::file;
-use crate::hierarchy::{Hierarchies, Mounted, own_path};
+use crate::hierarchy::{Hierarchies, Mounted};
 use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
 pub use oom::{MemoryKills, MemoryLimit, OomEvent, OomWatch};
+pub(crate) use scope::SYSTEMDS;
 
 /// A container's cgroup in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,10 @@ pub struct Directory {
 impl Directory {
     fn is_v2(&self) -> bool {
         self.controllers.is_empty()
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -57,8 +63,8 @@ pub struct Place {
     /// Directories above them that were made for it, and go with it if nobody else has moved in; the highest first.
     #[serde(default)]
     made: Vec<PathBuf>,
-    /// The inode number of the directory, if somebody else has made it and may, once it is empty, take it away and make another
-    /// of the same name. The kernel gives a number once.
+    /// The inode number of systemd's directory, if it is a scope's: once that is empty, systemd takes it away, and may make
+    /// another of the same name. The kernel gives a number once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
 }
@@ -135,25 +141,6 @@ impl Place {
         }
     }
 
-    /// The cgroup of version 2 that the process `pid` is in, which somebody else has made.
-    ///
-    /// # Errors
-    /// The process is gone, or its cgroup is not to be seen here.
-    pub(crate) fn of_process(found: &Hierarchies, pid: i32) -> Result<Self, CgroupError> {
-        let own = PathBuf::from(format!("/proc/{pid}/cgroup"));
-        let text = file::read(&own).map_err(CgroupError::call("reading", &own))?;
-        let mounted = found.v2.as_ref().ok_or(CgroupError::NoHierarchy)?;
-        let path = own_path(&text, "").ok_or(CgroupError::NoHierarchy)?;
-        let directory = Directory {
-            controllers: Vec::new(),
-            mount: mounted.mount.clone(),
-            path: mounted.mount.join(clean(&path.to_string_lossy())),
-        };
-        let inode = inode(&directory.path).map_err(CgroupError::call("looking for", &directory.path))?;
-        let directories = vec![directory];
-        Ok(Self { version: found.version, directories, made: Vec::new(), inode: Some(inode) })
-    }
-
     /// Whether its limits are set in version 1 or 2.
     pub fn version(&self) -> Hierarchy {
         self.version
@@ -179,19 +166,16 @@ impl Place {
     pub fn directory(&self, controller: &str) -> Option<&Directory> {
         match self.version {
             Hierarchy::V2 => self.v2(),
-            Hierarchy::V1 => self
-                .directories
-                .iter()
-                .find(|directory| directory.controllers.iter().any(|name| name == controller)),
+            Hierarchy::V1 => self.directories.iter().find(|directory| directory.has(controller)),
         }
     }
 
     /// Whether any of its directories is there.
     pub fn exists(&self) -> bool {
-        self.directories.iter().any(|directory| match self.inode {
-            Some(_) => inode(&directory.path).ok() == self.inode,
-            None => directory.path.is_dir(),
-        })
+        match self.inode {
+            Some(_) => self.systemds().and_then(|directory| inode(&directory.path).ok()) == self.inode,
+            None => self.directories.iter().any(|directory| directory.path.is_dir()),
+        }
     }
 }
 

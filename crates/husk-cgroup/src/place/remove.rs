@@ -51,6 +51,14 @@ impl Place {
             let _ = rustix::fs::rmdir(path);
         }
     }
+
+    /// As [`Place::remove`], unless processes are in it: those of another, who has made a scope of the same name since.
+    ///
+    /// # Errors
+    /// As [`Place::remove`].
+    pub fn remove_unless_used(&self) -> Result<(), CgroupError> {
+        if self.pids()?.is_empty() { self.remove() } else { Ok(()) }
+    }
 }
 
 fn remove(path: &Path) -> Result<(), CgroupError> {

@@ -37,6 +37,9 @@ fn word(value: &Value) -> String {
             spaced(&(0..bytes.len() * 8).filter(is_set).collect::<Vec<_>>())
         }
         Value::Texts(texts) => spaced(&texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>()),
+        Value::Pairs(pairs) => {
+            spaced(&pairs.iter().map(|(one, other)| format!("{one} {other}")).collect::<Vec<_>>())
+        }
     }
 }
 

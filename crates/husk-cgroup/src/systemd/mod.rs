@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The systemd driver: the container's cgroup is a transient scope, made by systemd on request over D-Bus. For hosts with
-//! cgroup v2, where every cgroup has one owner, and that is systemd.
+//! The systemd driver: the container's cgroup is a transient scope, made by systemd on request over D-Bus.
 //!
 //! A scope cannot be empty. So the container's first process comes first, and systemd moves it in, before anything of the
 //! container runs; whoever calls [`Scope::start`] holds the process back that long.
@@ -20,10 +19,12 @@ use bus::Bus;
 use rustix::process::Signal;
 use wire::{Encoder, Property, Value};
 
+use crate::device::Rule;
+use crate::device::v1::List;
 use crate::error::CgroupError;
 use crate::hierarchy::Hierarchies;
 use crate::limits::{Hierarchy, Limits};
-use crate::place::Place;
+use crate::place::{Place, SYSTEMDS};
 
 pub use properties::SystemdPropertyError;
 pub use user::UserSystemd;
@@ -65,12 +66,20 @@ pub enum SystemdError {
         /// Its result.
         result: String,
     },
-    /// The host's controllers are in version 1.
+    /// An ordinary user's systemd has no part in version 1.
     #[error(
-        "the systemd driver needs cgroup v2, and the controllers of this host are in v1; leave out --systemd-cgroup, and have \
-         the engine use its cgroupfs driver"
+        "for an ordinary user's systemd that takes cgroup v2: the controllers of this host are in v1, where they are root's"
     )]
-    Version1,
+    UserOfVersion1,
+    /// The hierarchy of version 1 that is systemd's own.
+    #[error("systemd's own hierarchy ({SYSTEMDS}) is not mounted here")]
+    NoHierarchy,
+    /// Device rules of which systemd would allow too much.
+    #[error(
+        "linux.resources.devices: on cgroup v1 systemd can be told what is allowed, but not what is denied of it; allow devices one \
+         by one, or leave out --systemd-cgroup"
+    )]
+    DeniedDevices,
     /// An annotation `org.systemd.property.NAME` that asks for no property.
     #[error(
         "annotations[\"org.systemd.property.{name}\"]: {value:?} is not a value in GVariant's text format, such as uint64 5, true or \
@@ -144,21 +153,52 @@ impl Scope {
         Ok(Self { properties: properties.to_vec(), ..self })
     }
 
-    /// Makes the scope around the process `pid`, with `limits` as properties, so that systemd keeps to them when it is
-    /// reloaded. What comes back is the cgroup; the limits are still to be written into its files, since systemd rounds some
-    /// and knows not all. By the `description` it is known again ([`Scope::stop_if`]).
+    /// Why there is no scope to be had, of the machine's systemd or of a `user`'s own, whatever its name.
+    pub fn refused(found: &Hierarchies, user: bool) -> Option<SystemdError> {
+        let has_systemds = || found.v1.iter().any(|mounted| mounted.controllers == [SYSTEMDS]);
+        match found.version {
+            Hierarchy::V2 => None,
+            Hierarchy::V1 if user => Some(SystemdError::UserOfVersion1),
+            Hierarchy::V1 => (!has_systemds()).then_some(SystemdError::NoHierarchy),
+        }
+    }
+
+    /// Where it will be on version 1. On version 2 that is known when it is there.
+    pub fn place(&self, found: &Hierarchies) -> Option<Place> {
+        (found.version == Hierarchy::V1).then(|| Place::of_scope(found, &self.path()))
+    }
+
+    /// The path from the top: `a-b.slice` is in `a.slice` (`systemd.slice(5)`).
+    fn path(&self) -> PathBuf {
+        let name = self.slice.strip_suffix(".slice").unwrap_or(&self.slice);
+        let ends = name.match_indices('-').map(|(at, _)| at).chain([name.len()]);
+        let slices = ends.map(|end| &name[..end]).filter(|slice| !slice.is_empty() && *slice != "-");
+        slices.map(|slice| format!("{slice}.slice")).chain([self.unit.clone()]).collect()
+    }
+
+    /// Makes the scope around the process `pid`, with what was `asked` for as properties, so that systemd keeps to it when it is
+    /// reloaded. What comes back is the cgroup; limits and device rules are still to be written into its files, since systemd
+    /// rounds some and knows not all. On version 1 the process is still to enter what is `beside` it.
     ///
     /// # Errors
-    /// systemd cannot be reached, refuses, or does not get done; a controller that a limit needs does not reach the cgroup.
-    pub fn start(&self, pid: i32, limits: &Limits, description: &str) -> Result<Place, SystemdError> {
+    /// systemd cannot be reached, refuses, or does not get done; a controller that a limit needs does not reach the cgroup; on
+    /// version 1, device rules of which systemd would allow too much.
+    pub fn start(
+        &self,
+        pid: i32,
+        asked: &Asked<'_>,
+        description: &str,
+        beside: Option<Place>,
+    ) -> Result<Place, SystemdError> {
         let found = Hierarchies::read()?;
-        if found.version == Hierarchy::V1 {
-            return Err(SystemdError::Version1);
+        if let Some(why) = Self::refused(&found, self.user) {
+            return Err(why);
         }
-        let asked = self.asked(limits)?;
+        let expected = self.place(&found);
+        let wanted = self.wanted(asked, found.version)?;
         let mut properties = self.own(pid, description).to_vec();
         properties.extend(always());
-        properties.extend(asked.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        properties.extend(wanted.iter().map(|(name, value)| (name.as_str(), value.clone())));
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
         // What is left of a scope of that name that has failed.
@@ -172,8 +212,11 @@ impl Scope {
             result => result?,
         };
         bus.finish(&self.unit, &answer)?;
+        if let Some((expected, beside)) = expected.zip(beside) {
+            return Ok(expected.started(beside, pid)?);
+        }
         let place = Place::of_process(&found, pid)?;
-        place.adopt(&limits.controllers())?;
+        place.adopt(&asked.limits.controllers())?;
         Ok(place)
     }
 
@@ -186,20 +229,21 @@ impl Scope {
         bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
-    /// What is asked of this scope: `limits`, and what it is given besides.
-    fn asked(&self, limits: &Limits) -> Result<Vec<(String, Value)>, SystemdError> {
-        let limits =
-            properties::of(&limits.writes)?.into_iter().map(|(name, value)| Ok((name.to_owned(), value)));
+    /// What is wanted of this scope: what was `asked` for, and what it is given besides.
+    fn wanted(&self, asked: &Asked<'_>, version: Hierarchy) -> Result<Vec<(String, Value)>, SystemdError> {
+        let asked = asked.properties(version, |_| None)?.into_iter();
+        let asked = asked.map(|(name, value)| Ok((name.to_owned(), value)));
         // systemd takes the last of several.
-        limits.chain(self.properties.iter().map(|(name, value)| given::property(name, value))).collect()
+        asked.chain(self.properties.iter().map(|(name, value)| given::property(name, value))).collect()
     }
 
     /// The properties by which `limits`, and what the scope is given besides, are asked for: `NAME=VALUE`, as `systemd-run -p` takes them.
     ///
     /// # Errors
     /// A limit that systemd cannot be told.
-    pub fn assignments(&self, limits: &Limits) -> Result<Vec<String>, SystemdError> {
-        Ok(self.asked(limits)?.iter().map(|(name, value)| assignment(name, value)).collect())
+    pub fn assignments(&self, limits: &Limits, version: Hierarchy) -> Result<Vec<String>, SystemdError> {
+        let wanted = self.wanted(&Asked { limits, devices: None }, version)?;
+        Ok(wanted.iter().map(|(name, value)| assignment(name, value)).collect())
     }
 
     /// The properties that every scope is given, in the same form.
@@ -215,21 +259,40 @@ impl Scope {
         ]
     }
 
-    /// Tells systemd of new limits, and then writes them.
+    /// Tells systemd of what is new, and then writes the limits. Device rules are still to be written.
     ///
     /// # Errors
     /// As for [`Scope::start`]; [`CgroupError::InUse`].
-    pub fn update(&self, place: &Place, limits: &Limits) -> Result<(), SystemdError> {
-        place.check(limits)?;
-        let properties = properties::of(&limits.writes)?;
+    pub fn update(&self, place: &Place, asked: &Asked<'_>) -> Result<(), SystemdError> {
+        place.check(asked.limits)?;
+        let properties = asked.properties(place.version(), |file| place.text(file))?;
         if !properties.is_empty() {
-            let mut body = Encoder::default();
-            body.text(&self.unit);
-            body.boolean(true);
-            body.properties(&properties);
-            Bus::connect(&bus::socket(self.user))?.manager("SetUnitProperties", "sba(sv)", body)?;
+            self.tell(place, &properties, asked.limits)?;
         }
-        Ok(place.apply(&limits.writes)?)
+        Ok(place.apply(&asked.limits.writes)?)
+    }
+
+    /// systemd then writes all that it knows of a scope anew, also what has not changed, as it has rounded it. On version 1 no
+    /// device is allowed for a moment, in which nobody is to look for one.
+    fn tell(&self, place: &Place, properties: &[Property<'_>], new: &Limits) -> Result<(), SystemdError> {
+        let is_new = |name: &str| new.writes.iter().any(|write| write.file == name);
+        let kept = place.keep(properties::FILES.iter().copied().filter(|name| !is_new(name)));
+        let mut body = Encoder::default();
+        body.text(&self.unit);
+        body.boolean(true);
+        body.properties(properties);
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        let pauses =
+            place.version() == Hierarchy::V1 && place.directory("freezer").is_some() && !place.is_frozen()?;
+        if pauses {
+            place.freeze()?;
+        }
+        let told = bus.manager("SetUnitProperties", "sba(sv)", body).map(drop);
+        let told = told.and_then(|()| Ok(kept.put_back()?));
+        if pauses {
+            place.thaw()?;
+        }
+        told
     }
 
     /// Opens a way for one more process into the scope, whose cgroup is `place`, or into `seat`, a cgroup below.
@@ -306,6 +369,35 @@ fn always() -> [Property<'static>; 7] {
     ]
 }
 
+/// What a scope is asked to keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Limits.
+    pub limits: &'a Limits,
+    /// Device rules, if there are any, which systemd is told on version 1 alone: it would allow all devices. On version 2 its own
+    /// rules are beside those of others.
+    pub devices: Option<&'a [Rule]>,
+}
+
+impl Asked<'_> {
+    /// `now` tells what is in a file of version 1.
+    fn properties(
+        &self,
+        version: Hierarchy,
+        now: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Property<'static>>, SystemdError> {
+        if version == Hierarchy::V2 {
+            return Ok(properties::of(&self.limits.writes)?);
+        }
+        let mut all = properties::of_v1(&self.limits.writes, now)?;
+        if let Some(rules) = self.devices {
+            let list = List::new(rules).map_err(CgroupError::from)?;
+            all.extend(properties::of_devices(&list).ok_or(SystemdError::DeniedDevices)?);
+        }
+        Ok(all)
+    }
+}
+
 /// A way into a scope: systemd moves processes there that this process may not.
 #[derive(Debug)]
 pub struct ScopeEntry {
@@ -331,7 +423,17 @@ impl ScopeEntry {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    #[test]
+    fn a_slice_is_in_those_that_its_name_begins_with() {
+        let path = |path| Scope::new(Some(path), "ID", false).expect("a scope").path();
+        assert_eq!(path(":husk:x"), Path::new("system.slice/husk-x.scope"));
+        assert_eq!(path("a-b-c.slice:husk:x"), Path::new("a.slice/a-b.slice/a-b-c.slice/husk-x.scope"));
+        assert_eq!(path("-:husk:x"), Path::new("husk-x.scope"));
+    }
 
     #[test]
     fn the_three_parts_of_a_path() {

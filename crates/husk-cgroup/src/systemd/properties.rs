@@ -2,6 +2,8 @@
 //! Limits as properties of a unit (`systemd.resource-control(5)`, `org.freedesktop.systemd1(5)`). Pure.
 
 use super::wire::{Property, Value};
+use crate::device::Kind;
+use crate::device::v1::List;
 use crate::limits::Write;
 
 /// A value that systemd cannot be told.
@@ -15,6 +17,26 @@ pub struct SystemdPropertyError {
     /// What was to be written there.
     pub value: String,
 }
+
+/// The files that systemd writes of a scope, of either version.
+pub(super) const FILES: [&str; 16] = [
+    "memory.max",
+    "memory.high",
+    "memory.low",
+    "memory.min",
+    "memory.swap.max",
+    "memory.limit_in_bytes",
+    "pids.max",
+    "cpu.weight",
+    "cpu.max",
+    "cpu.shares",
+    "cpu.cfs_period_us",
+    "cpu.cfs_quota_us",
+    "io.weight",
+    "io.bfq.weight",
+    "blkio.weight",
+    "blkio.bfq.weight",
+];
 
 /// What no limit is.
 pub(super) const INFINITY: u64 = u64::MAX;
@@ -58,9 +80,70 @@ pub(super) fn of(writes: &[Write]) -> Result<Vec<Property<'static>>, SystemdProp
     Ok(properties)
 }
 
+/// The same for files of version 1. systemd is told quota and period together, since it would work out the other one anew: what is
+/// not among the writes is what `now` says of the file.
+pub(super) fn of_v1(
+    writes: &[Write],
+    now: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<Property<'static>>, SystemdPropertyError> {
+    /// A new cgroup's quota and period (`sched-bwc.rst`).
+    const BANDWIDTH: [(&str, &str); 2] = [("cpu.cfs_quota_us", "-1"), ("cpu.cfs_period_us", "100000")];
+    let wrong = |write: &Write| SystemdPropertyError {
+        origin: write.origin.clone(),
+        file: write.file.clone(),
+        value: write.value.clone(),
+    };
+    let mut properties = Vec::new();
+    for write in writes {
+        let number = || limit(&write.value).map(Value::Number).ok_or_else(|| wrong(write));
+        match write.file.as_str() {
+            "memory.limit_in_bytes" => properties.push(("MemoryLimit", number()?)),
+            // 0 is no value there.
+            "pids.max" if write.value == "0" => properties.push(("TasksMax", Value::Number(1))),
+            "pids.max" => properties.push(("TasksMax", number()?)),
+            "cpu.shares" => properties.push(("CPUShares", number()?)),
+            "blkio.weight" => properties.push(("BlockIOWeight", number()?)),
+            _ => {}
+        }
+    }
+    let is_bandwidth = |write: &&Write| BANDWIDTH.iter().any(|(file, _)| write.file == *file);
+    if let Some(write) = writes.iter().find(is_bandwidth) {
+        let both = BANDWIDTH.map(|(file, default)| {
+            let written = writes.iter().find(|write| write.file == file).map(|write| write.value.clone());
+            written.or_else(|| now(file)).unwrap_or_else(|| default.to_owned())
+        });
+        properties.extend(quota(&both.join(" ")).ok_or_else(|| wrong(write))?);
+    }
+    Ok(properties)
+}
+
+/// The properties for devices of version 1; `None` if what is not allowed is a part of what is, which systemd cannot be told. It
+/// cannot be told either of one number of a device whatever the other: that is left to the file.
+pub(super) fn of_devices(list: &List) -> Option<Vec<Property<'static>>> {
+    let pairs = list.allowed()?.into_iter().filter_map(|((kind, major, minor), access)| {
+        let word = match kind {
+            Kind::Block => "block",
+            Kind::Character => "char",
+        };
+        let devices = match (major, minor) {
+            (Some(major), Some(minor)) => format!("/dev/{word}/{major}:{minor}"),
+            (Some(major), None) => format!("{word}-{major}"),
+            (None, None) => format!("{word}-*"),
+            (None, Some(_)) => return None,
+        };
+        Some((devices, access.to_string()))
+    });
+    Some(vec![
+        ("DevicePolicy", Value::Text("strict".to_owned())),
+        // What comes is added to what was, but for an empty list.
+        ("DeviceAllow", Value::Pairs(Vec::new())),
+        ("DeviceAllow", Value::Pairs(pairs.collect())),
+    ])
+}
+
 fn limit(value: &str) -> Option<u64> {
     match value.trim() {
-        "max" => Some(INFINITY),
+        "max" | "-1" => Some(INFINITY),
         number => number.parse().ok(),
     }
 }
@@ -141,6 +224,86 @@ mod tests {
             ("CPUQuotaPerSecUSec", Value::Number(u64::MAX)),
         ];
         assert_eq!(found, expected);
+    }
+
+    fn properties_of_v1(resources: serde_json::Value, now: &[(&str, &str)]) -> Vec<Property<'static>> {
+        let resources: Resources = serde_json::from_value(resources).expect("resources");
+        let writes = files(&resources, Hierarchy::V1).expect("limits").writes;
+        let now = |file: &str| now.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned());
+        of_v1(&writes, now).expect("properties")
+    }
+
+    #[test]
+    fn limits_of_version_1_that_systemd_knows() {
+        let found = properties_of_v1(
+            serde_json::json!({
+                "memory": { "limit": 64, "swap": 96, "reservation": 32 },
+                "cpu": { "shares": 1024, "quota": 12_345, "period": 50_000, "cpus": "0-2", "idle": 0 },
+                "blockIO": { "weight": 300 },
+                "pids": { "limit": 0 },
+            }),
+            &[],
+        );
+        let number = Value::Number;
+        let expected = [
+            ("TasksMax", number(1)),
+            ("MemoryLimit", number(64)),
+            ("BlockIOWeight", number(300)),
+            ("CPUShares", number(1024)),
+            ("CPUQuotaPeriodUSec", number(50_000)),
+            ("CPUQuotaPerSecUSec", number(250_000)),
+        ];
+        assert_eq!(found, expected);
+        let unlimited = serde_json::json!({ "memory": { "limit": -1 }, "pids": { "limit": -1 } });
+        let expected = [("TasksMax", number(u64::MAX)), ("MemoryLimit", number(u64::MAX))];
+        assert_eq!(properties_of_v1(unlimited, &[]), expected);
+    }
+
+    #[test]
+    fn quota_and_period_of_version_1_are_told_together() {
+        let found = |cpu, now: &[(&str, &str)]| {
+            let found = properties_of_v1(serde_json::json!({ "cpu": cpu }), now);
+            let number =
+                |name| found.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
+            [number("CPUQuotaPeriodUSec"), number("CPUQuotaPerSecUSec")]
+        };
+        let both = |period, second| [Some(Value::Number(period)), Some(Value::Number(second))];
+        let period = || serde_json::json!({ "period": 20_000 });
+        let quota = || serde_json::json!({ "quota": 10_000 });
+        assert_eq!(found(period(), &[]), both(20_000, u64::MAX));
+        assert_eq!(found(quota(), &[]), both(100_000, 100_000));
+        let now = [("cpu.cfs_quota_us", "5000\n"), ("cpu.cfs_period_us", "50000\n")];
+        assert_eq!(found(period(), &now), both(20_000, 250_000));
+        assert_eq!(found(quota(), &now), both(50_000, 200_000));
+        assert_eq!(found(serde_json::json!({ "shares": 2 }), &now), [None, None]);
+    }
+
+    #[test]
+    fn devices_that_systemd_is_told_of() {
+        let told = |content| of_devices(&List::read(content).unwrap_or_else(List::open));
+        let pairs = |pairs: &[(&str, &str)]| {
+            let owned = |(one, other): &(&str, &str)| ((*one).to_owned(), (*other).to_owned());
+            Some(vec![
+                ("DevicePolicy", Value::Text("strict".to_owned())),
+                ("DeviceAllow", Value::Pairs(Vec::new())),
+                ("DeviceAllow", Value::Pairs(pairs.iter().map(owned).collect())),
+            ])
+        };
+        let some = "b 8:0 r\nb *:* m\nc 1:3 rwm\nc 136:* rw\nc *:5 rwm\n";
+        let expected =
+            [("block-*", "m"), ("/dev/block/8:0", "r"), ("/dev/char/1:3", "rwm"), ("char-136", "rw")];
+        assert_eq!(told(some), pairs(&expected));
+        assert_eq!(told(""), pairs(&[]));
+        assert_eq!(told("a *:* rwm\n"), pairs(&[("block-*", "rwm"), ("char-*", "rwm")]));
+        let rule = |allow, major: Option<u32>| crate::device::Rule {
+            allow,
+            kind: Some(Kind::Character).filter(|_| major.is_some()),
+            major,
+            minor: None,
+            access: crate::device::Access::parse("rwm").expect("letters"),
+        };
+        let list = List::new(&[rule(true, None), rule(false, Some(1))]).expect("a list");
+        assert_eq!(of_devices(&list), None);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) enum Value {
     Bytes(Vec<u8>),
     /// `as`
     Texts(Vec<String>),
+    /// `a(ss)`
+    Pairs(Vec<(String, String)>),
 }
 
 impl Value {
@@ -36,6 +38,7 @@ impl Value {
             Self::Pids(_) => "au",
             Self::Bytes(_) => "ay",
             Self::Texts(_) => "as",
+            Self::Pairs(_) => "a(ss)",
         }
     }
 }
@@ -97,6 +100,13 @@ impl Encoder {
             Value::Pids(pids) => self.numbers(pids),
             Value::Bytes(bytes) => self.array(1, |array| array.0.extend(bytes)),
             Value::Texts(texts) => self.array(4, |array| texts.iter().for_each(|text| array.text(text))),
+            Value::Pairs(pairs) => self.array(8, |array| {
+                for (one, other) in pairs {
+                    array.align(8);
+                    array.text(one);
+                    array.text(other);
+                }
+            }),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy, Limits, Missing, Write};
 use husk_cgroup::systemd::Scope;
-use husk_cgroup::{CgroupError, Directory, Place, device};
+use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
 use husk_init::{Attributes, FsOption, MOST_CGROUPS, Step};
 use husk_spec::{
     BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace,
@@ -82,8 +82,8 @@ impl<'a> Compiler<'a, '_> {
             Cgroup::Existing => return Ok(()),
         };
         let Some(found) = &self.host.cgroups else { return refuse_limits(resources) };
-        let driver = match self.scope(path.as_deref(), systemd.as_ref())? {
-            Some(scope) => CgroupDriver::Systemd(scope),
+        let driver = match self.scope(path.as_deref(), systemd.as_ref(), found)? {
+            Some(driver) => driver,
             None => CgroupDriver::Cgroupfs(
                 Place::new(found, path.as_deref(), &self.config.name).map_err(|error| problem(&error))?,
             ),
@@ -97,8 +97,7 @@ impl<'a> Compiler<'a, '_> {
             return Ok(());
         }
 
-        let make = self.making(&driver, &limits)?;
-        self.cgroup_step(&driver, make, &given.origin);
+        self.making(&driver, &limits, found.version, &given.origin)?;
         if asks {
             let limits = self.told(&limits.writes)?;
             let origin = Origin::Config("linux.resources".to_owned());
@@ -196,7 +195,8 @@ impl<'a> Compiler<'a, '_> {
         &mut self,
         path: Option<&str>,
         wanted: Option<&ScopeWanted>,
-    ) -> Result<Option<Scope>, PlanError> {
+        found: &Hierarchies,
+    ) -> Result<Option<CgroupDriver>, PlanError> {
         let Some(wanted) = wanted else { return Ok(None) };
         match self.host.refuses_scopes() {
             None => {}
@@ -214,44 +214,56 @@ impl<'a> Compiler<'a, '_> {
                 return Err(PlanError::Cgroup { problem: format!("--systemd-cgroup: {why}; {instead}") });
             }
         }
-        let user = self.host.uid != 0 || !self.host.has_all_ids();
-        let scope = Scope::new(path, &self.config.name, user);
-        scope
-            .and_then(|scope| scope.with_properties(&wanted.properties))
-            .map(Some)
-            .map_err(|error| problem(&error))
+        let scope = Scope::new(path, &self.config.name, self.host.is_users_systemd());
+        let scope = scope.and_then(|scope| scope.with_properties(&wanted.properties));
+        let scope = scope.map_err(|error| problem(&error))?;
+        let beside = scope.place(found).map(|place| place.beside_systemd());
+        Ok(Some(CgroupDriver::Systemd { scope, beside }))
     }
 
-    fn making(&self, driver: &CgroupDriver, limits: &Limits) -> Result<HostStep<'a>, PlanError> {
-        Ok(match driver {
-            CgroupDriver::Cgroupfs(place) => {
-                let directory = match place.version() {
-                    Hierarchy::V2 => place.v2(),
-                    Hierarchy::V1 => place.directories().first(),
-                };
-                let path = directory.map_or(Path::new(""), |directory| &directory.path);
-                HostStep::MakeCgroup {
-                    path: self.arena.cstr(path)?,
-                    hierarchies: place.directories().len(),
-                    need: Need::Always,
-                }
+    fn making(
+        &mut self,
+        driver: &CgroupDriver,
+        limits: &Limits,
+        version: Hierarchy,
+        origin: &Origin,
+    ) -> Result<(), PlanError> {
+        let (place, scope) = match driver {
+            CgroupDriver::Cgroupfs(place) => (Some(place), None),
+            CgroupDriver::Systemd { scope, beside } => (beside.as_ref(), Some(scope)),
+        };
+        if let Some(place) = place {
+            let directory = match place.version() {
+                Hierarchy::V2 => place.v2(),
+                Hierarchy::V1 => place.directories().first(),
+            };
+            let path = directory.map_or(Path::new(""), |directory| &directory.path);
+            let path = self.arena.cstr(path)?;
+            let hierarchies = place.directories().len();
+            let make = HostStep::MakeCgroup { path, hierarchies, need: Need::Always };
+            match scope {
+                Some(_) => self.before(Stage::Prepare, make, origin),
+                None => self.cgroup_step(driver, make, origin),
             }
-            CgroupDriver::Systemd(scope) => HostStep::StartScope {
+        }
+        if let Some(scope) = scope {
+            let assignments = scope.assignments(limits, version).map_err(|error| problem(&error))?;
+            let start = HostStep::StartScope {
                 unit: self.arena.cstr(&scope.unit)?,
                 slice: self.arena.cstr(&scope.slice)?,
-                properties: self
-                    .arena
-                    .cstr(scope.assignments(limits).map_err(|error| problem(&error))?.join(", "))?,
+                properties: self.arena.cstr(assignments.join(", "))?,
                 user: scope.user,
                 held: self.is_held(),
-            },
-        })
+            };
+            self.cgroup_step(driver, start, origin);
+        }
+        Ok(())
     }
 
     /// A scope cannot be empty: with systemd it all comes after the clone, unless somebody holds the child's place.
     fn cgroup_step(&mut self, driver: &CgroupDriver, step: HostStep<'a>, origin: &Origin) {
         match driver {
-            CgroupDriver::Systemd(_) if !self.is_held() => self.after(step, origin),
+            CgroupDriver::Systemd { .. } if !self.is_held() => self.after(step, origin),
             CgroupDriver::Cgroupfs(place) if self.is_made_meanwhile(place) => {
                 self.meanwhile.push(after_clone(step, origin));
             }
@@ -302,8 +314,19 @@ impl<'a> Compiler<'a, '_> {
         self.enter_cgroup_namespace(Stage::Namespaces);
     }
 
+    /// What the child does once systemd has moved it: on version 1 it has to enter by itself what systemd has not made.
+    pub(super) fn enter_beside_scope(&mut self) {
+        if let (Some(Some(_)), Some(given)) =
+            (self.cgroup.as_ref().map(CgroupPlan::place), &self.config.cgroup)
+        {
+            let origin = given.origin.clone();
+            self.child(Stage::Namespaces, Step::EnterCgroup, &origin);
+        }
+        self.enter_cgroup_namespace(Stage::Namespaces);
+    }
+
     /// What the child does once it is in its cgroup.
-    pub(super) fn enter_cgroup_namespace(&mut self, stage: Stage) {
+    fn enter_cgroup_namespace(&mut self, stage: Stage) {
         let Given { value, origin } = &self.config.namespaces.cgroup;
         let step = match value {
             Namespace::New => Step::CgroupNamespace,
@@ -322,7 +345,7 @@ impl<'a> Compiler<'a, '_> {
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
         let place = match &self.cgroup {
-            Some(cgroup) => cgroup.place().cloned(),
+            Some(cgroup) => self.whole_place(cgroup),
             None => self.host.cgroups.as_ref().map(Place::own),
         };
         match place {
@@ -344,6 +367,14 @@ impl<'a> Compiler<'a, '_> {
                 };
                 self.mount_filesystem(&new, origin, mounted)
             }
+        }
+    }
+
+    /// Where the container's cgroups will be; on version 2 systemd alone knows that of a scope.
+    fn whole_place(&self, cgroup: &CgroupPlan) -> Option<Place> {
+        match (cgroup.scope(), &self.host.cgroups) {
+            (Some(scope), Some(found)) => scope.place(found),
+            _ => cgroup.place().cloned(),
         }
     }
 
@@ -378,7 +409,8 @@ impl<'a> Compiler<'a, '_> {
         self.mount_filesystem(&tmpfs, origin, mounted)?;
         for directory in place.directories().iter().filter(|directory| !directory.controllers.is_empty()) {
             let Some(name) = directory.mount.file_name() else { continue };
-            self.bind(&bind(mount, directory, mount.target.join(name)), true, origin, mounted)?;
+            let bind = bind(mount, directory, mount.target.join(name));
+            self.bind_when(&bind, self.is_moved(), true, origin, mounted)?;
             let alone = directory.controllers.iter().filter(|controller| !controller.starts_with("name="));
             for controller in alone.filter(|controller| name != controller.as_str()) {
                 let path = self.arena.cstr(mount.target.join(controller))?;

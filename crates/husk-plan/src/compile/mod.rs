@@ -111,7 +111,7 @@ impl<'a> Compiler<'a, '_> {
     fn host_tree(&mut self, tree: &HostTree<'_>, origin: &Origin) -> Result<Source<'a>, PlanError> {
         let source = self.arena.cstr(tree.path)?;
         let maps = self.tree_maps(tree, origin)?;
-        let is_for_husk = self.host.privileged && !self.user.is_host();
+        let is_for_husk = self.host.privileged && !self.user.is_host() && !tree.later;
         if !is_for_husk && maps.is_none() && !tree.shared {
             return Ok(Source::Host(source));
         }
@@ -186,6 +186,8 @@ struct HostTree<'t> {
     idmap: &'t BindIdmap,
     /// Whether it is to stay a peer of the host's mount.
     shared: bool,
+    /// Whether it is not there before the child waits for husk.
+    later: bool,
     /// Whether what is mounted on the host later is to show in it.
     follows_host: bool,
 }

@@ -284,6 +284,18 @@ impl<'a, 'c> Compiler<'a, 'c> {
         origin: &Origin,
         mounted: &mut Vec<PathBuf>,
     ) -> Result<(), PlanError> {
+        self.bind_when(bind, false, directory, origin, mounted)
+    }
+
+    /// `later`: the source is not there before the child waits for husk.
+    pub(super) fn bind_when(
+        &mut self,
+        bind: &BindMount,
+        later: bool,
+        directory: bool,
+        origin: &Origin,
+        mounted: &mut Vec<PathBuf>,
+    ) -> Result<(), PlanError> {
         self.make_target(&bind.target, directory, origin, mounted)?;
         let namespace = self.config.propagation.value;
         let tree = HostTree {
@@ -291,6 +303,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             recursive: bind.recursive,
             idmap: &bind.idmap,
             shared: bind.shared_with_host,
+            later,
             follows_host: match bind.propagation.as_slice() {
                 [] => follows(namespace),
                 given => given.iter().any(|(to, _)| follows(*to)),

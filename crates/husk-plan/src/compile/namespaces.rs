@@ -169,7 +169,7 @@ impl<'a> Compiler<'a, '_> {
             self.child(Stage::Namespaces, Step::AwaitParent, &Origin::Because(reason.to_owned()));
         }
         if self.is_moved() {
-            self.enter_cgroup_namespace(Stage::Namespaces);
+            self.enter_beside_scope();
         }
         Ok(())
     }

@@ -21,7 +21,8 @@ impl Compiler<'_, '_> {
         let shifted = root.idmap && self.user.shift && self.host.privileged;
         let idmap = if shifted { BindIdmap::Container { recursive: false } } else { BindIdmap::Off };
         let follows_host = follows(self.config.propagation.value);
-        let tree = HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, follows_host };
+        let tree =
+            HostTree { path, recursive: !shifted, idmap: &idmap, shared: false, later: false, follows_host };
         let source = self.host_tree(&tree, origin)?;
         if root.writes.value != Writes::Ephemeral {
             let attach = match self.is_new(NamespaceKind::Mount) {

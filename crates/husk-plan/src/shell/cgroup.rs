@@ -44,8 +44,9 @@ pub(super) fn entering(plan: &Plan<'_>) -> Vec<String> {
     passing(plan).map(|(_, place)| enter(place)).unwrap_or_default()
 }
 
+/// One of version 1 has directories beside it that nobody would take away.
 fn scope<'p>(plan: &'p Plan<'_>) -> Option<(&'p CgroupPlan, &'p Scope)> {
-    let cgroup = plan.cgroup.as_ref()?;
+    let cgroup = plan.cgroup.as_ref().filter(|cgroup| cgroup.place().is_none())?;
     Some((cgroup, cgroup.scope()?))
 }
 
@@ -75,7 +76,7 @@ fn systemd_run(name: &str, cgroup: &CgroupPlan, scope: &Scope) -> String {
     words.push(format!("--unit={}", quote(scope.unit.as_bytes())));
     words.push(format!("--slice={}", quote(scope.slice.as_bytes())));
     // What cannot be asked for is refused where the plan is made.
-    let asked = scope.assignments(&cgroup.limits).unwrap_or_default();
+    let asked = scope.assignments(&cgroup.limits, Hierarchy::V2).unwrap_or_default();
     let properties = Scope::common_assignments().into_iter().chain(asked);
     words.extend(properties.map(|property| format!("-p {}", quote(property.as_bytes()))));
     words.join(" ")

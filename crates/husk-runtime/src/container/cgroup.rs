@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use husk_cgroup::stats::Stats;
+use husk_cgroup::systemd::Asked;
 use husk_cgroup::{OomEvent, Place, device, limits};
 use husk_spec::oci::{ContainerId, Resources, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -83,15 +84,19 @@ pub fn update(root: &StateRoot, id: &ContainerId, resources: &Resources) -> Resu
     running.entry.lock()?;
     let limits = limits::files(resources, running.place.version())
         .map_err(|error| Error::Limit { problem: error.to_string() })?;
+    let devices = Some(&resources.devices).filter(|devices| !devices.is_empty());
+    let devices = devices.map(|devices| device::rules(devices)).transpose();
+    let devices = devices.map_err(|error| Error::Limit { problem: error.to_string() })?;
+    let devices = devices.map(|rules| rules.into_iter().chain(device::DEFAULT).collect::<Vec<_>>());
     match &running.record.scope {
-        Some(scope) => scope.update(&running.place, &limits)?,
+        Some(scope) => {
+            let asked = Asked { limits: &limits, devices: devices.as_deref() };
+            scope.update(&running.place, &asked)?;
+        }
         None => running.place.update(&limits)?,
     }
-    if !resources.devices.is_empty() {
-        let rules =
-            device::rules(&resources.devices).map_err(|error| Error::Limit { problem: error.to_string() })?;
-        let rules: Vec<_> = rules.into_iter().chain(device::DEFAULT).collect();
-        running.place.set_devices(&rules)?;
+    if let Some(rules) = &devices {
+        running.place.set_devices(rules)?;
     }
     Ok(())
 }

@@ -350,11 +350,11 @@ impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());
-        let written = match (&self.record.scope, place.made()) {
-            (Some(_), _) => self.entry.write_record(&self.record),
+        let written = match (place.is_of_known_scope(), place.made()) {
+            (true, _) => self.entry.write_record(&self.record),
             // What husk makes itself is written down already.
-            (None, []) => Ok(()),
-            (None, _) => self.entry.rewrite_undo(&self.record),
+            (false, []) => Ok(()),
+            (false, _) => self.entry.rewrite_undo(&self.record),
         };
         self.keep(written)
     }

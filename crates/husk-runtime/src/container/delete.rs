@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use husk_cgroup::limits::Hierarchy;
 use husk_cgroup::systemd::{Scope, SystemdError};
 use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
@@ -82,8 +83,7 @@ fn take_unrecorded_cgroup_away(entry: &Entry, spec: Option<&Spec>, was_recorded:
 
 /// Kills all processes of a container, and waits until the first has ended.
 fn end(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
-    let place = record.and_then(|record| record.cgroup.as_ref());
-    if let Some(place) = place.filter(|place| place.exists()) {
+    if let Some(place) = record.and_then(Record::own_cgroup) {
         place.kill()?;
     }
     end_first(entry, record)
@@ -99,17 +99,35 @@ fn end_first(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
     Err(Error::Survives { id: entry.id().to_string(), pid: init.pid, seconds: PATIENCE.as_secs() })
 }
 
-fn remove_cgroup(place: &Place, scope: Option<&Scope>) -> Result<(), Error> {
-    let Some(scope) = scope else { return Ok(place.remove()?) };
-    // Without processes it is gone by itself, and what has its name by now is another's.
-    if !place.exists() {
-        return Ok(());
+fn remove_cgroup(record: &Record) -> Result<(), Error> {
+    match (&record.cgroup, &record.scope) {
+        (None, None) => Ok(()),
+        (Some(place), None) => Ok(place.remove()?),
+        (Some(place), Some(scope)) if record.own_cgroup().is_some() => {
+            let stopped = scope.stop();
+            // A systemd that cannot be asked any more does not keep it.
+            match (place.remove(), stopped) {
+                (Err(_), Err(why)) => Err(why.into()),
+                (removed, _) => Ok(removed?),
+            }
+        }
+        (place, Some(scope)) => remove_beside_scope(record, place.as_ref(), scope),
     }
-    let stopped = scope.stop();
-    // A systemd that cannot be asked any more does not keep it.
-    match (place.remove(), stopped) {
-        (Err(_), Err(why)) => Err(why.into()),
-        (removed, _) => Ok(removed?),
+}
+
+/// Takes away what there is beside a scope that is gone, or of which nothing was written down but that it was asked for. What has its
+/// name by now is another's.
+fn remove_beside_scope(record: &Record, place: Option<&Place>, scope: &Scope) -> Result<(), Error> {
+    if !place.is_some_and(Place::is_of_known_scope) {
+        match scope.stop_if(&record.scope_description()) {
+            // Who cannot be reached now could not be asked either, or has ended with all that was its.
+            Err(SystemdError::Connect { .. }) => {}
+            stopped => stopped?,
+        }
+    }
+    match place.filter(|place| place.version() == Hierarchy::V1) {
+        Some(place) => Ok(place.remove_unless_used()?),
+        None => Ok(()),
     }
 }
 
@@ -128,17 +146,7 @@ pub(crate) fn take_away(
         end_first(&entry, record.as_ref())?;
     } else {
         end(&entry, record.as_ref())?;
-    }
-    match record.as_ref().map(|record| (&record.cgroup, &record.scope, record)) {
-        _ if is_unused => {}
-        Some((Some(place), scope, _)) => remove_cgroup(place, scope.as_ref())?,
-        // It was asked for, and where it is was not written down any more.
-        Some((None, Some(scope), record)) => match scope.stop_if(&record.scope_description()) {
-            // Who cannot be reached now could not be asked either, or has ended with all that was its.
-            Err(SystemdError::Connect { .. }) => {}
-            stopped => stopped?,
-        },
-        _ => {}
+        record.as_ref().map_or(Ok(()), remove_cgroup)?;
     }
     let asked = spec.and_then(|spec| spec.linux.as_ref()).and_then(|linux| linux.intel_rdt.as_ref());
     if let Some((asked, root)) = asked.zip(asked.and_then(|_| husk_plan::resctrl())) {

@@ -57,6 +57,13 @@ pub struct Condition {
 }
 
 impl Record {
+    /// Its cgroups, if what is there is its own. As long as nothing says which scope it has, or when that is gone, another may
+    /// have one of the same name.
+    pub(crate) fn own_cgroup(&self) -> Option<&Place> {
+        let is_known = |place: &&Place| self.scope.is_none() || place.is_of_known_scope();
+        self.cgroup.as_ref().filter(is_known).filter(|place| place.exists())
+    }
+
     /// By what its scope is known again, if another has the name.
     pub(crate) fn scope_description(&self) -> String {
         format!("container {} of husk-oci, {}", self.id, self.created)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The tests that need a host with cgroup v2 alone, inside a virtual machine that is one.
+//! The tests that need a host with cgroup v2 alone, or one whose systemd has version 1, inside a virtual machine that is one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -43,26 +43,26 @@ const fn suite(package: &'static str, program: &'static str, ways: &'static [&'s
 const SUITES: &[Suite] = &[
     suite("husk-cgroup", "effects", &["root", "user", "systemd"]),
     suite("husk-cgroup", "as_runc", &["root", "systemd"]),
-    suite("husk-cgroup", "systemd", &["systemd", "systemd-user"]),
-    suite("husk-tests", "oci_fields_resources", &["root", "systemd"]),
+    suite("husk-cgroup", "systemd", &["systemd", "systemd-user", "systemd-v1", "systemd-hybrid"]),
+    suite("husk-tests", "oci_fields_resources", &["root", "systemd", "systemd-v1"]),
     Suite {
         tests: &["rule_2_", "rule_4_", "rule_12_", "rule_15_", "rule_17_"],
         ..suite("husk-tests", "oci_callers", &["root", "systemd"])
     },
     Suite {
         tests: &["cgroup", "mappings", "joined"],
-        ..suite("husk-tests", "oci_fields_namespaces", &["root", "systemd"])
+        ..suite("husk-tests", "oci_fields_namespaces", &["root", "systemd", "systemd-v1", "systemd-hybrid"])
     },
-    suite("husk-tests", "oci_cgroup_effects", &["root", "systemd"]),
-    suite("husk-tests", "oci_as_runc", &["root", "systemd"]),
-    suite("husk-tests", "oci_systemd", &["root", "systemd"]),
+    suite("husk-tests", "oci_cgroup_effects", &["root", "systemd", "systemd-v1"]),
+    suite("husk-tests", "oci_as_runc", &["root", "systemd", "systemd-v1", "systemd-hybrid"]),
+    suite("husk-tests", "oci_systemd", &["root", "systemd", "systemd-v1", "systemd-hybrid"]),
     Suite { tests: &["a_users_scope_is_made"], ..suite("husk-tests", "oci_rootless", &["systemd-user"]) },
     // Below what it was given, nobody without CAP_SYS_RESOURCE can set this; inside there is one who has it.
     Suite {
         tests: &["process_oom_score_adj_below_the_callers"],
         ..suite("husk-tests", "oci_fields_process", &["root"])
     },
-    Suite { tests: &["scope"], ..suite("husk-tests", "bundle", &["root", "systemd"]) },
+    Suite { tests: &["scope"], ..suite("husk-tests", "bundle", &["root", "systemd", "systemd-v1"]) },
     Suite { tests: &["systemds_cgroups"], ..suite("husk-tests", "as_shell", &["systemd"]) },
     suite("husk-tests", "limits", &["root", "user", "systemd", "systemd-user"]),
     Suite { package: "husk-tests", program: "left_behind", ways: &["root"], tests: &["cgroup"] },
@@ -71,13 +71,35 @@ const SUITES: &[Suite] = &[
 /// The programs that the tests of husk-tests run, and the variables that name them.
 const PROGRAMS: &[(&str, &str)] = &[("husk-oci", "HUSK_OCI"), ("husk", "HUSK")];
 
-/// Who runs them, and what the machine is asked for. Each is a boot.
-const WAYS: &[(&str, &[&str])] = &[
-    ("root", &[]),
-    ("user", &["--user"]),
-    ("systemd", &["--systemd"]),
-    ("systemd-user", &["--systemd", "--user"]),
+/// A boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way {
+    name: &'static str,
+    /// What the machine is asked for.
+    options: &'static [&'static str],
+    /// What systemd is told on the kernel's command line to have version 1.
+    v1: Option<&'static str>,
+}
+
+const fn way(name: &'static str, options: &'static [&'static str]) -> Way {
+    Way { name, options, v1: None }
+}
+
+/// Who runs them.
+const WAYS: &[Way] = &[
+    way("root", &[]),
+    way("user", &["--user"]),
+    way("systemd", &["--systemd"]),
+    way("systemd-user", &["--systemd", "--user"]),
+    Way {
+        v1: Some("systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1"),
+        ..way("systemd-v1", &["--systemd"])
+    },
+    Way { v1: Some("systemd.unified_cgroup_hierarchy=0"), ..way("systemd-hybrid", &["--systemd"]) },
 ];
+
+/// Makes a machine with all controllers of version 1.
+const OLDER_KERNEL: &str = include_str!("older_kernel.sh");
 
 /// Seconds for a boot and the tests in it, in software emulation.
 const LIMIT: &str = "800";
@@ -101,36 +123,45 @@ pub(crate) fn run(args: &[String]) -> Result {
     for (program, _) in PROGRAMS {
         build(&["build", "--package", program, "--bin", program], program, &share.0.join(program))?;
     }
-    let wanted = |suite: &&Suite| ways.iter().any(|(name, _)| suite.ways.contains(name));
+    let wanted = |suite: &&Suite| ways.iter().any(|way| suite.ways.contains(&way.name));
     for suite in SUITES.iter().filter(wanted) {
         let test = ["test", "--package", suite.package, "--test", suite.program, "--no-run"];
         build(&test, suite.program, &share.0.join(suite.file()))?;
     }
-    for (name, _) in &ways {
-        let script = share.0.join(name);
-        fs::write(&script, script_of(name, &share.0))?;
+    for way in &ways {
+        let script = share.0.join(way.name);
+        fs::write(&script, script_of(way, &share.0))?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     }
-    let failed: Vec<_> =
-        ways.into_iter().filter(|(name, options)| !boot(&lab, name, options, &share.0)).collect();
+    let older = match ways.iter().any(|way| way.v1.is_some()) {
+        true => older_kernel(&lab, &share.0),
+        false => None,
+    };
+    if older.is_none() {
+        for way in ways.iter().filter(|way| way.v1.is_some()) {
+            skip(&format!("{}: there is no kernel with all controllers of version 1", way.name))?;
+        }
+    }
+    let can = |way: &Way| way.v1.is_none() || older.is_some();
+    let failed: Vec<_> = ways
+        .into_iter()
+        .filter(can)
+        .filter(|way| !boot(&lab, way, older.as_deref(), &share.0))
+        .map(|way| way.name)
+        .collect();
     print!("{}", fs::read_to_string(share.0.join("skips")).unwrap_or_default());
     match failed.as_slice() {
         [] => Ok(()),
-        ways => {
-            let names: Vec<_> = ways.iter().map(|(name, _)| *name).collect();
-            Err(format!("tests failed as {}", names.join(", ")).into())
-        }
+        names => Err(format!("tests failed as {}", names.join(", ")).into()),
     }
 }
-
-type Way = (&'static str, &'static [&'static str]);
 
 fn parse(args: &[String]) -> Result<Vec<Way>> {
     if args.is_empty() {
         return Ok(WAYS.to_vec());
     }
-    let way = |arg: &String| WAYS.iter().find(|(name, _)| name == arg).copied();
-    let known = || WAYS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+    let way = |arg: &String| WAYS.iter().find(|way| way.name == arg).copied();
+    let known = || WAYS.iter().map(|way| way.name).collect::<Vec<_>>().join(" ");
     args.iter().map(|arg| way(arg).ok_or_else(|| format!("'{arg}' is none of: {}", known()).into())).collect()
 }
 
@@ -158,17 +189,17 @@ fn build(words: &[&str], target: &str, copy: &Path) -> Result {
 }
 
 /// Runs everything, also after a failure.
-fn script_of(way: &str, share: &Path) -> String {
+fn script_of(way: &Way, share: &Path) -> String {
     let share = share.display();
     let calls: String = SUITES
         .iter()
-        .filter(|suite| suite.ways.contains(&way))
+        .filter(|suite| suite.ways.contains(&way.name))
         .map(|suite| {
             let (file, tests) = (suite.file(), suite.tests.join(" "));
             // A login's own cgroup is root's: what is the user's is below the user's systemd, where husk goes by itself if limits
             // were asked for.
             let delegated = "systemd-run --user --scope --quiet -p Delegate=yes -- ";
-            let calls: &[(&str, &str)] = match (way, suite.program) {
+            let calls: &[(&str, &str)] = match (way.name, suite.program) {
                 ("systemd-user", "limits") => &[(delegated, ""), ("", "more_ every_limit in_a_login_")],
                 _ => &[("", &tests)],
             };
@@ -179,7 +210,7 @@ fn script_of(way: &str, share: &Path) -> String {
         })
         .collect();
     // Containers that systemd makes are what is new where it runs.
-    let driver = if way == "systemd" { "systemd" } else { "cgroupfs" };
+    let driver = if way.options == ["--systemd"] { "systemd" } else { "cgroupfs" };
     let programs: String =
         PROGRAMS.iter().map(|(program, variable)| format!(" {variable}={share}/{program}")).collect();
     format!(
@@ -187,11 +218,24 @@ fn script_of(way: &str, share: &Path) -> String {
     )
 }
 
-fn boot(lab: &Path, name: &str, options: &[&str], share: &Path) -> bool {
-    println!("\n== cgroup v2, {name}");
+/// The directory that has it, as the machine wants it; kept from run to run.
+fn older_kernel(lab: &Path, share: &Path) -> Option<PathBuf> {
+    let script = share.join("older_kernel.sh");
+    let directory = workspace::target_directory().ok()?.join("lab-v1");
+    fs::write(&script, OLDER_KERNEL).ok()?;
+    let made = run_command(Command::new("sh").arg(&script).arg(lab).arg(&directory));
+    made.map_err(|error| println!("{error}")).ok()?;
+    Some(directory)
+}
+
+fn boot(lab: &Path, way: &Way, older: Option<&Path>, share: &Path) -> bool {
+    println!("\n== cgroup {}, {}", if way.v1.is_some() { "v1" } else { "v2" }, way.name);
     let mut command = Command::new(lab);
-    command.args(options).args(["--timeout", LIMIT, "--share"]).arg(share).arg("--");
-    command.arg(share.join(name)).stdin(Stdio::null());
+    command.args(way.options).args(["--timeout", LIMIT, "--share"]).arg(share).arg("--");
+    command.arg(share.join(way.name)).stdin(Stdio::null());
+    if let Some((parameters, older)) = way.v1.zip(older) {
+        command.env("LAB_APPEND", parameters).env("LAB_CACHE", older);
+    }
     let outcome = run_command(&mut command);
     if let Err(error) = &outcome {
         println!("{error}");
