@@ -167,6 +167,55 @@ fn entries(text: &str) -> Vec<BlkioEntry> {
 mod tests {
     use super::*;
 
+    fn files(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).expect("a file");
+        }
+        directory
+    }
+
+    #[test]
+    fn times_of_processors() {
+        let directory = files(&[
+            ("cpuacct.usage", "900\n"),
+            ("cpuacct.stat", "user 7\nsystem 3\n"),
+            ("cpuacct.usage_percpu", "500 400 \n"),
+            ("cpuacct.usage_all", "cpu user system\n0 300 200\n1 310 90\n"),
+            ("cpu.stat", "nr_periods 5\nnr_throttled 4\nthrottled_time 77\n"),
+        ]);
+        let expected = CpuUsage {
+            total: 900,
+            percpu: vec![500, 400],
+            percpu_user: vec![300, 310],
+            percpu_kernel: vec![200, 90],
+            kernel: 30_000_000,
+            user: 70_000_000,
+        };
+        assert_eq!(cpu_usage(directory.path()), expected);
+        let expected = Throttling { periods: 5, throttled_periods: 4, throttled_time: 77 };
+        assert_eq!(throttling(directory.path()), expected);
+    }
+
+    #[test]
+    fn counts_of_memory_and_sets() {
+        let directory = files(&[
+            ("memory.stat", "cache 11\nrss 12\n"),
+            ("memory.limit_in_bytes", "100\n"),
+            ("memory.usage_in_bytes", "50\n"),
+            ("memory.max_usage_in_bytes", "60\n"),
+            ("memory.failcnt", "3\n"),
+            ("memory.memsw.usage_in_bytes", "70\n"),
+            ("cpuset.cpus", "0-1\n"),
+            ("cpuset.mems", "0\n"),
+        ]);
+        let found = memory(directory.path());
+        assert_eq!(found.usage, MemoryEntry { limit: 100, usage: 50, max: 60, failcnt: 3 });
+        assert_eq!((found.cache, found.swap.usage), (11, 70));
+        let found = cpuset(directory.path());
+        assert_eq!((found.cpus, found.mems), (vec![0, 1], vec![0]));
+    }
+
     #[test]
     fn lists_of_processors() {
         assert_eq!(list("0-2,7\n"), [0, 1, 2, 7]);

@@ -141,6 +141,36 @@ mod tests {
     }
 
     #[test]
+    fn counts_in_the_units_of_version_1() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in [
+            (
+                "cpu.stat",
+                "usage_usec 9\nuser_usec 6\nsystem_usec 3\nnr_periods 5\nnr_throttled 4\nthrottled_usec 2\n",
+            ),
+            ("memory.stat", "anon 12\nfile 11\n"),
+            ("memory.max", "100\n"),
+            ("memory.current", "50\n"),
+            ("memory.peak", "60\n"),
+            ("memory.swap.max", "30\n"),
+            ("memory.swap.current", "5\n"),
+            ("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=8\n"),
+            ("cgroup.threads", "1\n2\n3\n"),
+        ] {
+            std::fs::write(directory.path().join(name), text).expect("a file");
+        }
+        let found = stats(directory.path());
+        let usage = CpuUsage { total: 9000, kernel: 3000, user: 6000, ..CpuUsage::default() };
+        assert_eq!(found.cpu.usage, usage);
+        let throttling = Throttling { periods: 5, throttled_periods: 4, throttled_time: 2000 };
+        assert_eq!(found.cpu.throttling, throttling);
+        assert_eq!(found.memory.usage, MemoryEntry { limit: 100, usage: 50, max: 60, failcnt: 0 });
+        assert_eq!(found.memory.swap, MemoryEntry { limit: 130, usage: 55, max: 0, failcnt: 0 });
+        assert_eq!((found.memory.cache, found.pids.current), (11, 3));
+        assert_eq!(found.memory.psi.map(|psi| psi.some.total), Some(8));
+    }
+
+    #[test]
     fn pressure_in_the_words_of_the_kernel() {
         let text = "some avg10=1.50 avg60=0.25 avg300=0.05 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=4\n";
         let found = pressure(text).expect("two lines");
