@@ -443,7 +443,8 @@ fn in_a_login_the_plan_has_the_scope_and_the_script_makes_it() {
     let script = script.args(["sh", "-c", "echo there; exec sleep 5"]).run().succeeds().stdout.clone();
     let path = caller.home().join("script");
     fs::write(&path, &script).expect("a file");
-    let mut running = caller.command("bash").arg(&path).start();
+    // An emulated machine takes its time.
+    let mut running = caller.command("bash").arg(&path).timeout(Duration::from_secs(60)).start();
     running.wait_for("there");
     assert_eq!(value(&name, "memory.max").as_deref(), Some("67108864"), "{script}");
     let scope = scope_of(&caller, running.pid(), &name);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use husk_plan::{Arena, Host, Plan};
 use husk_runtime::BundleHooks;
+use husk_runtime::own_binary;
 use husk_runtime::rootfs::{self, default_root_path, ensure_default_root};
 use husk_runtime::why::Story;
 use husk_spec::Config;
@@ -22,6 +23,7 @@ use crate::output;
 /// # Errors
 /// Whatever keeps the command from running.
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
+    protect_own_binary(run)?;
     let lowered = configure(run)?;
     let teller = Teller::new(&lowered.config.name, false);
     with_plan(run, &lowered.config, Root::Built, &teller, |plan, host| {
@@ -42,6 +44,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
 /// # Errors
 /// What keeps the container from being planned at all; all else is told.
 pub(crate) fn why(run: &Run) -> Result<ExitCode, Failure> {
+    protect_own_binary(run)?;
     let lowered = configure(run)?;
     let teller = Teller::new(&lowered.config.name, true);
     with_plan(run, &lowered.config, Root::Built, &teller, |plan, _| {
@@ -106,6 +109,9 @@ pub(super) fn with_hooks<T>(
 /// Whatever keeps the plan from being made, or from being timed.
 pub(crate) fn explain(explain: &ExplainRun) -> Result<ExitCode, Failure> {
     let run = &explain.run;
+    if explain.timing {
+        protect_own_binary(run)?;
+    }
     let as_explain = |failure| Failure { status: COMMAND_FAILED, ..failure };
     let root = if explain.timing { Root::Built } else { Root::AsItIs };
     let explained = configure(run).and_then(|lowered| {
@@ -134,6 +140,26 @@ pub(super) enum Root {
     Built,
     /// Plan as if it were there.
     AsItIs,
+}
+
+/// Keeps husk's own program from being written by a container in which root is the machine's: its command may be `/proc/self/exe`
+/// (CVE-2019-5736). In a user namespace of husk's making root owns no file of the host's. Before anything that is not to be done
+/// twice, since husk is then executed again, from a read-only mount.
+///
+/// # Errors
+/// That cannot be.
+pub(super) fn protect_own_binary(run: &Run) -> Result<(), Failure> {
+    let options = &run.options;
+    let keeps_ids = options.userns.is_some() || !options.join.is_empty() || options.bundle.is_some();
+    if !keeps_ids || options.as_shell || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    own_binary::protect(|| own_binary::ALL.to_vec()).map_err(|error| Failure {
+        doing: "starting".to_owned(),
+        problem: error.to_string(),
+        hints: vec!["install husk on a read-only file system, or chattr +i its file".to_owned()],
+        status: RUN_FAILED,
+    })
 }
 
 /// Lowers the words of `husk run`.

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use husk_plan::{Plan, Stage, explain};
 use husk_runtime::{BundleHooks, Next, Pause};
 
-use super::run::{Root, configure, with_hooks, with_plan};
+use super::run::{Root, configure, protect_own_binary, with_hooks, with_plan};
 use super::why::Teller;
 use crate::cli::StepRun;
 use crate::failure::{Failure, RUN_FAILED};
@@ -29,6 +29,7 @@ pub(crate) fn run(step: &StepRun) -> Result<ExitCode, Failure> {
             status: RUN_FAILED,
         });
     }
+    protect_own_binary(&step.run)?;
     let lowered = configure(&step.run)?;
     let teller = Teller::new(&lowered.config.name, false);
     with_plan(&step.run, &lowered.config, Root::Built, &teller, |plan, _| {
