@@ -4,11 +4,12 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::oci::{Container, Site, is_unified};
+use husk_tests::oci::{Cgroup, Container, Driver, Site, is_unified};
 use husk_tests::{note_skip, oci_site};
 use serde_json::{Value, json};
 
@@ -84,10 +85,10 @@ fn one_process_too_many_is_refused_until_an_update() {
 }
 
 #[test]
-fn a_quota_halves_the_time_of_a_loop() {
+fn a_quota_holds_a_loop_back() {
     let site = oci_site!();
     let bundle = site.bundle().sh("while :; do :; done").change(|spec| {
-        spec["linux"]["resources"]["cpu"] = json!({"quota": 10_000, "period": 20_000});
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 1_000, "period": 20_000});
     });
     let container = bundle.start();
     let usage = || {
@@ -97,9 +98,9 @@ fn a_quota_halves_the_time_of_a_loop() {
     until("it is held back", || usage().1.is_some_and(|periods| periods > 2));
     let (begin, (before, _)) = (Instant::now(), usage());
     sleep(Duration::from_millis(1500));
-    let ((after, _), took) = (usage(), begin.elapsed().as_nanos() as u64);
-    // Half, and some more for the slices in which the kernel hands time out.
-    assert!(after - before < took * 65 / 100, "{} of {took} ns", after - before);
+    // A twentieth, which also a busy machine would have for it. What runs over its share, because a clock tick comes late, goes
+    // without for so long afterwards.
+    until("a twentieth of the time", || usage().0 - before < begin.elapsed().as_nanos() as u64 * 7 / 100);
     container.delete();
 }
 
@@ -190,6 +191,25 @@ fn three_hundred_containers_leave_no_cgroup() {
     assert_eq!(cgroups(), 0, "after {made}");
 }
 
+/// Makes a cgroup `below` the container's, in each hierarchy.
+fn make_below(container: &Container<'_>) -> Vec<PathBuf> {
+    let make = |above: &PathBuf| {
+        let below = above.join("below");
+        if !below.exists() {
+            fs::create_dir(&below).expect("a cgroup");
+        }
+        // A new cpuset of version 1 takes nobody before it has processors and memory.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let above = fs::read_to_string(above.join(file)).unwrap_or_default();
+            if !above.trim().is_empty() {
+                fs::write(below.join(file), above).expect("a cpuset");
+            }
+        }
+        below
+    };
+    container.cgroup().directories().iter().map(make).collect()
+}
+
 #[test]
 fn exec_runs_in_the_cgroup_that_it_is_told() {
     let site = oci_site!();
@@ -198,47 +218,7 @@ fn exec_runs_in_the_cgroup_that_it_is_told() {
         return;
     }
     let container = site.bundle().sh("sleep 1000").start();
-    let hierarchies: &[&str] = if is_unified() {
-        &["memory"]
-    } else {
-        &[
-            "memory",
-            "pids",
-            "cpu",
-            "devices",
-            "freezer",
-            "cpuset",
-            "blkio",
-            "cpuacct",
-            "systemd",
-            "unified",
-            "hugetlb",
-            "net_cls",
-            "net_prio",
-            "perf_event",
-            "rdma",
-            "misc",
-        ]
-    };
-    let exists = |controller: &&&str| container.cgroup().directory(controller).is_dir();
-    let here: Vec<_> = hierarchies.iter().filter(exists).collect();
-    for controller in &here {
-        let below = container.cgroup().directory(controller).join("below");
-        if !below.exists() {
-            fs::create_dir(&below).expect("a cgroup");
-        }
-        // A new cpuset takes nobody before it has processors and memory.
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            let above = fs::read_to_string(below.parent().expect("a cgroup above").join(file));
-            if let Ok(value) = above
-                .map(|text| text.trim().to_owned())
-                .map_err(drop)
-                .and_then(|value| if value.is_empty() { Err(()) } else { Ok(value) })
-            {
-                fs::write(below.join(file), value).expect("a cpuset");
-            }
-        }
-    }
+    make_below(&container);
     let own = container.cgroup().path();
     let lines = |flags: &[&str]| {
         let output = container.verb_with("exec", flags.iter()).args(["cat", "/proc/self/cgroup"]).run();
@@ -306,7 +286,75 @@ fn a_cgroup_that_is_refused_keeps_its_processes() {
     let second = site.bundle().change(|spec| spec["linux"]["cgroupsPath"] = path);
     second.refused();
     assert_eq!(container.status(), "running");
+    // Nor if they are below it by now.
+    for below in make_below(&container) {
+        fs::write(below.join("cgroup.procs"), container.pid().to_string()).expect("it moves");
+    }
+    second.refused();
+    assert_eq!(container.status(), "running");
     container.delete();
+}
+
+/// Otherwise it would wait in there for ever, and so would whoever makes it.
+#[test]
+fn a_frozen_cgroup_is_refused() {
+    let site = oci_site!();
+    if site.driver() == Driver::Systemd {
+        site.note("systemd makes its cgroups anew");
+        return;
+    }
+    if site.deviates("crun", "waits for ever") {
+        return;
+    }
+    let bundle = site.bundle();
+    let cgroup = Cgroup::new(bundle.spec["linux"]["cgroupsPath"].as_str().expect("a path"));
+    let directory = cgroup.directory("freezer");
+    fs::create_dir_all(&directory).expect("a cgroup");
+    let (file, frozen, thawed) =
+        if is_unified() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    fs::write(directory.join(file), frozen).expect("it freezes");
+    let output = bundle.refused();
+    assert!(output.stderr.contains("frozen"), "{output}");
+    fs::create_dir_all(&directory).expect("a cgroup");
+    fs::write(directory.join(file), thawed).expect("it thaws");
+    bundle.create().delete();
+}
+
+#[test]
+fn who_is_frozen_in_a_cgroup_below_is_deleted() {
+    let site = oci_site!();
+    if !is_unified() && site.deviates("runc", "leaves a process that is frozen in a cgroup below") {
+        return;
+    }
+    let container = site.bundle().sh("sleep 1000").start();
+    let cgroup = container.cgroup();
+    for below in make_below(&container) {
+        fs::write(below.join("cgroup.procs"), container.pid().to_string()).expect("it moves");
+        for (file, frozen) in [("cgroup.freeze", "1"), ("freezer.state", "FROZEN")] {
+            if below.join(file).exists() {
+                fs::write(below.join(file), frozen).expect("it freezes");
+            }
+        }
+    }
+    container.verb_with("delete", ["--force"]).run().succeeds();
+    assert!(!cgroup.exists(), "{:?}", cgroup.directories());
+}
+
+/// Where the limit does not even let it be made.
+#[test]
+fn too_little_memory_to_be_made_is_told() {
+    let site = oci_site!();
+    let bundle = site.bundle().change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 32 << 10, "swap": 32 << 10});
+    });
+    let output = bundle.refused();
+    if site.runtime().name() == "husk-oci" {
+        let told =
+            "its own limit of 32768 bytes was reached (linux.resources.memory.limit, cgroup /sys/fs/cgroup/";
+        assert!(output.stderr.contains(told), "{output}");
+    } else {
+        assert!(output.stderr.contains("memory limit"), "{output}");
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::process::Stdio;
 
-use husk_tests::oci::{Cgroup, Driver, Site, is_unified};
+use husk_tests::oci::{Bundle, Cgroup, Driver, Site, is_unified};
 use husk_tests::oci_site;
 use serde_json::{Value, json};
 
@@ -237,6 +238,30 @@ fn linux_resources_cpu_quota_and_period() {
     expect(resources, &rows, &site);
 }
 
+/// Engines may change one of them.
+#[test]
+fn linux_resources_cpu_quota_or_period_by_an_update() {
+    let site = oci_site!();
+    if site.deviates("crun", "takes the quota away with a period alone, on v2") {
+        return;
+    }
+    let bundle = site
+        .bundle()
+        .change(|spec| spec["linux"]["resources"]["cpu"] = json!({"quota": 30_000, "period": 60_000}));
+    let container = bundle.create();
+    let update = |flag: &str, value: &str| {
+        container.verb_with("update", [flag, value]).run().succeeds();
+        let read = |file| container.cgroup().read("cpu", file).expect("a limit");
+        match is_unified() {
+            true => read("cpu.max"),
+            false => format!("{} {}", read("cpu.cfs_quota_us"), read("cpu.cfs_period_us")),
+        }
+    };
+    assert_eq!(update("--cpu-period", "50000"), "30000 50000");
+    assert_eq!(update("--cpu-quota", "20000"), "20000 50000");
+    container.delete();
+}
+
 #[test]
 fn linux_resources_cpu_burst() {
     let site = oci_site!();
@@ -266,6 +291,50 @@ fn linux_resources_cpu_realtime() {
     expect(json!({"cpu": {"realtimeRuntime": 0, "realtimePeriod": 500_000}}), &rows, &site);
 }
 
+/// A cgroup of version 1 has no real time to give, unless it is given some.
+#[test]
+fn linux_resources_cpu_realtime_lets_a_real_time_caller_in() {
+    let site = oci_site!();
+    if is_unified() {
+        site.note("version 2 limits no real time");
+        return;
+    }
+    let real_time = ["--fifo", "10"];
+    let tried = site.command("chrt").args(real_time).arg("true").run();
+    if tried.code() != 0 {
+        site.note(&format!("no real-time scheduling here: {}", tried.stderr.trim()));
+        return;
+    }
+    let create = |bundle: &Bundle<'_>| {
+        bundle.write();
+        let command =
+            site.command("chrt").args(real_time).arg(site.runtime().path()).args(site.globals(&site.root()));
+        let command = command.args(["create", "--bundle"]).arg(bundle.path()).arg(bundle.id());
+        let said = fs::File::create(bundle.path().join("said")).expect("a file");
+        let mut process = command.process();
+        let status = process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status();
+        let said = fs::read_to_string(bundle.path().join("said")).expect("a file");
+        (status.expect("chrt runs").success(), said)
+    };
+    let (made, said) = create(&site.bundle());
+    assert!(!made, "it has no real time");
+    if site.runtime().name() == "husk-oci" {
+        assert!(
+            said.contains("chrt --other 0") && said.contains("linux.resources.cpu.realtimeRuntime"),
+            "{said}"
+        );
+    }
+    let bundle = site.bundle().change(|spec| {
+        spec["linux"]["resources"]["cpu"] = json!({"realtimeRuntime": 20_000});
+    });
+    let above = site.cgroup().directory("cpu");
+    fs::create_dir_all(&above).expect("a cgroup");
+    fs::write(above.join("cpu.rt_runtime_us"), "20000").expect("real time");
+    let (made, said) = create(&bundle);
+    assert!(made, "{said}");
+    site.oci(["delete", "--force", bundle.id()]).run().succeeds();
+}
+
 #[test]
 fn linux_resources_cpu_cpus_and_mems() {
     let site = oci_site!();
@@ -288,6 +357,10 @@ fn linux_resources_pids() {
         return;
     }
     expect(json!({"pids": {"limit": -1}}), &[(file("pids", "pids.max", "pids.max"), "max", "max")], &site);
+    if site.is_too_old("runc", (1, 4, 0), "pids.limit 0") {
+        return;
+    }
+    expect(json!({"pids": {"limit": 0}}), &[(file("pids", "pids.max", "pids.max"), "1", "1")], &site);
 }
 
 #[test]

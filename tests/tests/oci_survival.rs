@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long what was killed may take to be gone.
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Set to look at every system call instead of some.
 const FULL: &str = "HUSK_FULL_SWEEP";
@@ -424,19 +424,22 @@ fn hooks_that_misbehave() {
             });
         };
         // The twin.
-        let (output, _, bundle) = hooked(kind, "exit 0", Some(3));
+        let (output, usual, bundle) = hooked(kind, "exit 0", Some(30));
         output.succeeds();
         gone(&bundle, "a hook that works");
+        // What a container takes on a machine that does other things, or is emulated, is not what is asked here.
+        let patience = 2 * usual + Duration::from_secs(2);
         let (output, took, bundle) = hooked(kind, "sleep 50; true", Some(1));
-        assert!(took < Duration::from_secs(4), "{kind}: {took:?}\n{output}");
+        assert!(took < patience + Duration::from_secs(1), "{kind}: {took:?}, usually {usual:?}\n{output}");
         fails(&output, &[kind]);
         gone(&bundle, "a hook that hangs");
         let (output, _, bundle) = hooked(kind, "echo the reason >&2; exit 3", None);
         fails(&output, &[&format!("hooks.{kind}[0]"), "exit status 3", "the reason"]);
         gone(&bundle, "a hook that fails");
-        let (output, took, bundle) = hooked(kind, "(sleep 1.5; echo late) & exit 0", None);
+        let script = format!("(sleep {}; echo late) & exit 0", patience.as_secs_f64());
+        let (output, took, bundle) = hooked(kind, &script, None);
         output.succeeds();
-        assert!(took < Duration::from_millis(1400), "{kind}: waits for what a hook left behind: {took:?}");
+        assert!(took < patience, "{kind}: waits for what a hook left behind: {took:?}, usually {usual:?}");
         gone(&bundle, "a hook that leaves somebody behind");
         let (output, _, bundle) = hooked(kind, "yes 0123456789 | head -c 1048576; exit 4", None);
         fails(&output, &["exit status 4"]);
@@ -574,14 +577,18 @@ fn callers_that_know_nothing_of_each_other() {
             ]
         })
         .collect();
+    const LEAST: usize = 50;
     let until = Instant::now() + Duration::from_secs(6);
     let done = AtomicUsize::new(0);
+    // A busy machine takes longer for as many.
+    let goes_on =
+        |now: Instant| now < until || done.load(Ordering::Relaxed) <= LEAST && now < until + PATIENCE * 6;
     scope(|scope| {
         for seed in 1..=6_usize {
-            let (verbs, done) = (&verbs, &done);
+            let (verbs, done, goes_on) = (&verbs, &done, &goes_on);
             scope.spawn(move || {
                 let mut number = seed;
-                while Instant::now() < until {
+                while goes_on(Instant::now()) {
                     number = number
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
@@ -596,7 +603,7 @@ fn callers_that_know_nothing_of_each_other() {
             });
         }
     });
-    assert!(done.into_inner() > 50, "the test is void");
+    assert!(done.into_inner() > LEAST, "the test is void");
     for (id, _) in &all {
         said(&site, &site.oci(["delete", "--force", id])).succeeds();
     }

@@ -89,6 +89,9 @@ pub enum CgroupError {
         /// One of them.
         pid: i32,
     },
+    /// It is frozen, by itself or from above: who enters it stands still.
+    #[error("the cgroup {} is frozen, or one above it: nothing would run in it; thaw it ({}), or choose another linux.cgroupsPath", .0.display(), thawing(.0))]
+    Frozen(PathBuf),
     /// An update below what is in use.
     #[error(
         "{field}: the new limit of {limit} bytes is not above the {usage} bytes in use; the update was refused as memory.checkBeforeUpdate asks"
@@ -168,6 +171,8 @@ impl CgroupError {
 pub(crate) const DELEGATE: &str = "as root, put [Service] and Delegate=cpu cpuset io memory pids into \
      /etc/systemd/system/user@.service.d/delegate.conf, run systemctl daemon-reload and log in again";
 
+const NO_NAME: &str = "no cgroup can have such a name";
+
 fn hint(errno: Errno, path: &Path) -> String {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let text = match (errno, file) {
@@ -189,17 +194,42 @@ fn hint(errno: Errno, path: &Path) -> String {
         (Errno::BUSY, "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes") => {
             "more is in use, and cannot be reclaimed".to_owned()
         }
+        (Errno::INVAL, "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes") => {
+            "memory must not exceed memory and swap together: give both".to_owned()
+        }
         (Errno::BUSY, "cgroup.subtree_control") => {
             "a cgroup with processes in it cannot give controllers to those below".to_owned()
+        }
+        (Errno::INVAL, "cpu.cfs_quota_us" | "cpu.cfs_period_us" | "cpu.cfs_burst_us" | "cpu.max" | "cpu.max.burst") => {
+            "in microseconds, a quota is 1000 or more, a period 1000 to 1000000, a burst no more than the quota; and no cgroup has a \
+             greater part of its period than the one above"
+                .to_owned()
+        }
+        (Errno::INVAL, "cpu.rt_runtime_us" | "cpu.rt_period_us") => {
+            "the cgroup above must have as much real time itself (its cpu.rt_runtime_us)".to_owned()
+        }
+        (Errno::INVAL, "cpu.shares" | "cpu.weight") => {
+            "a group that runs only when nothing else does has no share: set cpu.idle to 0 with it".to_owned()
         }
         (Errno::INVAL, "cpuset.cpus" | "cpuset.mems") => {
             "only what the cgroup above has can be given".to_owned()
         }
+        (Errno::RANGE, "cpuset.cpus" | "cpuset.mems") => {
+            "the kernel knows no such number".to_owned()
+        }
+        // The last of them is below a file that every cgroup has.
+        (Errno::INVAL, _) if file.contains('\n') => NO_NAME.to_owned(),
+        (Errno::NAMETOOLONG | Errno::NOTDIR, _) => NO_NAME.to_owned(),
         (Errno::NODEV | Errno::NXIO, _) => "there is no such device".to_owned(),
         (Errno::INVAL | Errno::RANGE, _) => "the kernel does not take this value".to_owned(),
         _ => return String::new(),
     };
     format!(": {text}")
+}
+
+fn thawing(path: &Path) -> String {
+    let (value, file) = if is_v2(path) { ("0", "cgroup.freeze") } else { ("THAWED", "freezer.state") };
+    format!("echo {value} > {}", path.join(file).display())
 }
 
 /// Whether a directory above is one of version 2.

@@ -104,13 +104,14 @@ fn a_quota_holds_a_loop_back() {
 
     set(&container.place, &cpu(Cpu { quota: Some(1_000), period: Some(20_000), ..Cpu::default() }));
     let (before, start) = (stats(), Instant::now());
-    until("it was held back", || {
-        stats().throttling.throttled_periods >= before.throttling.throttled_periods + 10
+    // A twentieth of the time. What runs over its share, because a clock tick comes late, goes without for so long afterwards:
+    // so it holds in the end, and not at each moment.
+    until("it is held back", || {
+        let now = stats();
+        let used = now.usage.total - before.usage.total;
+        let periods = now.throttling.throttled_periods - before.throttling.throttled_periods;
+        periods >= 10 && used < start.elapsed().as_nanos() as u64 / 20 * 3 / 2
     });
-    let used = stats().usage.total - before.usage.total;
-    // A twentieth, and half of it again for the slices in which the kernel hands time out.
-    let most = (start.elapsed().as_nanos() as u64 + 20_000_000) / 20 * 3 / 2 + 5_000_000;
-    assert!(used < most, "{used} ns used, at most {most} expected");
 }
 
 #[test]
@@ -125,6 +126,34 @@ fn quota_and_period_change_together() {
     );
     set(&container.place, &cpu(Cpu { shares: Some(512), ..Cpu::default() }));
     assert!(["512", "59"].contains(&value(&container.place, "cpu", "cpu.shares", "cpu.weight").as_str()));
+}
+
+/// Version 2 has both in one file; version 1 in two.
+#[test]
+fn what_an_update_does_not_name_of_a_quota_stays() {
+    let Some(container) = Container::new("what_an_update_does_not_name_of_a_quota_stays", &["cpu"]) else {
+        return;
+    };
+    let update = |cpu: Cpu| {
+        let mut resources = Resources { cpu: Some(cpu), ..Resources::default() };
+        container.place.complete(&mut resources);
+        let limits = files(&resources, container.place.version());
+        container.place.update(&limits.expect("limits")).expect("limits are taken");
+        match container.place.version() {
+            Hierarchy::V1 => ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+                .map(|name| value(&container.place, "cpu", name, ""))
+                .join(" "),
+            Hierarchy::V2 => value(&container.place, "cpu", "", "cpu.max").replace("max", "-1"),
+        }
+    };
+    let quota = |quota| Cpu { quota: Some(quota), ..Cpu::default() };
+    // Engines send 0 for what they do not mean.
+    let period = |period| Cpu { period: Some(period), quota: Some(0), ..Cpu::default() };
+    assert_eq!(update(period(80_000)), "-1 80000");
+    assert_eq!(update(quota(20_000)), "20000 80000");
+    assert_eq!(update(period(50_000)), "20000 50000");
+    assert_eq!(update(Cpu { shares: Some(512), ..Cpu::default() }), "20000 50000");
+    assert_eq!(update(quota(-1)), "-1 50000");
 }
 
 fn device(allow: bool, minor: u32, access: &str) -> Rule {
@@ -196,6 +225,32 @@ fn what_is_frozen_stands_still() {
 }
 
 #[test]
+fn who_is_paused_stays_so_when_signalled() {
+    let Some(container) = Container::new("who_is_paused_stays_so_when_signalled", &["freezer"]) else {
+        return;
+    };
+    let process = container.shell("exec sleep 60");
+    until("it runs", || container.place.pids().is_ok_and(|pids| pids == [process.pid.as_raw_pid()]));
+    container.place.freeze().expect("it freezes");
+    container.place.signal_all(Signal::TERM).expect("it is signalled");
+    assert!(container.place.is_frozen().expect("a state"));
+    container.place.thaw().expect("it thaws");
+    assert_eq!(process.wait(), End::Signal(15));
+}
+
+#[test]
+fn what_is_frozen_from_above_is_not_thawed_below() {
+    let test = "what_is_frozen_from_above_is_not_thawed_below";
+    let Some(container) = Container::new(test, &["freezer"]) else { return };
+    let process = container.shell(&format!("{} exec sleep 60", moves(&below_each(&container, "below"))));
+    let below = place_below(&container, "below");
+    until("it is below", || below.has(process.pid.as_raw_pid()));
+    container.place.freeze().expect("it freezes");
+    let error = below.thaw().expect_err("an error");
+    assert!(matches!(error, CgroupError::Freezer { wanted: "thawed", .. }), "{error}");
+}
+
+#[test]
 fn a_fork_bomb_is_removed() {
     let Some(container) = Container::new("a_fork_bomb_is_removed", &["pids"]) else { return };
     set(&container.place, &pids(60));
@@ -246,22 +301,27 @@ fn without_a_freezer_all_are_signalled_and_none_is_paused() {
     }
 }
 
+/// Makes a cgroup below a container's in each hierarchy.
+fn below_each(container: &Container, name: &str) -> Vec<PathBuf> {
+    let directories = container.place.directories().iter();
+    let below: Vec<_> = directories.map(|directory| directory.path.join(name)).collect();
+    below.iter().for_each(|path| fs::create_dir_all(path).expect("a cgroup below"));
+    below
+}
+
+/// Words of a shell that moves itself there.
+fn moves(cgroups: &[PathBuf]) -> String {
+    // A new cpuset of version 1 has no processors, and takes nobody.
+    let open = cgroups.iter().filter(|path| !path.join("cpuset.cpu_exclusive").exists());
+    open.map(|path| format!("echo 0 > {}/cgroup.procs && ", path.display())).collect()
+}
+
 #[test]
 fn processes_and_cgroups_below_are_found_and_removed() {
     let test = "processes_and_cgroups_below_are_found_and_removed";
     let Some(container) = Container::new(test, &[]) else { return };
-    let below: Vec<PathBuf> =
-        container.place.directories().iter().map(|directory| directory.path.join("below/deeper")).collect();
-    for path in &below {
-        fs::create_dir_all(path).expect("a cgroup below");
-    }
-    // A new cpuset of version 1 has no processors, and takes nobody.
-    let enter: String = below
-        .iter()
-        .filter(|path| !path.join("cpuset.cpu_exclusive").exists())
-        .map(|path| format!("echo 0 > {}/cgroup.procs && ", path.display()))
-        .collect();
-    let process = container.shell(&format!("{enter} exec sleep 60"));
+    let below = below_each(&container, "below/deeper");
+    let process = container.shell(&format!("{} exec sleep 60", moves(&below)));
     let pid = process.pid.as_raw_pid();
     until("it is below", || {
         let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
@@ -343,6 +403,61 @@ fn a_cgroup_with_processes_is_not_taken_over() {
     assert!(container.place.exists(), "what was there before is still there");
 }
 
+/// Nor one below which there are some: they would be in the new container's limits, and die with it.
+#[test]
+fn a_cgroup_with_processes_below_is_not_taken_over() {
+    let test = "a_cgroup_with_processes_below_is_not_taken_over";
+    let Some(container) = Container::new(test, &[]) else { return };
+    let process = container.shell(&format!("{} exec sleep 60", moves(&below_each(&container, "below"))));
+    let pid = process.pid.as_raw_pid();
+    until("it is below", || {
+        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|own| own.contains("/below"))
+    });
+    let error = container.place.clone().create(&[]).expect_err("an error");
+    assert!(matches!(&error, CgroupError::Occupied { pid: found, .. } if *found == pid), "{error}");
+    assert!(container.place.has(pid), "it is still there");
+    container.place.kill().expect("it dies");
+    assert_eq!(process.wait(), KILLED);
+    container.place.clone().create(&[]).expect("one that nobody is in is no obstacle");
+}
+
+#[test]
+fn a_frozen_cgroup_is_refused() {
+    let test = "a_frozen_cgroup_is_refused";
+    let Some(container) = Container::new(test, &["freezer"]) else { return };
+    container.place.freeze().expect("it freezes");
+    let error = container.place.clone().create(&[]).expect_err("an error");
+    let file = if container.place.version() == Hierarchy::V1 { "freezer.state" } else { "cgroup.freeze" };
+    let path = container.place.directory("freezer").expect("a directory").path.join(file);
+    assert!(matches!(error, CgroupError::Frozen(_)), "{error}");
+    assert!(error.to_string().contains(&format!("> {}", path.display())), "{error}");
+    // Who is made below stands still as well.
+    let mut below = place_below(&container, "below");
+    let error = below.create(&[]).expect_err("an error");
+    assert!(matches!(error, CgroupError::Frozen(_)), "{error}");
+    assert!(!below.exists());
+    container.place.thaw().expect("it thaws");
+    below.create(&[]).expect("it can be made");
+    below.remove().expect("it goes");
+}
+
+/// On version 1 each cgroup has a freezing of its own, and who is frozen does not die.
+#[test]
+fn who_is_frozen_below_dies_as_well() {
+    let test = "who_is_frozen_below_dies_as_well";
+    let Some(container) = Container::new(test, &["freezer"]) else { return };
+    let process = container.shell(&format!("{} exec sleep 60", moves(&below_each(&container, "below"))));
+    let below = place_below(&container, "below");
+    until("it is below", || below.has(process.pid.as_raw_pid()));
+    below.freeze().expect("it freezes");
+    let start = Instant::now();
+    container.place.kill().expect("it dies");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(process.wait(), KILLED);
+    container.place.remove().expect("its cgroups go");
+    assert!(!below.exists());
+}
+
 #[test]
 fn what_cannot_be_had_leaves_nothing() {
     let test = "what_cannot_be_had_leaves_nothing";
@@ -357,8 +472,8 @@ fn what_cannot_be_had_leaves_nothing() {
 }
 
 /// A place below another container's, by its path from the top.
-fn below(container: &Container, name: &str) -> Place {
-    let directory = container.place.v2().expect("version 2");
+fn place_below(container: &Container, name: &str) -> Place {
+    let directory = &container.place.directories()[0];
     let path = directory.path.strip_prefix(&directory.mount).expect("it is below the mount");
     let found = husk_cgroup::Hierarchies::read().expect("hierarchies");
     Place::new(&found, Some(&format!("/{}/{name}", path.display())), "").expect("a place")
@@ -372,7 +487,7 @@ fn processes_in_the_way_of_a_controller_are_named() {
         return skip(test, "only version 2 passes controllers down");
     }
     let _process = container.shell("exec sleep 60");
-    let mut place = below(&container, "deeper");
+    let mut place = place_below(&container, "deeper");
     // Without controllers it may be there.
     place.create(&[]).expect("it can be made");
     place.remove().expect("it goes");
@@ -393,7 +508,7 @@ fn a_threaded_cgroup_is_refused() {
     let threads = container.place.directories()[0].path.join("threads");
     fs::create_dir(&threads).expect("a cgroup");
     fs::write(threads.join("cgroup.type"), "threaded").expect("it becomes threaded");
-    let mut place = below(&container, "whole");
+    let mut place = place_below(&container, "whole");
     let error = place.create(&[]).expect_err("an error");
     assert!(matches!(error, CgroupError::Threaded(_)), "{error}");
     assert!(!place.exists());

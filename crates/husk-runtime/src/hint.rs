@@ -129,6 +129,11 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
             "something is mounted on top of /proc/sys, as in another container: unmount it (for Docker: --security-opt \
              systempaths=unconfined)"
         }
+        // A new group has none (sched-rt-group.rst).
+        (Action::Child(Step::EnterCgroup | Step::AwaitCgroup), "write", Errno::INVAL) => {
+            "a process of real-time scheduling may only enter a cgroup of version 1 that has time for it: run this without (chrt \
+             --other 0 COMMAND), or, with husk-oci, give the container linux.resources.cpu.realtimeRuntime"
+        }
         (Action::Child(Step::OpenProc), _, _) => "husk needs the host's /proc: mount -t proc proc /proc",
         (Action::Child(Step::PivotRoot), _, Errno::INVAL) => {
             "this host runs from its initramfs, which cannot be pivoted away from: use --chroot"

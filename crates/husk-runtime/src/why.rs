@@ -137,7 +137,8 @@ impl Story {
         let story = story.row("means", meaning(signal));
         if let Some(kills) = memory {
             let logged = watch.map(Watch::logged).unwrap_or_default();
-            let story = story.row("memory", killed_for_memory(kills)).row("cure", more_memory(kills));
+            let story =
+                story.row("memory", killed_for_memory(kills, "--memory")).row("cure", more_memory(kills));
             return Some(story.rows("log", logged));
         }
         Some(match watch {
@@ -271,8 +272,9 @@ fn meaning(signal: i32) -> &'static str {
         .map_or("somebody sent it, and the program had no use for it", |(.., meaning)| meaning)
 }
 
-/// That the kernel has killed for want of memory: whose limit it was, of which cgroup, and how much.
-pub fn killed_for_memory(kills: &MemoryKills) -> String {
+/// That the kernel has killed for want of memory: whose limit it was, of which cgroup, and how much. `origin` is what sets the
+/// container's own.
+pub fn killed_for_memory(kills: &MemoryKills, origin: &str) -> String {
     let killed = match kills.kills {
         1 => "the kernel killed one of its processes for want of memory",
         // With memory.oom.group the kernel counts the first one twice.
@@ -281,7 +283,7 @@ pub fn killed_for_memory(kills: &MemoryKills) -> String {
     let peak = kills.peak.map_or(String::new(), |bytes| format!("; it used {} at most", amount(bytes)));
     match &kills.limit {
         Some(limit) if limit.is_own => format!(
-            "{killed}: its own limit of {} was reached (--memory, cgroup {}){peak}",
+            "{killed}: its own limit of {} was reached ({origin}, cgroup {}){peak}",
             amount(limit.bytes),
             limit.directory.display()
         ),
@@ -300,7 +302,8 @@ pub fn killed_for_memory(kills: &MemoryKills) -> String {
 pub fn more_memory(kills: &MemoryKills) -> String {
     match &kills.limit {
         Some(limit) if limit.is_own => {
-            format!("give it more: --memory {}m", limit.bytes.saturating_mul(2).div_ceil(1 << 20))
+            // The kernel makes less than a page 0.
+            format!("give it more: --memory {}m", limit.bytes.saturating_mul(2).div_ceil(1 << 20).max(1))
         }
         Some(limit) => format!("whoever set the limit of {} can raise it", limit.directory.display()),
         None => "end something else, or give the machine more memory or swap".to_owned(),
@@ -311,7 +314,11 @@ pub fn more_memory(kills: &MemoryKills) -> String {
 fn amount(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
-        bytes if bytes >= 10 << 20 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        // Floating-point numbers would be the only ones that core::fmt has to know in husk-oci.
+        bytes if bytes >= 10 << 20 => {
+            let tenths = ((bytes >> 10) * 10 + (1 << 9)) >> 10;
+            format!("{}.{} MiB", tenths / 10, tenths % 10)
+        }
         bytes => format!("{bytes} bytes"),
     }
 }

@@ -203,6 +203,6 @@ fn error(field: &str, problem: Problem) -> LimitError {
 }
 
 /// Go programs send 0 for "not set".
-fn set<T: Copy + Default + PartialEq>(value: Option<T>) -> Option<T> {
+pub(crate) fn set<T: Copy + Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
 }

@@ -5,10 +5,11 @@ use husk_spec::oci::Resources;
 
 use super::{LimitError, List, Missing, Problem, error, set};
 
-/// 0 is a limit (specification 1.3, runc 1.4), less is none.
+/// Less than 0 is no limit; 0 is one (specification 1.3), which lets nothing more than the first process be: as for runc 1.4 it is 1,
+/// since version 2 makes no process in a cgroup that takes none.
 pub(super) fn pids(resources: &Resources, list: &mut List) {
     let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) else { return };
-    let value = if limit < 0 { "max".to_owned() } else { limit.to_string() };
+    let value = if limit < 0 { "max".to_owned() } else { limit.max(1).to_string() };
     list.require("pids.max", value, "pids.limit");
 }
 

@@ -292,7 +292,7 @@ fn idle_realtime_and_sets() {
 
 #[test]
 fn pids_zero_and_below() {
-    for (limit, value) in [(32_771, "32771"), (1, "1"), (0, "0"), (-1, "max"), (-5, "max")] {
+    for (limit, value) in [(32_771, "32771"), (1, "1"), (0, "1"), (-1, "max"), (-5, "max")] {
         let expected = format!("pids.max={value}");
         both(&pids(limit), &[&expected], &[&expected]);
     }

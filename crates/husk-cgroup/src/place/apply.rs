@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
+use husk_spec::oci::Resources;
 use rustix::io::Errno;
 
 use super::Place;
 use crate::error::CgroupError;
 use crate::file;
-use crate::limits::{Limits, Missing, UsageCheck, Write};
+use crate::limits::{Hierarchy, Limits, Missing, UsageCheck, Write, set};
 
 impl Place {
     /// Writes limits. Some values fit only after another is in (memory and memory with swap, quota and period: the one must
@@ -38,6 +39,21 @@ impl Place {
                 Some(_) => left = again,
             }
         }
+    }
+
+    /// Adds to what an update asks for what must be as it is now: version 2 has quota and period in one file, and an update may name
+    /// one of them.
+    pub fn complete(&self, resources: &mut Resources) {
+        let Some(cpu) = resources.cpu.as_mut().filter(|_| self.version == Hierarchy::V2) else { return };
+        if set(cpu.quota).is_some() == set(cpu.period).is_some() {
+            return;
+        }
+        let Some(directory) = self.v2() else { return };
+        let now = file::read(&directory.file("cpu.max")).unwrap_or_default();
+        let (quota, period) = now.trim().split_once(' ').unwrap_or_default();
+        // `max` is no number, and none is no quota.
+        cpu.quota = set(cpu.quota).or(quota.parse().ok());
+        cpu.period = set(cpu.period).or(period.parse().ok());
     }
 
     /// Writes new limits into the cgroups of a running container, if they are not below what it uses and that was asked.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
 
+use super::kill::processes;
 use super::{Directory, Place};
 use crate::error::{CgroupError, DELEGATE};
 use crate::file;
@@ -23,15 +24,18 @@ impl Place {
     /// A directory cannot be made, has processes in it already, or a controller does not reach it.
     pub fn create(&mut self, controllers: &[&str]) -> Result<(), CgroupError> {
         let mut made = Vec::new();
-        let result = self.directories.iter().try_for_each(|directory| {
+        let each = self.directories.iter().try_for_each(|directory| {
             let is_new = make_all(directory, &mut made)?;
             // Only in version 2 a new one may be of a kind that takes no process: threaded.
             if !is_new || directory.is_v2() {
+                refuse_threads(directory)?;
+            }
+            if !is_new {
                 refuse_occupied(directory)?;
             }
             self.prepare(directory, controllers)
         });
-        if let Err(error) = result {
+        if let Err(error) = each.and_then(|()| self.refuse_frozen()) {
             for path in made.iter().rev() {
                 let _ = rustix::fs::rmdir(path);
             }
@@ -40,6 +44,14 @@ impl Place {
         made.retain(|path| !self.directories.iter().any(|directory| directory.path == *path));
         self.made = made;
         Ok(())
+    }
+
+    /// A process that enters a frozen cgroup stands still, and whoever waits for it waits for ever.
+    fn refuse_frozen(&self) -> Result<(), CgroupError> {
+        match self.freezer().ok().filter(|directory| self.stands_still(directory)) {
+            Some(directory) => Err(CgroupError::Frozen(directory.path.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Makes `controllers` reach a cgroup that somebody else has made, and that may have processes in it.
@@ -136,18 +148,23 @@ fn make_missing(path: &Path, mount: &Path, made: &mut Vec<PathBuf>) -> Result<bo
     Ok(true)
 }
 
-/// A cgroup with processes in it is somebody else's: its limits would change, and `delete` would kill them.
-fn refuse_occupied(directory: &Directory) -> Result<(), CgroupError> {
+fn refuse_threads(directory: &Directory) -> Result<(), CgroupError> {
     let procs = directory.file("cgroup.procs");
-    let text = match file::read(&procs) {
+    match file::read(&procs) {
         // What a threaded cgroup answers.
-        Err(Errno::OPNOTSUPP) => return Err(CgroupError::Threaded(directory.path.clone())),
-        result => result.map_err(CgroupError::call("reading", &procs))?,
-    };
-    match text.lines().find_map(|line| line.parse().ok()) {
-        Some(pid) => Err(CgroupError::Occupied { path: directory.path.clone(), pid }),
-        None => Ok(()),
+        Err(Errno::OPNOTSUPP) => Err(CgroupError::Threaded(directory.path.clone())),
+        result => result.map(drop).map_err(CgroupError::call("reading", &procs)),
     }
+}
+
+/// A cgroup with processes in it, or in one below, is somebody else's: its limits would change, and `delete` would kill them.
+fn refuse_occupied(directory: &Directory) -> Result<(), CgroupError> {
+    for path in tree(&directory.path) {
+        if let Some(pid) = processes(&path)?.first().copied() {
+            return Err(CgroupError::Occupied { path, pid });
+        }
+    }
+    Ok(())
 }
 
 /// A new cpuset of version 1 is empty, and takes no process before it has processors and memory (`cpusets.rst`).

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::create::tree;
 use super::{Directory, Place};
 use crate::error::CgroupError;
 use crate::file;
@@ -53,6 +54,22 @@ impl Place {
         }
     }
 
+    /// Lets all processes go on, also those that were frozen in a cgroup below: on version 1 who is frozen does not die, and each
+    /// cgroup keeps a freezing of its own.
+    ///
+    /// # Errors
+    /// As [`Place::thaw`].
+    pub(super) fn thaw_to_die(&self) -> Result<(), CgroupError> {
+        let directory = self.freezer()?;
+        if self.version == Hierarchy::V1 {
+            for below in tree(&directory.path).into_iter().filter(|path| *path != directory.path) {
+                // One that is gone by now has nobody in it.
+                let _ = file::write(&below.join("freezer.state"), "THAWED");
+            }
+        }
+        self.thaw()
+    }
+
     /// Whether the container is paused, or about to be. Without a freezer nothing ever is.
     ///
     /// # Errors
@@ -71,7 +88,16 @@ impl Place {
         }
     }
 
-    fn freezer(&self) -> Result<&Directory, CgroupError> {
+    /// Whether who enters stands still: it is frozen itself, or a cgroup above is.
+    pub(super) fn stands_still(&self, directory: &Directory) -> bool {
+        let state = |name| file::read(&directory.file(name)).unwrap_or_default();
+        match self.version {
+            Hierarchy::V1 => !matches!(state("freezer.state").trim(), "THAWED" | ""),
+            Hierarchy::V2 => file::value_of(&state("cgroup.events"), "frozen") == Some(1),
+        }
+    }
+
+    pub(super) fn freezer(&self) -> Result<&Directory, CgroupError> {
         self.directory("freezer").ok_or(CgroupError::NoFreezer)
     }
 }

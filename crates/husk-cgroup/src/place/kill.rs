@@ -45,7 +45,9 @@ impl Place {
         let frozen = was_frozen || self.freeze().is_ok();
         let result = self.signal_each(signal, frozen);
         // Who is frozen does not die: SIGKILL comes into force when thawed, on version 1.
-        if frozen && (!was_frozen || signal == Signal::KILL) {
+        if frozen && signal == Signal::KILL {
+            self.thaw_to_die()?;
+        } else if frozen && !was_frozen {
             self.thaw()?;
         }
         result
@@ -133,7 +135,7 @@ impl Place {
 }
 
 /// The processes of one cgroup. A cgroup that is gone has none.
-fn processes(path: &Path) -> Result<Vec<i32>, CgroupError> {
+pub(super) fn processes(path: &Path) -> Result<Vec<i32>, CgroupError> {
     let procs = path.join("cgroup.procs");
     let text = match file::read(&procs) {
         Err(Errno::NOENT | Errno::NODEV) => return Ok(Vec::new()),

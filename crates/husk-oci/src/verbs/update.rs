@@ -17,7 +17,7 @@ pub(crate) fn update(globals: &Globals, update: &Update) -> Result<Status, Failu
         Some(path) => read(path)?,
         None => from_flags(update)?,
     };
-    container::update(&state_root(globals), &update.id, &resources)?;
+    container::update(&state_root(globals), &update.id, resources)?;
     Ok(SUCCESS)
 }
 

@@ -79,10 +79,11 @@ pub fn processes(root: &StateRoot, id: &ContainerId) -> Result<Vec<i32>, Error> 
 ///
 /// # Errors
 /// A container that does not run, or a limit that its cgroups cannot set.
-pub fn update(root: &StateRoot, id: &ContainerId, resources: &Resources) -> Result<(), Error> {
+pub fn update(root: &StateRoot, id: &ContainerId, mut resources: Resources) -> Result<(), Error> {
     let running = Running::open(root, id, "update")?;
     running.entry.lock()?;
-    let limits = limits::files(resources, running.place.version())
+    running.place.complete(&mut resources);
+    let limits = limits::files(&resources, running.place.version())
         .map_err(|error| Error::Limit { problem: error.to_string() })?;
     let devices = Some(&resources.devices).filter(|devices| !devices.is_empty());
     let devices = devices.map(|devices| device::rules(devices)).transpose();

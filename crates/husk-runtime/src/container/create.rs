@@ -27,6 +27,7 @@ use crate::End;
 use crate::start::{self, Container, Inheritance, Maker};
 use crate::supervise::{self, Signals};
 use crate::terminal::HostTerminal;
+use crate::why::killed_for_memory;
 
 /// A container that is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -142,9 +143,16 @@ pub fn run(
 fn discard(entry: Entry, making: &Making<'_>, error: Error, warn: &dyn Fn(&str)) -> Error {
     // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
     let record = entry.record().ok().flatten();
+    let kills = record.as_ref().and_then(|record| record.cgroup.as_ref()?.memory_kills());
     let warnings = delete::take_away(entry, record, Some(making.spec)).unwrap_or_default();
     warnings.iter().for_each(|warning| warn(warning));
-    error
+    match kills {
+        Some(kills) => Error::KilledForMemory {
+            error: Box::new(error),
+            killed: killed_for_memory(&kills, "linux.resources.memory.limit"),
+        },
+        None => error,
+    }
 }
 
 /// What decides about the system calls of a container's processes.

@@ -139,6 +139,14 @@ pub enum Error {
         /// What the filter says of the calls that were to come, where it does not let them pass.
         in_the_way: Vec<String>,
     },
+    /// It could not be made, and the kernel has killed in it for want of memory.
+    #[error("{error}: {killed}")]
+    KilledForMemory {
+        /// What could not be done.
+        error: Box<Error>,
+        /// Whose limit was reached, and how much that is.
+        killed: String,
+    },
     /// A signal could not be sent, or a process not be waited for.
     #[error("cannot {doing}: {}", in_words(.errno))]
     Process {
@@ -175,6 +183,7 @@ impl Error {
                  capset, capget and prctl as well"
                     .to_owned(),
             ),
+            Self::KilledForMemory { .. } => Some("a greater linux.resources.memory.limit".to_owned()),
             Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
             Self::NoCgroup { .. } => Some(
                 "an ordinary user's container has one where a cgroup was delegated to the user, as in a session of systemd: \

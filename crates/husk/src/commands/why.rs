@@ -143,7 +143,7 @@ impl<'n> Teller<'n> {
         let end = *end;
         let story = Story::of_end(end, memory.as_ref(), self.watch.as_ref());
         if let (Some(kills), None) = (memory, &self.watch) {
-            output::told(&format!("husk: {}: {}", self.name, why::killed_for_memory(kills)));
+            output::told(&format!("husk: {}: {}", self.name, why::killed_for_memory(kills, "--memory")));
             output::hint(&why::more_memory(kills));
         }
         let what = match (&story, end.status()) {
