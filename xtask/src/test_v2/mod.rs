@@ -44,14 +44,14 @@ const SUITES: &[Suite] = &[
     suite("husk-cgroup", "effects", &["root", "user", "systemd"]),
     suite("husk-cgroup", "as_runc", &["root", "systemd"]),
     suite("husk-cgroup", "systemd", &["systemd", "systemd-user", "systemd-v1", "systemd-hybrid"]),
-    suite("husk-tests", "oci_fields_resources", &["root", "systemd", "systemd-v1"]),
+    suite("husk-tests", "oci_fields_resources", &["root", "systemd"]),
     Suite {
         tests: &["rule_2_", "rule_4_", "rule_12_", "rule_15_", "rule_17_"],
         ..suite("husk-tests", "oci_callers", &["root", "systemd"])
     },
     Suite {
         tests: &["cgroup", "mappings", "joined"],
-        ..suite("husk-tests", "oci_fields_namespaces", &["root", "systemd", "systemd-v1", "systemd-hybrid"])
+        ..suite("husk-tests", "oci_fields_namespaces", &["root", "systemd", "systemd-v1"])
     },
     suite("husk-tests", "oci_cgroup_effects", &["root", "systemd", "systemd-v1"]),
     suite("husk-tests", "oci_as_runc", &["root", "systemd", "systemd-v1", "systemd-hybrid"]),
