@@ -26,16 +26,23 @@ pub(crate) const INSIDE: &str = "--inside";
 /// namespaces, by name those of [`PLACES`].
 const WITHOUT_UNIFIED: &str = r#"set -e
 mount -t tmpfs states "$1"; mkdir "$1/usr"; : >"$1/usr/husk-oci"; mount --bind -o ro "$2" "$1/usr/husk-oci"
-beside() { : >"$2/$1"; unshare --mount="$2/$1" --propagation private sh -c "$3"; }
-beside v2 "$1" 'umount -l -a -t cgroup'
-beside nowhere "$1" 'umount -l -a -t cgroup,cgroup2'
+hold='eval "$1"; : >"$2"; exec setpriv --pdeathsig KILL sleep 3600'
+beside() {
+    unshare --mount --propagation private sh -c "$hold" sh "$3" "$1/$2.ready" & held="$held $!"
+    until [ -e "$1/$2.ready" ]; do sleep 0.01; done
+    ln -s "/proc/$!/ns/mnt" "$1/$2"
+}
+trap 'kill $held' EXIT
+beside "$1" v2 'umount -l -a -t cgroup'
+beside "$1" nowhere 'umount -l -a -t cgroup,cgroup2'
 if mountpoint -q /sys/fs/cgroup/unified; then umount -l /sys/fs/cgroup/unified; fi
-beside v1 "$1" true
-shift 2; exec "$@""#;
+beside "$1" v1 :
+shift 2; "$@""#;
 
 const READ_ONLY: &str = "usr/husk-oci";
 
-/// What a container costs in cgroups of version 1, in one of version 2, and in none: where it is made, what that is called.
+/// What it costs to place a container in cgroups of version 1 or in one of version 2, beside none: where it is made, what that is called.
+/// It has [`UNSEEN`].
 const PLACES: [(&str, &str); 3] =
     [("v1", "in cgroups v1"), ("v2", "in a cgroup v2"), ("nowhere", "in no cgroup")];
 
@@ -45,6 +52,9 @@ const CONFIGS: &[(&str, &str)] = &[
     ("Docker", "crates/husk-spec/tests/configs/docker.json"),
     ("Podman", "crates/husk-spec/tests/configs/podman.json"),
 ];
+
+/// The configuration that runc writes, without the mount that shows the container its cgroups.
+const UNSEEN: &str = "no cgroup mount";
 
 /// What is aimed at: one row's median is at most so many times another's, and so many milliseconds more.
 struct Target {
@@ -80,14 +90,18 @@ struct Row {
 /// Prepares bundles in `scratch` around the root file system `root`, measures, and returns the rows as JSON.
 pub(crate) fn rows(runs: usize, floor: &Path, root: &Path, scratch: &Path) -> Result<Vec<Value>> {
     let bundles = scratch.join("bundles");
-    for (name, file) in CONFIGS {
+    let write = |name: &str, config: &Value| -> Result {
         for command in ["/bin/true", "/bin/echo here"] {
             let bundle = bundle(&bundles, name, command);
             fs::create_dir_all(&bundle)?;
-            let config = configured(serde_json::from_str(&workspace::read(file)?)?, root, command);
-            fs::write(bundle.join("config.json"), config.to_string())?;
+            fs::write(bundle.join("config.json"), configured(config.clone(), root, command).to_string())?;
         }
+        Ok(())
+    };
+    for (name, file) in CONFIGS {
+        write(name, &serde_json::from_str(&workspace::read(file)?)?)?;
     }
+    write(UNSEEN, &without_cgroup_mount(serde_json::from_str(&workspace::read(CONFIGS[0].1)?)?))?;
     let states = bundles.join("states");
     fs::create_dir_all(&states)?;
     let husk_oci = husk_oci()?;
@@ -180,7 +194,7 @@ fn all_rows(
     let spec = CONFIGS[0].0;
     rows.push(run(&[], ("husk-oci", &states.join(READ_ONLY)), spec, "read-only /usr"));
     rows.extend(PLACES.iter().map(|(place, called)| {
-        run(&[text(within), text(&states.join(place))], ("husk-oci", husk_oci), spec, called)
+        run(&[text(within), text(&states.join(place))], ("husk-oci", husk_oci), UNSEEN, called)
     }));
     rows.extend(find("crun").map(|crun| {
         let run = |inside: &str| {
@@ -215,6 +229,13 @@ fn configured(mut config: Value, root: &Path, command: &str) -> Value {
     }
     if let Some(path) = config["linux"].get_mut("cgroupsPath") {
         *path = format!("/husk-bench-{}", process::id()).into();
+    }
+    config
+}
+
+fn without_cgroup_mount(mut config: Value) -> Value {
+    if let Some(mounts) = config["mounts"].as_array_mut() {
+        mounts.retain(|mount| mount["type"] != "cgroup");
     }
     config
 }
