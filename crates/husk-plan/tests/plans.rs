@@ -391,6 +391,37 @@ fn the_child_waits_for_its_cgroups_before_it_pauses() {
 }
 
 #[test]
+fn the_rules_of_devices_on_version_2_come_while_the_child_mounts() {
+    let order = |lifetime, user| {
+        let new = Cgroup::New { path: None, resources: Box::default(), systemd: None };
+        let mut config = Config { lifetime, cgroup: Some(Given::default(new, "cgroup")), ..config() };
+        config.namespaces.user = Given::argument(user, "--userns");
+        let arena = Arena::new();
+        let host = host_with_cgroups(V2, "0::/own\n");
+        let plan = plan(&config, &host, &arena).unwrap_or_else(|error| panic!("{error}"));
+        let name = |step: &husk_plan::PlannedStep<'_>| match step.action {
+            Action::Host(HostStep::MakeCgroup { .. }) => Some("make"),
+            Action::Host(HostStep::LimitDevices { .. }) => Some("devices"),
+            Action::Host(HostStep::Clone { .. }) => Some("clone"),
+            Action::Host(HostStep::Release) => Some("release"),
+            Action::Host(HostStep::Commit) => Some("commit"),
+            Action::Child(Step::Namespaces(_)) => Some("namespaces"),
+            Action::Child(Step::AwaitCgroup) => Some("await"),
+            Action::Child(Step::AwaitCommit) => Some("await commit"),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(name).collect::<Vec<_>>()
+    };
+    let host = || UserNamespace::Host;
+    let before_commit = ["make", "clone", "devices", "commit", "namespaces", "await commit"];
+    assert_eq!(order(Lifetime::Created, host()), before_commit);
+    // A command that nobody holds back could run before.
+    assert_eq!(order(Lifetime::Attached, host()), ["make", "devices", "clone"]);
+    let mapped = ["make", "clone", "release", "devices", "commit", "await commit"];
+    assert_eq!(order(Lifetime::Created, UserNamespace::Auto), mapped);
+}
+
+#[test]
 fn the_child_makes_namespaces_while_husk_makes_cgroups() {
     let v1 = host_with_cgroups(V1, "1:pids:/\n2:memory:/own\n3:cpuset:/\n");
     let namespaces = |config: &Config, host: &Host| {

@@ -8,8 +8,8 @@ use husk_cgroup::systemd::Scope;
 use husk_cgroup::{CgroupError, Directory, Hierarchies, Place, device};
 use husk_init::{Attributes, FsOption, MOST_CGROUPS, Step};
 use husk_spec::{
-    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, Mount, MountFlags, Namespace,
-    NamespaceKind, Origin, PassingCgroup, Propagation, ScopeWanted, oci::Resources,
+    BindIdmap, BindMount, Cgroup, CgroupMount, FilesystemMount, Given, Lifetime, Mount, MountFlags,
+    Namespace, NamespaceKind, Origin, PassingCgroup, Propagation, ScopeWanted, oci::Resources,
 };
 
 use super::{Compiler, after_clone};
@@ -53,15 +53,26 @@ impl<'a> Compiler<'a, '_> {
     /// hierarchies of version 1 takes as long as to mount. On version 2 there is one, and `clone3` enters it. husk must be where it
     /// can still make them after the clone, and must not need them before, as a tree that it prepares.
     fn is_made_meanwhile(&self, place: &Place) -> bool {
-        let goes_elsewhere = matches!(self.user.kind, UserKind::Join(_))
-            || matches!(self.config.namespaces.mount.value, Namespace::Join(_))
-            || self.joins_cgroup_namespace();
         let is_prepared = !self.user.is_host()
             && self.config.mounts.iter().any(|mount| matches!(mount.value, Mount::Cgroup(_)));
         place.version() == Hierarchy::V1
             && place.directories().len() <= MOST_CGROUPS
-            && !goes_elsewhere
+            && self.sees_cgroups_after_clone()
             && !is_prepared
+    }
+
+    /// Whether husk enters no namespace before the clone from which the host's cgroups are out of its sight or reach.
+    fn sees_cgroups_after_clone(&self) -> bool {
+        !matches!(self.user.kind, UserKind::Join(_))
+            && !matches!(self.config.namespaces.mount.value, Namespace::Join(_))
+            && !self.joins_cgroup_namespace()
+    }
+
+    /// Whether the child waits for its cgroups.
+    fn awaits_cgroup(&self) -> bool {
+        let is_handed_over =
+            |step: &PlannedStep<'_>| matches!(step.action, Action::Host(HostStep::HandOverCgroup));
+        self.meanwhile.iter().any(is_handed_over)
     }
 
     fn joins_cgroup_namespace(&self) -> bool {
@@ -105,7 +116,7 @@ impl<'a> Compiler<'a, '_> {
         }
         if let Some(rules) = &devices {
             let origin = Origin::Config("linux.resources.devices".to_owned());
-            self.cgroup_step(&driver, HostStep::LimitDevices { rules: rules.len() }, &origin);
+            self.limit_devices(&driver, rules.len(), &origin);
         }
         self.hand_over_cgroup(&given.origin);
         let owner = self.cgroup_owner();
@@ -271,9 +282,27 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
+    /// On version 2 the rules are a program, which the kernel takes as long to check as to mount. That it is there before the command
+    /// is sure if the child waits until everything is written down; what is mounted until then husk has planned itself.
+    fn limit_devices(&mut self, driver: &CgroupDriver, rules: usize, origin: &Origin) {
+        let step = HostStep::LimitDevices { rules };
+        match driver {
+            CgroupDriver::Cgroupfs(place)
+                if place.version() == Hierarchy::V2
+                    && self.config.lifetime != Lifetime::Attached
+                    && self.sees_cgroups_after_clone() =>
+            {
+                self.meanwhile.push(after_clone(step, origin));
+            }
+            _ => self.cgroup_step(driver, step, origin),
+        }
+    }
+
     /// The end of what husk does meanwhile.
     fn hand_over_cgroup(&mut self, origin: &Origin) {
-        if !self.meanwhile.is_empty() {
+        let is_made =
+            |step: &PlannedStep<'_>| matches!(step.action, Action::Host(HostStep::MakeCgroup { .. }));
+        if self.meanwhile.iter().any(is_made) {
             self.meanwhile.push(after_clone(HostStep::HandOverCgroup, origin));
         }
     }
@@ -290,7 +319,7 @@ impl<'a> Compiler<'a, '_> {
     pub(super) fn await_cgroup(&mut self) {
         let is_awaited = |step: &PlannedStep<'_>| matches!(step.action, Action::Child(Step::AwaitCgroup));
         let Some(given) = &self.config.cgroup else { return };
-        if self.meanwhile.is_empty() || self.child.iter().any(is_awaited) {
+        if !self.awaits_cgroup() || self.child.iter().any(is_awaited) {
             return;
         }
         self.child(Stage::Mounts, Step::AwaitCgroup, &given.origin);
@@ -301,7 +330,7 @@ impl<'a> Compiler<'a, '_> {
     /// there yet, has nothing to do.
     pub(super) fn enter_cgroup(&mut self) {
         let Some(given) = self.config.cgroup.as_ref().filter(|_| self.has_cgroup()) else { return };
-        if self.is_moved() || !self.meanwhile.is_empty() {
+        if self.is_moved() || self.awaits_cgroup() {
             return;
         }
         let place = self.cgroup.as_ref().and_then(CgroupPlan::place);
