@@ -211,6 +211,22 @@ fn linux_namespaces_user_without_mappings_is_refused() {
 }
 
 #[test]
+fn linux_uid_mappings_without_0_are_refused_with_the_reason() {
+    let site = oci_site!();
+    if site.deviates("crun", "sets a container up as whoever is mapped") {
+        return;
+    }
+    let refused = site.bundle().change(|spec| {
+        mapped(spec);
+        let map = json!([{"containerID": 1000, "hostID": 200_000, "size": 10}]);
+        (spec["linux"]["uidMappings"], spec["linux"]["gidMappings"]) = (map.clone(), map);
+        spec["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    });
+    let output = refused.refused();
+    assert!(output.stderr.contains("maps no id 0") || site.runtime().name() != "husk-oci", "{output}");
+}
+
+#[test]
 fn linux_time_offsets() {
     let site = oci_site!();
     if site.is_too_old("runc", (1, 2, 0), "time namespaces")

@@ -134,6 +134,10 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
             "a process of real-time scheduling may only enter a cgroup of version 1 that has time for it: run this without (chrt \
              --other 0 COMMAND), or, with husk-oci, give the container linux.resources.cpu.realtimeRuntime"
         }
+        (Action::Child(Step::Gid(0) | Step::Uid(0)), "setresgid" | "setresuid", Errno::INVAL) => {
+            "the user namespace maps no id 0, and its root sets the container up: map containerID 0 in linux.uidMappings and \
+             linux.gidMappings, to an id that owns nothing if need be"
+        }
         (Action::Child(Step::OpenProc), _, _) => "husk needs the host's /proc: mount -t proc proc /proc",
         (Action::Child(Step::PivotRoot), _, Errno::INVAL) => {
             "this host runs from its initramfs, which cannot be pivoted away from: use --chroot"
