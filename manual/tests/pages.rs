@@ -66,7 +66,8 @@ fn man_shows_usage_options_and_closing_words() {
     }
     let (directory, _pages) = pages();
     let page = directory.path().join("man/man1/husk-run.1");
-    let man = Command::new("man").args(["--warnings", "-l"]).arg(page).env("MANWIDTH", "80");
+    let man =
+        Command::new("man").args(["--warnings", "--no-justification", "-l"]).arg(page).env("MANWIDTH", "80");
     let output = man.env("LC_ALL", "C.UTF-8").run();
     let text = &output.succeeds().stdout;
     assert_eq!(output.stderr, "");

@@ -220,6 +220,29 @@ fn a_container_of_husks_is_told_as_it_was_planned() {
     }
 }
 
+const STARTED: &str = "start the container's first process in ";
+
+/// The namespaces that are planned, in one sentence: which of them came with the process, and which it made itself, does not show.
+fn namespaces(plan: &Told) -> String {
+    let makes = |sentence: &&&str| {
+        [STARTED, "enter new ", "enter a new cgroup namespace"]
+            .iter()
+            .any(|start| sentence.starts_with(start))
+    };
+    let sentences = plan.sentences();
+    let made: Vec<_> = sentences.iter().filter(makes).collect();
+    let is_made = |name: &&&str| {
+        let word = |sentence: &&&&str| sentence.split([' ', ',']).any(|word| word == **name);
+        made.iter().any(|sentence| word(&sentence))
+    };
+    let all = ["user", "mount", "pid", "network", "IPC", "UTS", "cgroup", "time"];
+    match all.iter().filter(is_made).copied().collect::<Vec<_>>().as_slice() {
+        [one] => format!("a new {one} namespace"),
+        [some @ .., last] => format!("new {} and {last} namespaces", some.join(", ")),
+        [] => String::new(),
+    }
+}
+
 fn is_told_as_planned(caller: &Caller<'_>, options: &[&str], root: &Path) {
     let case = format!("{caller}: {options:?}");
     let options = [&["-q", "--name", "told"], options].concat();
@@ -233,7 +256,6 @@ fn is_told_as_planned(caller: &Caller<'_>, options: &[&str], root: &Path) {
     let is_mounted =
         |target: &str| read(pid, "mountinfo").lines().any(|line| line.split(' ').nth(4) == Some(target));
     let (mut mounts, mut equal) = (0, 0);
-    let is_late = plan.sentences().iter().any(|planned| planned.starts_with("enter a new cgroup namespace"));
     for planned in plan.sentences() {
         if let Some(target) = target(planned) {
             // A path that is not there is neither hidden nor made read-only.
@@ -286,14 +308,10 @@ fn is_told_as_planned(caller: &Caller<'_>, options: &[&str], root: &Path) {
                 is_tree_told(&told, planned, options.contains(&"--ephemeral"));
                 continue;
             }
-            // Whether it came with the others or after a cgroup was entered does not show.
-            let planned = match (is_late, planned.rsplit_once(" and ")) {
-                (true, Some((others, last))) if planned.starts_with("start the container's first") => {
-                    format!("{others}, {}", last.replace(" namespaces", " and cgroup namespaces"))
-                }
-                _ => planned.to_owned(),
-            };
-            told.says(&planned);
+            match planned.starts_with(STARTED) {
+                true => told.says(&format!("{STARTED}{}", namespaces(&plan))),
+                false => told.says(planned),
+            }
             equal += 1;
         }
     }
