@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 /// What a program says about itself as a whole, beside its assertions.
-const WHOLE: &str = "the program ends well";
+pub(super) const WHOLE: &str = "the program ends well";
 
 /// How one assertion came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
