@@ -17,7 +17,7 @@ const MIB: u64 = 1 << 20;
 
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < end, "not in time: {what}");
         sleep(Duration::from_millis(10));

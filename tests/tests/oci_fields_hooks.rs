@@ -141,7 +141,9 @@ fn hooks_run_in_their_order_and_time() {
     let of_start = so_far.strip_prefix(&at_create).expect("what was there");
     assert!(of_start.starts_with(&two("startContainer")), "{of_start:?}");
     assert!(of_start.contains("process\n"), "{of_start:?}");
-    assert!(is_old || of_start.contains(&two("poststart")), "{of_start:?}");
+    // The process runs by then, and may say so in between.
+    let of_hooks = of_start.replace("process\n", "");
+    assert!(is_old || of_hooks.contains(&two("poststart")), "{of_start:?}");
     assert!(!of_start.contains("poststop"), "{of_start:?}");
     container.verb("delete").run().succeeds();
     assert_eq!(read(&outside), format!("{so_far}{}", two("poststop")), "at delete");
