@@ -297,9 +297,10 @@ fn mkfifo(path: &Path) {
     assert!(fs::metadata(path).expect("a FIFO").file_type().is_fifo());
 }
 
-/// Exchanges two names for ever (`renameat2(2)`, RENAME_EXCHANGE), in bursts: whoever never rests keeps two processors for itself.
+/// Exchanges two names for ever (`renameat2(2)`, RENAME_EXCHANGE), in bursts of milliseconds: whoever never rests keeps two
+/// processors for itself, and in shorter bursts a runtime that looks a path up twice is seldom caught.
 const EXCHANGE: &str = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <stdio.h>\n#include <unistd.h>\n\
-     int main(int n, char **a) { (void)n; for (;; usleep(200)) for (int i = 0; i < 30; i++)\n\
+     int main(int n, char **a) { (void)n; for (;; usleep(2000)) for (int i = 0; i < 3000; i++)\n\
      renameat2(AT_FDCWD, a[1], AT_FDCWD, a[2], RENAME_EXCHANGE); }\n";
 
 /// Pushes a byte into the terminal that is standard input (`ioctl_tty(2)`, TIOCSTI), plain and with a high bit set, which a
