@@ -165,7 +165,8 @@ pub(crate) struct Inheritance<'a> {
 
 /// Who makes a container that is to live on: what is done where the plan waits for it.
 pub(crate) trait Maker {
-    /// Something is about to be made that this process may not live to take away.
+    /// Something is about to be made that this process may not live to take away, or the first process is there. It may be called
+    /// more than once.
     fn begins(&mut self) -> Result<(), Error>;
 
     /// Its cgroups are there.
@@ -215,6 +216,11 @@ fn carry_out(
     for (index, planned) in plan.steps.iter().enumerate() {
         let Action::Host(step) = &planned.action else { continue };
         let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
+        if let Some(maker) = &mut maker
+            && leaves_something(step)
+        {
+            maker.begins()?;
+        }
         match container.as_mut() {
             None => match step {
                 HostStep::Clone { namespaces } => {
@@ -229,9 +235,6 @@ fn carry_out(
                     }
                 }
                 HostStep::StartScope { .. } => {
-                    if let Some(maker) = &mut maker {
-                        maker.begins()?;
-                    }
                     let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
                     let beside = acquired.place.take();
                     let place = start_scope(plan, index, holder.0.pid, inheritance, beside)?;
@@ -245,19 +248,10 @@ fn carry_out(
                 }
                 HostStep::EnterScope { .. } => enter_scope(plan, index)?,
                 HostStep::MakeCgroup { .. } => {
-                    if let Some(maker) = &mut maker {
-                        maker.begins()?;
-                    }
                     make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
                     if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
                         maker.placed(place)?;
                     }
-                }
-                HostStep::PrepareResourceGroup(_) => {
-                    if let Some(maker) = &mut maker {
-                        maker.begins()?;
-                    }
-                    acquire(plan, index, step, &mut acquired)?;
                 }
                 step => acquire(plan, index, step, &mut acquired)?,
             },
@@ -307,6 +301,14 @@ fn carry_out(
         stopwatch.done(index);
     }
     container.ok_or(Error::Supervise(Errno::INVAL))
+}
+
+/// Whether what the step makes stays when husk is killed.
+fn leaves_something(step: &HostStep<'_>) -> bool {
+    matches!(
+        step,
+        HostStep::StartScope { .. } | HostStep::MakeCgroup { .. } | HostStep::PrepareResourceGroup(_)
+    )
 }
 
 /// A child that has died already cannot be told anything; why is what it has said on the link.

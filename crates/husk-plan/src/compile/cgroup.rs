@@ -120,7 +120,7 @@ impl<'a> Compiler<'a, '_> {
             let origin = Origin::Config("linux.resources.devices".to_owned());
             self.limit_devices(&driver, rules.len(), &origin);
         }
-        self.hand_over_cgroup(&given.origin);
+        self.hand_over_cgroup(&driver, &given.origin);
         let owner = self.cgroup_owner();
         let controllers = limits.controllers().into_iter().map(str::to_owned).collect();
         let (need, options, around) = (Need::Always, Vec::new(), None);
@@ -189,7 +189,7 @@ impl<'a> Compiler<'a, '_> {
         self.cgroup_step(&driver, HostStep::MakeCgroup { path, hierarchies, need }, origin);
         let told = self.told(&limits.writes)?;
         self.cgroup_step(&driver, HostStep::LimitCgroup { limits: told }, origin);
-        self.hand_over_cgroup(origin);
+        self.hand_over_cgroup(&driver, origin);
         let (controllers, devices, owner) = (needed, None, None);
         self.cgroup = Some(CgroupPlan { driver, limits, controllers, devices, need, owner, options, around });
         Ok(())
@@ -300,11 +300,9 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// The end of what husk does meanwhile.
-    fn hand_over_cgroup(&mut self, origin: &Origin) {
-        let is_made =
-            |step: &PlannedStep<'_>| matches!(step.action, Action::Host(HostStep::MakeCgroup { .. }));
-        if self.meanwhile.iter().any(is_made) {
+    /// The end of what husk does for cgroups that it makes meanwhile.
+    fn hand_over_cgroup(&mut self, driver: &CgroupDriver, origin: &Origin) {
+        if matches!(driver, CgroupDriver::Cgroupfs(place) if self.is_made_meanwhile(place)) {
             self.meanwhile.push(after_clone(HostStep::HandOverCgroup, origin));
         }
     }
