@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -337,6 +337,38 @@ fn who_is_frozen_in_a_cgroup_below_is_deleted() {
         }
     }
     container.verb_with("delete", ["--force"]).run().succeeds();
+    assert!(!cgroup.exists(), "{:?}", cgroup.directories());
+}
+
+/// Where there is no hierarchy of version 2 the first process enters its cgroups later than elsewhere, but before its command.
+#[test]
+fn on_version_1_alone_it_is_in_its_cgroups_and_limited() {
+    let site = oci_site!();
+    if is_unified() || matches!(site.driver(), Driver::Systemd) {
+        site.note("that takes version 1, and cgroups that systemd does not make");
+        return;
+    }
+    let unified = "/sys/fs/cgroup/unified";
+    if Path::new(unified).join("cgroup.procs").exists() {
+        site.command("umount").args(["-l", unified]).run().succeeds();
+    }
+    let bundle =
+        site.bundle().sh("cat /proc/self/cgroup; head -c 100m /dev/zero | tail -c 90m > /dev/null; echo $?");
+    let container = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 32 * MIB, "swap": 32 * MIB});
+    });
+    let container = container.create();
+    let cgroup = container.cgroup();
+    let path = cgroup.path();
+    assert_eq!(cgroup.processes(), [container.pid()], "before it starts");
+    container.start();
+    container.wait();
+    let said = container.stdout();
+    let (lines, status) = said.trim_end().rsplit_once('\n').expect("lines");
+    assert_eq!(status, "137", "its limit is: {said}");
+    let v1 = lines.lines().filter(|line| !line.starts_with("0::"));
+    assert!(v1.clone().count() > 1 && v1.clone().all(|line| line.ends_with(&path)), "{path}: {lines}");
+    container.verb("delete").run().succeeds();
     assert!(!cgroup.exists(), "{:?}", cgroup.directories());
 }
 
