@@ -361,7 +361,7 @@ fn killed_for_memory_leaves_no_unit_that_has_failed() {
     if !has_scopes(&site) {
         return;
     }
-    let (bundle, unit) = bundle(&site, "head -c 200m /dev/zero | tail -c 190m > /dev/null; kill -9 $$");
+    let (bundle, unit) = bundle(&site, "dd if=/dev/zero of=/dev/null bs=190M count=1; kill -9 $$");
     let bundle = bundle.change(|spec| {
         spec["linux"]["resources"]["memory"] = json!({"limit": 33_554_432, "swap": 33_554_432});
     });
