@@ -14,6 +14,9 @@ use crate::error::CgroupError;
 /// How long a cgroup may stay busy after its last process is gone: the kernel lets go of it a moment later.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// How long between two looks at whether anybody is still in it.
+const PAUSE: Duration = Duration::from_millis(5);
+
 impl Place {
     /// Removes the container's cgroups with those below them, and directories above that were made for it and that nobody
     /// else uses by now. What is gone already is no error. Processes are not ended: see [`Place::kill`].
@@ -52,12 +55,20 @@ impl Place {
         }
     }
 
-    /// As [`Place::remove`], unless processes are in it: those of another, who has made a scope of the same name since.
+    /// As [`Place::remove`], unless processes are in it, and stay for longer than it takes to end: those of another, who has the same
+    /// path.
     ///
     /// # Errors
     /// As [`Place::remove`].
     pub fn remove_unless_used(&self) -> Result<(), CgroupError> {
-        if self.pids()?.is_empty() { self.remove() } else { Ok(()) }
+        let start = Instant::now();
+        while !self.pids()?.is_empty() {
+            if start.elapsed() > LIMIT {
+                return Ok(());
+            }
+            sleep(PAUSE);
+        }
+        self.remove()
     }
 }
 
