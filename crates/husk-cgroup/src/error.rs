@@ -20,7 +20,7 @@ pub enum CgroupError {
     )]
     Top(String),
     /// A call on a file or directory failed.
-    #[error("{action} {}: {errno}{}", path.display(), hint(*errno, path))]
+    #[error("{action} {}: {}{}", path.display(), in_words(*errno), hint(*errno, path))]
     Call {
         /// What was tried: `mkdir`, `reading`.
         action: &'static str,
@@ -38,7 +38,7 @@ pub enum CgroupError {
     )]
     NoSubsystem(String),
     /// A limit was not taken.
-    #[error("{origin}: writing {value:?} to {}: {errno}{}", path.display(), hint(*errno, path))]
+    #[error("{origin}: writing {value:?} to {}: {}{}", path.display(), in_words(*errno), hint(*errno, path))]
     Write {
         /// The field that asks for it.
         origin: String,
@@ -173,6 +173,12 @@ pub(crate) const DELEGATE: &str = "as root, put [Service] and Delegate=cpu cpuse
 
 const NO_NAME: &str = "no cgroup can have such a name";
 
+/// The C library's words alone: rustix appends the number.
+fn in_words(errno: Errno) -> String {
+    let text = errno.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
 fn hint(errno: Errno, path: &Path) -> String {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let text = match (errno, file) {
@@ -190,6 +196,9 @@ fn hint(errno: Errno, path: &Path) -> String {
             "the kernel does not count swap (boot with swapaccount=1)".to_owned()
         }
         (Errno::NOENT, _) if file.contains("bfq") => "the kernel has no scheduler with weights".to_owned(),
+        (Errno::NOENT, _) if file.starts_with("cgroup.") => {
+            "this is no cgroup, or no longer: somebody else has taken it away, or mounted something over it".to_owned()
+        }
         (Errno::NOENT, _) if file.contains('.') => "the kernel has no such limit".to_owned(),
         (Errno::BUSY, "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes") => {
             "more is in use, and cannot be reclaimed".to_owned()
@@ -243,5 +252,26 @@ fn unmounted(controller: &str) -> &'static str {
             "; mount it below /sys/fs/cgroup if the kernel has it (see /proc/cgroups), or leave the limit out"
         }
         _ => "; see /proc/self/mountinfo for those that are, or leave the limit out",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_failed_is_told_in_words_with_its_reason() {
+        let told =
+            |path: &str, errno| CgroupError::Call { action: "reading", path: path.into(), errno }.to_string();
+        assert!(
+            told("/nowhere/fz/cgroup.procs", Errno::NOENT).starts_with(
+                "reading /nowhere/fz/cgroup.procs: No such file or directory: this is no cgroup"
+            )
+        );
+        let limit = told("/nowhere/fz/cpu.idle", Errno::NOENT);
+        assert_eq!(
+            limit,
+            "reading /nowhere/fz/cpu.idle: No such file or directory: the kernel has no such limit"
+        );
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which hierarchies of cgroups are mounted, and where this process is in them.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::CgroupError;
@@ -55,13 +55,10 @@ impl Hierarchies {
 
     /// As [`Hierarchies::read`], from the texts of the two files. `None` if nothing is mounted.
     pub fn parse(mountinfo: &str, own: &str) -> Option<Self> {
-        let mut seen: Vec<Mount> = Vec::new();
-        for mount in mountinfo.lines().filter_map(mount) {
-            // What is mounted later hides what is mounted there.
-            seen.retain(|earlier| earlier.point != mount.point);
-            seen.push(mount);
-        }
-        let is_usual = |mount: &Mount| mount.point.starts_with(USUAL);
+        let mut seen: Vec<Mount> = mountinfo.lines().filter_map(mount).collect();
+        let ways = Ways::to(&seen, mountinfo);
+        seen.retain(|mount| ways.lead_to(mount));
+        let is_usual = |mount: &Mount| mount.place.point.starts_with(USUAL);
         let (mut mounts, others): (Vec<_>, Vec<_>) = seen.into_iter().partition(is_usual);
         mounts.extend(others);
         let v2 = mounts.iter().find(|mount| mount.is_v2).map(|mount| mount.mounted(own));
@@ -86,31 +83,76 @@ impl Hierarchies {
 }
 
 /// A line of mountinfo that is a hierarchy.
-struct Mount {
+struct Mount<'a> {
+    place: Place<'a>,
     is_v2: bool,
     controllers: Vec<String>,
     root: PathBuf,
-    point: PathBuf,
 }
 
-impl Mount {
+/// Where a mount is in the tree of mounts: its number, that of the mount it is on, and where, as mountinfo writes it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    id: &'a str,
+    on: &'a str,
+    point: &'a Path,
+}
+
+impl<'a> Place<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let mut fields = line.split(' ');
+        Some(Self { id: fields.next()?, on: fields.next()?, point: Path::new(fields.nth(2)?) })
+    }
+}
+
+/// All mounts that a path to some others can meet.
+struct Ways<'a>(Vec<Place<'a>>);
+
+impl<'a> Ways<'a> {
+    fn to(mounts: &[Mount], mountinfo: &'a str) -> Self {
+        let is_met = |place: &Place| mounts.iter().any(|mount| mount.place.point.starts_with(place.point));
+        // The root of a namespace may be on itself (rootfs), where nothing is in the way.
+        let is_on_another = |place: &Place| place.id != place.on;
+        Self(mountinfo.lines().filter_map(Place::of).filter(is_on_another).filter(is_met).collect())
+    }
+
+    /// Whether the path of a mount ends in it. mountinfo also lists what a later mount hides, be it on the same
+    /// directory or on one above.
+    fn lead_to(&self, mount: &Mount) -> bool {
+        let mut place = mount.place;
+        let is_covered = |other: &Place| other.on == place.id && other.point == place.point;
+        if self.0.iter().any(is_covered) {
+            return false;
+        }
+        loop {
+            let leads_elsewhere = |other: &Place| {
+                other.on == place.on && other.id != place.id && place.point.starts_with(other.point)
+            };
+            if self.0.iter().any(leads_elsewhere) {
+                return false;
+            }
+            match self.0.iter().find(|below| below.id == place.on) {
+                Some(below) => place = *below,
+                None => return true,
+            }
+        }
+    }
+}
+
+impl Mount<'_> {
     fn mounted(&self, own: &str) -> Mounted {
         let own = own_path(own, self.controllers.first().map_or("", String::as_str));
         let below = own.and_then(|own| own.strip_prefix(&self.root).ok().map(Path::to_owned));
         // `/..` is how the kernel says that a cgroup is outside of this process's cgroup namespace.
         let below = below.filter(|path| !path.components().any(|part| part == Component::ParentDir));
-        Mounted {
-            controllers: self.controllers.clone(),
-            mount: self.point.clone(),
-            own: below.map(|path| self.point.join(path)),
-        }
+        let mount = unescaped(self.place.point.as_os_str());
+        Mounted { controllers: self.controllers.clone(), own: below.map(|path| mount.join(path)), mount }
     }
 }
 
-fn mount(line: &str) -> Option<Mount> {
+fn mount(line: &str) -> Option<Mount<'_>> {
     let (before, after) = line.split_once(" - ")?;
-    let mut before = before.split(' ').skip(3);
-    let (root, point) = (unescaped(before.next()?), unescaped(before.next()?));
+    let root = before.split(' ').nth(3)?;
     let mut after = after.split(' ');
     let is_v2 = match after.next()? {
         "cgroup2" => true,
@@ -118,7 +160,7 @@ fn mount(line: &str) -> Option<Mount> {
         _ => return None,
     };
     let controllers = if is_v2 { Vec::new() } else { controllers(after.nth(1)?) };
-    Some(Mount { is_v2, controllers, root, point })
+    Some(Mount { place: Place::of(line)?, is_v2, controllers, root: unescaped(OsStr::new(root)) })
 }
 
 /// Among the options of the file system, those that are none of its own.
@@ -140,7 +182,7 @@ pub(crate) fn own_path(text: &str, controller: &str) -> Option<PathBuf> {
 }
 
 /// The kernel writes blanks, newlines and backslashes as three octal digits.
-fn unescaped(field: &str) -> PathBuf {
+fn unescaped(field: &OsStr) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -207,12 +249,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_by_a_later_mount_is_not_meant() {
-        let text = "82 81 0:29 /.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-                    92 91 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
-        let found = Hierarchies::parse(text, "4:memory:/a\n").expect("hierarchies");
-        assert_eq!(found.v1.len(), 1);
-        assert_eq!(found.v1[0].own, Some("/sys/fs/cgroup/memory/a".into()));
+    fn what_is_hidden_by_another_mount_is_not_meant() {
+        let there = "81 80 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+                     82 81 0:29 /.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                     83 81 0:38 /.. /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let found = |after: &str| Hierarchies::parse(&format!("{there}{after}"), "4:memory:/a\n0::/\n");
+        let both = found("").expect("hierarchies");
+        assert!(both.v2.is_some() && both.v1[0].own.is_none(), "{both:?}");
+        let root = "1 1 0:2 / / rw - rootfs rootfs rw\n80 1 0:20 / /sys rw - sysfs sysfs rw\n";
+        assert_eq!(found(root), Some(both));
+
+        let again = "92 82 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let memory = found(again).expect("hierarchies").v1;
+        assert_eq!(memory.len(), 1);
+        assert_eq!(memory[0].own, Some("/sys/fs/cgroup/memory/a".into()));
+
+        let sysfs = "1 1 0:2 / / rw - rootfs rootfs rw\n80 1 0:20 / /sys rw - sysfs sysfs rw\n90 80 0:21 / /sys rw - sysfs sysfs rw\n\
+                     91 90 0:40 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n";
+        assert_eq!(found(sysfs), None);
+        let one = again.replace("92 82", "92 91");
+        let seen = found(&format!("{sysfs}{one}")).expect("hierarchies");
+        assert_eq!((seen.v1, seen.v2), (memory, None));
     }
 
     #[test]
