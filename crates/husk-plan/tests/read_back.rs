@@ -144,6 +144,31 @@ fn its_script() {
 }
 
 #[test]
+fn a_tmpfs_is_read_only_when_what_is_mounted_in_it_is() {
+    let mut observed = container();
+    observed.mounts.extend(mounts(&[
+        "31 20 31 / /sys ro,nosuid sysfs sysfs rw",
+        "32 31 32 / /sys/fs/cgroup ro,nosuid tmpfs cgroup rw,mode=755",
+        "33 32 33 / /sys/fs/cgroup/pids ro cgroup cgroup rw,pids",
+        "34 31 34 / /sys/firmware ro tmpfs tmpfs ro",
+    ]));
+    let script = with_plan(&observed, |plan| Script { plan, uid: 0 }.to_string());
+    let lines: Vec<&str> = script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#') && line.contains("\"$root\"/sys/f"))
+        .collect();
+    let expected = [
+        "mount -t tmpfs -o nosuid,mode=755 cgroup \"$root\"/sys/fs/cgroup",
+        "mkdir -p -m 755 \"$root\"/sys/fs/cgroup/pids",
+        "mount -t cgroup -o ro,pids cgroup \"$root\"/sys/fs/cgroup/pids",
+        "mask \"$root\"/sys/firmware",
+        "mount -o remount,bind,ro \"$root\"/sys/fs/cgroup",
+    ];
+    assert_eq!(lines, expected, "{script}");
+}
+
+#[test]
 fn a_changed_root_in_a_copy_of_the_hosts_mounts() {
     let mut copy = host();
     copy[3].options = "ro,nosuid,relatime".to_owned();

@@ -132,6 +132,7 @@ impl<'a> Reader<'a, '_> {
             told.push(mount.id);
             self.mount(&mount, root, keeps_hosts)?;
         }
+        self.made_read_only()?;
         let is_new = |mount: &ObservedMount| mount.kind == "tmpfs" && !self.is_hosts_device(mount.device);
         if self.observed.mounts.iter().any(is_new) {
             let origin = self.shown_by("mountinfo: a tmpfs of its own");
@@ -146,6 +147,31 @@ impl<'a> Reader<'a, '_> {
             let mounts = if lost == 1 { "mount" } else { "mounts" };
             let why = "unmounted here, or mounted there since; it does not show which";
             self.note(format!("it lacks {lost} {mounts} of the host's: {why}"), None);
+        }
+        Ok(())
+    }
+
+    /// Whether there was something to be made in it before it was made read-only: a tmpfs is empty at first.
+    fn was_written_to(&self, mount: &ObservedMount) -> bool {
+        mount.kind == "tmpfs"
+            && !self.is_hosts_device(mount.device)
+            && mount.point.as_os_str() != "/"
+            && self.observed.mounts.iter().any(|other| other.parent == mount.id)
+            && flags(&mount.options).contains(MountAttrFlags::MOUNT_ATTR_RDONLY)
+    }
+
+    /// Such as the tmpfs with the hierarchies of cgroups of version 1: last, since mount points are made in it.
+    fn made_read_only(&mut self) -> Result<(), PlanError> {
+        let observed = self.observed;
+        for mount in &observed.mounts {
+            if !self.was_written_to(mount) {
+                continue;
+            }
+            let attributes =
+                Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, clear: MountAttrFlags::empty() };
+            let target = self.arena.cstr(&mount.point)?;
+            let origin = self.shown_by(&format!("mountinfo: line {}", mount.id));
+            self.child(Stage::Mounts, Step::MountAttributes { target, attributes }, origin);
         }
         Ok(())
     }
@@ -171,7 +197,10 @@ impl<'a> Reader<'a, '_> {
                 self.child(Stage::Mounts, Step::ReadOnly { path: target, recursive: true }, origin)
             }
             Kind::New => {
-                let filesystem = self.filesystem(mount)?;
+                let mut filesystem = self.filesystem(mount)?;
+                if self.was_written_to(mount) {
+                    filesystem.attributes -= MountAttrFlags::MOUNT_ATTR_RDONLY;
+                }
                 self.child(
                     Stage::Mounts,
                     Step::Mount { filesystem, target, cover: Cover::Any, propagation: &[] },
@@ -220,7 +249,10 @@ impl<'a> Reader<'a, '_> {
         let is_read_only = flags(&mount.options).contains(MountAttrFlags::MOUNT_ATTR_RDONLY);
         let is_hosts = self.is_hosts_device(mount.device);
         let is_below = mount.point.components().count() > 2;
-        if is_of_kernel && is_below && (is_null || mount.kind == "tmpfs" && is_read_only && !is_hosts) {
+        // Nothing is mounted on what hides a directory.
+        let is_empty = !self.observed.mounts.iter().any(|other| other.parent == mount.id);
+        let is_mask = mount.kind == "tmpfs" && is_read_only && is_empty && !is_hosts;
+        if is_of_kernel && is_below && (is_null || is_mask) {
             return Kind::Mask;
         }
         if let Some(source) = self.inner_source(mount) {
