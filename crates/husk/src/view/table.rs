@@ -8,6 +8,9 @@ use super::Paint;
 /// A column that must give way is not made narrower than this.
 const NARROWEST: usize = 8;
 
+/// Where nothing is cut, cells that are longer than this make their own rows longer, not all.
+const PADDED: usize = 60;
+
 /// How far what does not fit into a line is set in below it.
 const INDENT: usize = 4;
 
@@ -36,12 +39,17 @@ impl Column {
 }
 
 /// Lays out rows below headings, two blanks between columns, within `width` if there is one: where that is too narrow for all
-/// columns, each row goes on below, set in. The first column is strong.
+/// columns, each row goes on below, set in. Without one nothing is cut. The first column is strong.
 pub(super) fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>, paint: Paint) -> String {
     let used = |index: &usize| rows.iter().any(|row| !row[*index].is_empty());
     let natural = |index: usize| {
         let cells = rows.iter().map(|row| row[index].width());
-        (index, cells.max().unwrap_or(0).max(columns[index].heading.width()))
+        let widest = cells.max().unwrap_or(0).max(columns[index].heading.width());
+        (index, if width.is_none() && columns[index].gives_way { widest.min(PADDED) } else { widest })
+    };
+    let fitted = |cell: String, columns: usize| match width {
+        Some(_) => cut(&cell, columns),
+        None => cell,
     };
     let shown: Vec<(usize, usize)> = (0..columns.len()).filter(used).map(natural).collect();
     let lines = lines(columns, &shown, width);
@@ -50,7 +58,7 @@ pub(super) fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usiz
         for (number, line) in lines.iter().enumerate() {
             let mut drawn = if number == 0 { String::new() } else { " ".repeat(INDENT) };
             for (position, (column, width)) in line.iter().enumerate() {
-                let cell = cut(&cells(*column), *width);
+                let cell = fitted(cells(*column), *width);
                 let blanks = " ".repeat(width.saturating_sub(cell.width()));
                 let cell = style(number == 0 && position == 0, &cell);
                 drawn += &if columns[*column].right { blanks + &cell } else { cell + &blanks };
@@ -142,6 +150,17 @@ mod tests {
     fn columns_stand_under_each_other_whatever_their_alphabet() {
         let table = table(&COLUMNS, &rows(), None, Paint(false));
         assert_eq!(table, "NAME   PID  COMMAND\na        7  sleep 1000000\n容器  4711  sh\n");
+    }
+
+    #[test]
+    fn where_nothing_is_cut_a_long_cell_widens_its_own_row_alone() {
+        let long = "x".repeat(500);
+        let columns = [COLUMNS[0], COLUMNS[2], Column::text("ROOT")];
+        let rows = [["a", &long, "r"], ["b", "sh", "s"]].map(|row| row.map(str::to_owned).to_vec());
+        let table = table(&columns, &rows, None, Paint(false));
+        let head = format!("NAME  COMMAND{}  ROOT", " ".repeat(PADDED - "COMMAND".len()));
+        let short = format!("b     sh{}  s", " ".repeat(PADDED - "sh".len()));
+        assert_eq!(table, format!("{head}\na     {long}  r\n{short}\n"));
     }
 
     #[test]
