@@ -139,8 +139,10 @@ pub struct IdMapping {
 #[serde(default)]
 pub struct TimeOffset {
     /// Seconds.
+    #[serde(deserialize_with = "or_default")]
     pub secs: i64,
     /// Nanoseconds, added to the seconds.
+    #[serde(deserialize_with = "or_default")]
     pub nanosecs: u32,
 }
 
@@ -154,10 +156,10 @@ pub struct Device {
     /// Where, inside. Absolute.
     pub path: String,
     /// The major number.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub major: i64,
     /// The minor number.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub minor: i64,
     /// Permissions of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -58,6 +58,7 @@ pub const VERSION: &str = "1.3.0";
 #[serde(rename_all = "camelCase", default)]
 pub struct Spec {
     /// The version of the specification that the configuration follows.
+    #[serde(deserialize_with = "or_default")]
     pub oci_version: String,
     /// What runs. It is required by `start`, not by `create`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,9 +91,10 @@ pub struct Spec {
 #[serde(default)]
 pub struct Root {
     /// Its directory, absolute or relative to the bundle.
+    #[serde(deserialize_with = "or_default")]
     pub path: String,
     /// Whether it is mounted read-only.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub readonly: bool,
 }
 
@@ -101,6 +103,7 @@ pub struct Root {
 #[serde(rename_all = "camelCase", default)]
 pub struct Mount {
     /// Where, inside. A relative path is taken from `/`.
+    #[serde(deserialize_with = "or_default")]
     pub destination: String,
     /// The type of the file system.
     #[serde(rename = "type", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
@@ -175,6 +178,7 @@ impl Hooks {
 #[serde(default)]
 pub struct Hook {
     /// An absolute path.
+    #[serde(deserialize_with = "or_default")]
     pub path: String,
     /// Its arguments, the name first.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]

@@ -10,7 +10,7 @@ use super::{is_false, non_empty, or_default};
 #[serde(rename_all = "camelCase", default)]
 pub struct Process {
     /// Whether it has a terminal of its own.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub terminal: bool,
     /// The terminal's size.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,6 +25,7 @@ pub struct Process {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// The working directory, absolute.
+    #[serde(deserialize_with = "or_default")]
     pub cwd: String,
     /// Its five sets of capabilities; all are empty if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,8 +83,10 @@ impl Process {
 #[serde(default)]
 pub struct ConsoleSize {
     /// Rows.
+    #[serde(deserialize_with = "or_default")]
     pub height: u16,
     /// Columns.
+    #[serde(deserialize_with = "or_default")]
     pub width: u16,
 }
 
@@ -92,8 +95,10 @@ pub struct ConsoleSize {
 #[serde(rename_all = "camelCase", default)]
 pub struct User {
     /// The user id inside.
+    #[serde(deserialize_with = "or_default")]
     pub uid: u32,
     /// The group id inside.
+    #[serde(deserialize_with = "or_default")]
     pub gid: u32,
     /// The file mode creation mask.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,7 +167,7 @@ pub struct IoPriority {
     /// The class.
     pub class: IoClass,
     /// 0 (first) to 7 within the class.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub priority: i32,
 }
 

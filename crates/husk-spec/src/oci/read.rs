@@ -102,9 +102,61 @@ fn described(json: &[u8], error: &serde_json::Error) -> ReadError {
         return ReadError::Syntax { line, column, problem };
     }
     let path = path_of(json, json_path::offset(json, line, column), &problem);
-    // The parser says so where it looks for one of a few words and finds no string.
-    let problem = if problem == "expected value" { "a string is expected".to_owned() } else { problem };
-    ReadError::Value { path, problem, line, column }
+    ReadError::Value { path: visible(&path), problem: visible(&in_terms_of_json(problem)), line, column }
+}
+
+/// What the parser says, which speaks of the types of Rust, for who writes JSON.
+fn in_terms_of_json(problem: String) -> String {
+    // It says so where it looks for one of a few words and finds no string.
+    if problem == "expected value" {
+        return "a string is expected".to_owned();
+    }
+    let words = problem.strip_prefix("invalid type: ").or_else(|| problem.strip_prefix("invalid value: "));
+    // What was found may be a string with any words in it.
+    let Some((found, expected)) = words.and_then(|words| words.rsplit_once(", expected ")) else {
+        return problem;
+    };
+    let expected = match expected {
+        "a boolean" => "true or false",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        "u16" => "a number from 0 to 65535",
+        "u32" => "a number from 0 to 4294967295",
+        "i32" => "a number from -2147483648 to 2147483647",
+        "u64" => "a number from 0 to 18446744073709551615",
+        "i64" => "a number of 64 bits",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let found = match found {
+        "map" => "an object".to_owned(),
+        "sequence" => "an array".to_owned(),
+        _ => match found.split_once('`') {
+            Some((_, value)) if !found.starts_with("string ") => value.trim_end_matches('`').to_owned(),
+            _ => shortened(found),
+        },
+    };
+    format!("{expected} is expected, not {found}")
+}
+
+/// A text in one line, and without what a terminal would obey: what is quoted may be anybody's.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// At most as much of a text as can be read at a glance.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The path of the value that the parser refused, having read as far as `end`.
@@ -137,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             problem("{\"process\":{\n\"user\":{\"uid\":-1}}}"),
-            "process.user.uid: invalid value: integer `-1`, expected u32 (line 2, column 16)"
+            "process.user.uid: a number from 0 to 4294967295 is expected, not -1 (line 2, column 16)"
         );
         assert!(
             problem(r#"{"linux":{"namespaces":[{"type":"net"}]}}"#).starts_with(
@@ -152,6 +204,48 @@ mod tests {
             problem(r#"{"linux":{"devices":[{"path":"/dev/x","type":null}]}}"#),
             "linux.devices[0].type: a string is expected (line 1, column 46)"
         );
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_in_terms_of_json() {
+        let cases = [
+            (r#"{"process":{"args":{}}}"#, "process.args: an array is expected, not an object"),
+            (r#"{"mounts":[[], 7]}"#, "mounts[1]: an object is expected, not 7"),
+            (r#"{"mounts":[null]}"#, "mounts[0]: an object is expected, not null"),
+            (r#"{"annotations":[]}"#, "annotations: an object is expected, not an array"),
+            (r#"{"root":{"readonly":1.5}}"#, "root.readonly: true or false is expected, not 1.5"),
+            (r#"{"hostname":true}"#, "hostname: a string is expected, not true"),
+            (
+                r#"{"mounts":"7, expected `u8`"}"#,
+                "mounts: an array is expected, not string \"7, expected `u8`\"",
+            ),
+            (
+                r#"{"process":{"oomScoreAdj":9007199254740992}}"#,
+                "process.oomScoreAdj: a number from -2147483648 to 2147483647 is expected, not 9007199254740992",
+            ),
+        ];
+        for (json, expected) in cases {
+            let problem = problem(json);
+            assert!(problem.starts_with(&format!("{expected} (line 1")), "{problem}");
+        }
+        let quoted = problem(r#"{"linux":{"rootfsPropagation":"a\u001b[2J\n"}}"#);
+        assert!(quoted.starts_with(r"linux.rootfsPropagation: unknown variant `a\u{1b}[2J\n`"), "{quoted}");
+        let key = problem(r#"{"annotations":{"a\nb":7}}"#);
+        assert!(key.starts_with(r"annotations.a\nb: a string is expected, not 7"), "{key}");
+        let long = problem(&format!(r#"{{"process":"{}"}}"#, "ä".repeat(5000)));
+        assert!(long.contains("äää… (line 1") && long.chars().count() < 160, "{long}");
+    }
+
+    #[test]
+    fn null_is_absent() {
+        let with_null = br#"{"ociVersion":null,"process":{"terminal":null,"cwd":null,"user":{"uid":null,"gid":null},
+            "consoleSize":{"height":null,"width":null},"noNewPrivileges":null},"root":{"path":null,"readonly":null},
+            "mounts":[{"destination":null,"options":null}],"hooks":{"poststop":[{"path":null,"timeout":null}]},
+            "linux":{"resources":{"devices":[{"allow":null,"access":null}],"hugepageLimits":[{"limit":null}]}}}"#;
+        let without =
+            br#"{"process":{"user":{},"consoleSize":{}},"root":{},"mounts":[{}],"hooks":{"poststop":[{}]},
+            "linux":{"resources":{"devices":[{}],"hugepageLimits":[{}]}}}"#;
+        assert_eq!(Spec::from_json(with_null), Spec::from_json(without));
     }
 
     #[test]
@@ -249,7 +343,7 @@ mod tests {
         assert_eq!((process.cwd.as_str(), process.user), ("/", super::super::User::default()));
         let error = Resources::from_json(br#"{"memory":{"limit":"1g"}}"#).expect_err("a string");
         assert!(
-            error.to_string().starts_with("memory.limit: invalid type: string \"1g\", expected i64"),
+            error.to_string().starts_with("memory.limit: a number of 64 bits is expected, not string \"1g\""),
             "{error}"
         );
     }

@@ -45,6 +45,7 @@ pub struct Resources {
 #[serde(default)]
 pub struct DeviceRule {
     /// Whether they may.
+    #[serde(deserialize_with = "or_default")]
     pub allow: bool,
     /// Which kind; all if absent.
     #[serde(rename = "type", deserialize_with = "word", skip_serializing_if = "Option::is_none")]
@@ -189,8 +190,10 @@ pub struct BlockIo {
 #[serde(rename_all = "camelCase", default)]
 pub struct WeightDevice {
     /// The major number.
+    #[serde(deserialize_with = "or_default")]
     pub major: i64,
     /// The minor number.
+    #[serde(deserialize_with = "or_default")]
     pub minor: i64,
     /// 10 to 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,10 +208,13 @@ pub struct WeightDevice {
 #[serde(default)]
 pub struct ThrottleDevice {
     /// The major number.
+    #[serde(deserialize_with = "or_default")]
     pub major: i64,
     /// The minor number.
+    #[serde(deserialize_with = "or_default")]
     pub minor: i64,
     /// Bytes or operations a second; 0 is unlimited.
+    #[serde(deserialize_with = "or_default")]
     pub rate: u64,
 }
 
@@ -217,8 +223,10 @@ pub struct ThrottleDevice {
 #[serde(rename_all = "camelCase", default)]
 pub struct HugepageLimit {
     /// `2MB`, `1GB`.
+    #[serde(deserialize_with = "or_default")]
     pub page_size: String,
     /// Bytes.
+    #[serde(deserialize_with = "or_default")]
     pub limit: u64,
 }
 
@@ -239,8 +247,10 @@ pub struct Network {
 #[serde(default)]
 pub struct NetworkPriority {
     /// The interface, as named in the runtime's network namespace.
+    #[serde(deserialize_with = "or_default")]
     pub name: String,
     /// Its priority.
+    #[serde(deserialize_with = "or_default")]
     pub priority: u32,
 }
 

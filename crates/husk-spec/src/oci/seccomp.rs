@@ -57,7 +57,7 @@ pub struct Argument {
     /// What it is compared with.
     pub value: u64,
     /// With [`Operator::MaskedEqual`], what the masked argument is compared with; `value` is the mask.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub value_two: u64,
     /// How.
     pub op: Operator,
