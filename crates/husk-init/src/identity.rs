@@ -7,15 +7,11 @@ use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set,
     clear_ambient_capability_set, configure_capability_in_ambient_set, no_new_privs,
-    remove_capability_from_bounding_set, set_capabilities, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    remove_capability_from_bounding_set, set_capabilities, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::call::{At, Call, Fault};
 use crate::step::{Privileges, ProcessCapabilities};
-
-/// More groups than this nobody has; the kernel allows 65,536.
-const GROUPS: usize = 1024;
 
 /// The bounding set as the kernel has it; ends at the first number that is no capability to it.
 fn bounding_set() -> CapabilitySet {
@@ -49,12 +45,7 @@ pub(crate) fn bound(keep: CapabilitySet) -> Result<(), Fault> {
 
 /// Carries out [`crate::Step::Groups`].
 pub(crate) fn set_groups(groups: &[u32]) -> Result<(), Fault> {
-    let mut buffer = [Gid::ROOT; GROUPS];
-    let slots = buffer.get_mut(..groups.len()).ok_or(Errno::INVAL).at(Call::Setgroups)?;
-    for (slot, gid) in slots.iter_mut().zip(groups) {
-        *slot = Gid::from_raw(*gid);
-    }
-    set_thread_groups(slots).at(Call::Setgroups)
+    husk_sys::setgroups(groups).at(Call::Setgroups)
 }
 
 pub(crate) fn set_gid(gid: u32) -> Result<(), Fault> {

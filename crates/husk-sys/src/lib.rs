@@ -12,6 +12,7 @@ mod bpf;
 mod clone;
 mod entry;
 mod exec;
+mod groups;
 mod keyring;
 mod mount;
 mod namespace;
@@ -34,6 +35,7 @@ pub use exec::{
     StringArray, ThinCStr, close_all_except, close_in_child, close_range, execve, execveat, getcwd,
     is_more_privileged_than_caller, unshare,
 };
+pub use groups::setgroups;
 pub use keyring::join_session_keyring;
 pub use mount::{MountChange, MountStatus, Propagation, listmount, mount_setattr, statmount};
 pub use namespace::{

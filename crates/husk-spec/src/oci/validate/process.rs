@@ -34,9 +34,17 @@ fn environment(path: &str, entry: &str) -> Outcome {
     }
 }
 
+/// How many supplementary groups a process can have (`setgroups(2)`).
+const NGROUPS_MAX: usize = 65_536;
+
 fn user(process: &Process, at: &str) -> Outcome {
     id(&format!("{at}user.uid"), process.user.uid)?;
     id(&format!("{at}user.gid"), process.user.gid)?;
+    let number = process.user.additional_gids.len();
+    if number > NGROUPS_MAX {
+        let problem = format!("{number} groups are too many: the kernel takes at most {NGROUPS_MAX}");
+        return refuse(format!("{at}user.additionalGids"), problem);
+    }
     let groups = process.user.additional_gids.iter().enumerate();
     groups
         .map(|(i, gid)| (i, *gid))

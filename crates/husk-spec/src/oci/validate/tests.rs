@@ -118,6 +118,11 @@ fn the_highest_number_is_no_id() {
         "process.user.additionalGids[1]",
         "no id",
     );
+    refused(
+        &[("/process/user/additionalGids", json!(vec![7; 65_537]))],
+        "process.user.additionalGids",
+        "at most 65536",
+    );
     let device = |owner: &str| json!([{ "type": "p", "path": "/p", owner: u32::MAX }]);
     refused(&[("/linux/devices", device("uid"))], "linux.devices[0].uid", "no id");
     refused(&[("/linux/devices", device("gid"))], "linux.devices[0].gid", "no id");
