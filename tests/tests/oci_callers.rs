@@ -243,6 +243,7 @@ fn rule_7_the_words_that_callers_search_for() {
         ("/etc/data", "permission denied"),
         ("/nothing", "no such file or directory"),
         ("nothing-of-this-name", "executable file not found in"),
+        ("", "executable file not found in"),
     ];
     let running = site.bundle().sh("sleep 1000").start();
     fs::write(running.bundle().join("rootfs/etc/data"), "data").expect("a file");

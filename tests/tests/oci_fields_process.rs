@@ -43,6 +43,18 @@ fn process_env() {
 }
 
 #[test]
+fn process_env_of_one_name_is_the_last() {
+    let site = oci_site!();
+    let output = site.bundle().args(&["/bin/env"]).change(|spec| {
+        spec["process"]["env"] = json!(["A=1", "B=2", "A=3", "HOME=/", "C=4", "B=5"]);
+    });
+    let text = output.output().succeeds().stdout.clone();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["A=3", "B=5", "C=4", "HOME=/"]);
+}
+
+#[test]
 fn process_env_has_home_from_passwd_when_it_is_not_given() {
     let site = oci_site!();
     assert_eq!(site.inside("echo $HOME", |_| ()), "/root");
@@ -135,6 +147,10 @@ fn process_user_additional_gids() {
     assert_eq!(status(&status_, "Groups"), "100 200 4000000");
     let none = site.inside(STATUS, |spec| spec["process"]["user"] = json!({"uid": 7, "gid": 8}));
     assert_eq!(status(&none, "Groups"), "", "nothing of the caller's");
+    let many: Vec<u32> = (0..65_536).collect();
+    let user = json!({"uid": 7, "gid": 8, "additionalGids": many});
+    let counted = site.inside("grep Groups /proc/self/status | wc -w", |spec| spec["process"]["user"] = user);
+    assert_eq!(counted, "65537", "as many as the kernel takes, and the heading");
 }
 
 #[test]

@@ -307,3 +307,25 @@ fn home_of_a_user_in_no_passwd() {
     let user = |spec: &mut Value| spec["process"]["user"] = json!({"uid": 12345, "gid": 1});
     assert_eq!(site.inside("echo $HOME", user), "/");
 }
+
+#[test]
+fn a_capability_that_the_caller_has_not_is_named() {
+    let site = oci_site!();
+    if ["runc", "crun"].into_iter().any(|name| site.deviates(name, "does not say which")) {
+        return;
+    }
+    let ask = |capabilities: &[&str]| {
+        let bundle = site.bundle().args(&["true"]).change(|spec| {
+            for set in ["bounding", "permitted", "effective"] {
+                spec["process"]["capabilities"][set] = json!(capabilities);
+            }
+        });
+        bundle.write();
+        let without = site.command("setpriv").args(["--bounding-set", "-sys_time", "--"]);
+        let run = without.arg(site.runtime().path()).arg("--root").arg(site.root()).args(["run", "--bundle"]);
+        run.arg(bundle.path()).arg(bundle.id()).run()
+    };
+    let refused = ask(&["CAP_KILL", "CAP_SYS_TIME"]);
+    refused.exits(1).says("[step").says("process.capabilities]").says("husk was started without SYS_TIME:");
+    ask(&["CAP_KILL"]).succeeds();
+}

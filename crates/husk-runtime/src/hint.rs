@@ -4,7 +4,9 @@
 use husk_init::Step;
 use husk_plan::survey::Survey;
 use husk_plan::{Action, HostStep};
+use husk_spec::Capabilities;
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 /// A reason why user namespaces may be refused: the kernel parameter, the value that refuses, and the cure.
 const SWITCHES: &[(&str, &str, &str)] = &[
@@ -160,6 +162,7 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         (Action::Child(Step::Seccomp(_)), "seccomp", Errno::BUSY) => {
             "a filter with SCMP_ACT_NOTIFY is on already, as inside another container: there can be one listener"
         }
+        (Action::Child(Step::Capabilities(sets)), "capset", Errno::PERM) => return not_had(sets.permitted),
         (Action::Child(Step::Rlimit { .. }), _, Errno::PERM) => {
             "a hard limit can only be raised with CAP_SYS_RESOURCE: ask for no more than `ulimit -H` shows"
         }
@@ -177,4 +180,15 @@ pub(crate) fn for_step(action: &Action<'_>, call: &str, errno: Errno) -> Option<
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Which of the capabilities that a process was to have nobody can give it, since this one has them not.
+fn not_had(asked: CapabilitySet) -> Option<String> {
+    let missing = asked - rustix::thread::capabilities(None).ok()?.permitted;
+    (!missing.is_empty()).then(|| {
+        format!(
+            "nobody can give what he has not, and husk was started without {}: ask for less, or give it to the caller",
+            Capabilities::from_bits(missing.bits())
+        )
+    })
 }

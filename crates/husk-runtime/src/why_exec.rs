@@ -362,6 +362,9 @@ impl fmt::Display for ExecProblem {
         use ExecProblem as P;
         match self {
             P::EmptyRoot => f.write_str("the root is empty: there is nothing in it to run"),
+            P::NotFound { command, .. } if command.as_os_str().is_empty() => {
+                f.write_str("the name of the command is empty")
+            }
             P::NotFound { command, .. } if command.as_os_str().as_bytes().contains(&b'/') => {
                 write!(f, "there is no {} in the root", shown(command))
             }
@@ -454,6 +457,7 @@ impl ExecProblem {
             P::NotFound { command, has_shell: false } if command == Path::new("/bin/sh") => {
                 "name a command that is there, or make a root with husk rootfs new DIR".into()
             }
+            P::NotFound { command, .. } if command.as_os_str().is_empty() => "name a program".into(),
             P::NotFound { has_shell: false, .. } => {
                 "there is no /bin/sh in it either: name a command that is, or make a root with husk rootfs new DIR".into()
             }
