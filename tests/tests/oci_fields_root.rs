@@ -22,6 +22,28 @@ fn root_path() {
 }
 
 #[test]
+fn root_path_of_no_root_is_named_with_its_field() {
+    let site = oci_site!();
+    if ["runc", "crun"].into_iter().any(|name| site.deviates(name, "has no paths in its errors")) {
+        return;
+    }
+    let refused = |path: &str| {
+        let bundle = site.bundle().change(|spec| spec["root"]["path"] = json!(path));
+        fs::write(bundle.path().join("file"), "").expect("a file");
+        bundle.refused()
+    };
+    let missing = refused("nowhere");
+    missing
+        .says("root.path: no such root: ")
+        .says("/nowhere (make one: husk rootfs new ")
+        .says("from the bundle");
+    assert!(!missing.stderr.contains("husk run"), "{missing}");
+    let file = refused("file");
+    file.says("root.path: the root ")
+        .says("/file is not a directory (name the directory of a root file system");
+}
+
+#[test]
 fn root_is_all_there_is() {
     let site = oci_site!();
     let said = site.inside("ls /; cd ../../..; pwd; awk '{print $5}' /proc/self/mountinfo", |_| ());

@@ -2,7 +2,7 @@
 //! A bundle: a directory with a `config.json` and a root file system. Read and judged here, once.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
@@ -75,7 +75,10 @@ fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Failure {
-    Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
+    let is_missing_bundle = error.kind() == ErrorKind::NotFound && path.ends_with("config.json");
+    let hint =
+        if is_missing_bundle { ": --bundle names its directory, and husk-oci spec writes one" } else { "" };
+    Failure::new(format!("cannot read {}: {}{hint}", path.display(), in_words(error).to_lowercase()))
 }
 fn uids(ids: &UserIds) -> Vec<(u32, u32)> {
     match ids {

@@ -148,7 +148,7 @@ pub(crate) struct Kill {
 
 /// Reads the command line, without the program's name.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> {
-    let (flags, rest) = Flags::read("husk-oci", &[GLOBALS], arguments, Order::FlagsFirst)?;
+    let (flags, rest) = Flags::read("", &[GLOBALS], arguments, Order::FlagsFirst)?;
     let globals = Globals {
         root: flags.path("root"),
         log: flags.path("log"),
@@ -229,8 +229,7 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             Ok(Call::List(List { format: flags.format()?, quiet: flags.is_on("quiet")? }))
         }
         "ps" => {
-            let (id, options) =
-                rest.split_first().ok_or_else(|| Failure::new("ps: the container's ID is missing"))?;
+            let (id, options) = rest.split_first().ok_or_else(|| missing_id(verb))?;
             Ok(Call::Ps(Ps { id: container_id(id)?, format: flags.format()?, options: options.to_vec() }))
         }
         "pause" => Ok(Call::Pause { id: only_id(verb, rest)? }),
@@ -286,7 +285,7 @@ fn create(flags: &Flags, id: ContainerId) -> Result<Create, Failure> {
 }
 
 fn exec(flags: &Flags, rest: &[OsString]) -> Result<Exec, Failure> {
-    let (id, args) = rest.split_first().ok_or_else(|| Failure::new("exec: the container's ID is missing"))?;
+    let (id, args) = rest.split_first().ok_or_else(|| missing_id("exec"))?;
     let process = flags.path("process");
     if process.is_none() && args.is_empty() {
         return Err(Failure::new("exec: a command or --process is needed"));
@@ -338,10 +337,19 @@ fn id_number(word: &str, flag: &str) -> Result<u32, Failure> {
     id.ok_or_else(|| Failure::new(format!("exec: {flag} {word:?}: an id is a number from 0 to 4294967294")))
 }
 
+/// What is wrong with the flags or words of a verb, or with the flags before it, which have none.
+fn of_verb(verb: &str, problem: String) -> Failure {
+    Failure::new(if verb.is_empty() { problem } else { format!("{verb}: {problem}") })
+}
+
+fn missing_id(verb: &str) -> Failure {
+    Failure::new(format!("{verb}: the container's ID is missing: see husk-oci {verb} --help"))
+}
+
 fn only_id(verb: &str, rest: &[OsString]) -> Result<ContainerId, Failure> {
     match rest {
         [id] => container_id(id),
-        [] => Err(Failure::new(format!("{verb}: the container's ID is missing"))),
+        [] => Err(missing_id(verb)),
         [_, extra, ..] => {
             Err(Failure::new(format!("{verb}: {extra:?} follows the container's ID, and nothing should")))
         }
@@ -404,7 +412,14 @@ impl Flags {
                 .flatten()
                 .find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
             let Some(flag) = flag else {
-                return Err(Failure::new(format!("{verb}: unknown flag {}", word.to_string_lossy())));
+                let space = if verb.is_empty() { "" } else { " " };
+                return Err(of_verb(
+                    verb,
+                    format!(
+                        "unknown flag {}: husk-oci{space}{verb} --help names those that there are",
+                        word.to_string_lossy()
+                    ),
+                ));
             };
             rest = after;
             let value = match (attached, flag.value) {
@@ -412,10 +427,7 @@ impl Flags {
                 (None, None) => OsString::from("true"),
                 (None, Some(_)) => {
                     let Some((value, after)) = rest.split_first() else {
-                        return Err(Failure::new(format!(
-                            "{verb}: {} needs a value",
-                            word.to_string_lossy()
-                        )));
+                        return Err(of_verb(verb, format!("{} needs a value", word.to_string_lossy())));
                     };
                     rest = after;
                     value.clone()
@@ -484,7 +496,7 @@ impl Flags {
     }
 
     fn invalid(&self, name: &str, value: &OsStr, expected: &str) -> Failure {
-        Failure::new(format!("{}: --{name} {value:?}: {expected} was expected", self.verb))
+        of_verb(&self.verb, format!("--{name} {value:?}: {expected} was expected"))
     }
 }
 
@@ -618,7 +630,16 @@ mod tests {
         }
         assert_eq!(
             parsed("create --wat c").map(drop).map_err(|f| f.message),
-            Err("create: unknown flag --wat".into())
+            Err("create: unknown flag --wat: husk-oci create --help names those that there are".into())
+        );
+        assert_eq!(
+            parsed("--wat create c").map(drop).map_err(|f| f.message),
+            Err("unknown flag --wat: husk-oci --help names those that there are".into())
+        );
+        assert_eq!(parsed("--root").map(drop).map_err(|f| f.message), Err("--root needs a value".into()));
+        assert_eq!(
+            parsed("start").map(drop).map_err(|f| f.message),
+            Err("start: the container's ID is missing: see husk-oci start --help".into())
         );
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use husk_spec::{NamespaceKind, Origin};
+use husk_spec::{Given, NamespaceKind, Origin};
 use rustix::io::Errno;
 
 use crate::explain::namespace;
@@ -13,22 +13,22 @@ use crate::explain::namespace;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The root is not there.
-    #[error("no such root: {}", .0.display())]
-    NoSuchRoot(PathBuf),
+    #[error("{}no such root: {}", field(.0), .0.value.display())]
+    NoSuchRoot(Given<PathBuf>),
     /// The root cannot be looked into.
-    #[error("cannot open the root {}: {}", .path.display(), in_words(.errno))]
+    #[error("{}cannot open the root {}: {}", field(.root), .root.value.display(), in_words(.errno))]
     UnreadableRoot {
         /// The root.
-        path: PathBuf,
+        root: Given<PathBuf>,
         /// Why.
         errno: Errno,
     },
     /// The root is a file.
-    #[error("the root {} is not a directory", .0.display())]
-    RootIsNoDirectory(PathBuf),
+    #[error("{}the root {} is not a directory", field(.0), .0.value.display())]
+    RootIsNoDirectory(Given<PathBuf>),
     /// There is nothing in the root.
-    #[error("the root {} is empty: there is no command in it to run", .0.display())]
-    EmptyRoot(PathBuf),
+    #[error("{}the root {} is empty: there is no command in it to run", field(.0), .0.value.display())]
+    EmptyRoot(Given<PathBuf>),
     /// A bind mount's source is not there.
     #[error("{origin}: there is no {} on the host", .source_path.display())]
     NoSuchSource {
@@ -148,6 +148,14 @@ fn named(found: &Option<NamespaceKind>) -> String {
     }
 }
 
+/// The field of `config.json` that names a root, to begin a message with; on a command line it is plain which word does.
+fn field(root: &Given<PathBuf>) -> String {
+    match &root.origin {
+        Origin::Config(path) => format!("{path}: "),
+        _ => String::new(),
+    }
+}
+
 fn kind(directory: bool) -> &'static str {
     if directory { "directory" } else { "file" }
 }
@@ -183,10 +191,17 @@ impl PlanError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoSuchRoot(path) => {
+            Self::NoSuchRoot(Given { value: path, origin: Origin::Config(_) }) => format!(
+                "make one: husk rootfs new {}; or name one that is there, in full or from the bundle",
+                path.display()
+            ),
+            Self::RootIsNoDirectory(Given { origin: Origin::Config(_), .. }) => {
+                "name the directory of a root file system, in full or from the bundle".to_owned()
+            }
+            Self::NoSuchRoot(Given { value: path, .. }) => {
                 format!("make one: husk rootfs new {}; or leave it out: husk run -- COMMAND", path.display())
             }
-            Self::EmptyRoot(path) => format!("fill it: husk rootfs new {}", path.display()),
+            Self::EmptyRoot(root) => format!("fill it: husk rootfs new {}", root.value.display()),
             Self::RootIsNoDirectory(_) => {
                 "the first word after the options is the root; for the default root write: husk run -- COMMAND".to_owned()
             }

@@ -226,7 +226,7 @@ impl Host {
             host.selinux = file_system(Path::new("/sys/fs/selinux")) == Some(SELINUX_MAGIC);
         }
         if let Some(root) = &config.root {
-            host.probe_root(&root.path.value, config)?;
+            host.probe_root(&root.path, config)?;
         }
         Ok(host)
     }
@@ -361,17 +361,18 @@ impl Host {
         }
     }
 
-    fn probe_root(&mut self, path: &Path, config: &Config) -> Result<(), PlanError> {
+    fn probe_root(&mut self, given: &Given<PathBuf>, config: &Config) -> Result<(), PlanError> {
+        let path = given.value.as_path();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::NOENT => PlanError::NoSuchRoot(path.to_owned()),
-            Errno::NOTDIR => PlanError::RootIsNoDirectory(path.to_owned()),
-            errno => PlanError::UnreadableRoot { path: path.to_owned(), errno },
+            Errno::NOENT => PlanError::NoSuchRoot(given.clone()),
+            Errno::NOTDIR => PlanError::RootIsNoDirectory(given.clone()),
+            errno => PlanError::UnreadableRoot { root: given.clone(), errno },
         })?;
-        let unreadable = |errno| PlanError::UnreadableRoot { path: path.to_owned(), errno };
+        let unreadable = |errno| PlanError::UnreadableRoot { root: given.clone(), errno };
         let has_binds = config.mounts.iter().any(|mount| matches!(mount.value, Mount::Bind(_)));
         if !has_binds && is_empty(root.as_fd()).map_err(unreadable)? {
-            return Err(PlanError::EmptyRoot(path.to_owned()));
+            return Err(PlanError::EmptyRoot(given.clone()));
         }
         self.root_mode = fstat(&root).map_err(unreadable)?.st_mode & 0o7777;
         self.file_systems.insert(path.to_owned(), file_system(path).unwrap_or_default());
