@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The process: its session, who it is, what it may do, and what it becomes.
 
-use std::collections::BTreeSet;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use husk_init::{Exec, Privileges, ProcessCapabilities, Step};
-use husk_spec::{Capabilities, Grant, Lifetime, Origin, Resource as ResourceName, Stdio};
+use husk_spec::{Capabilities, Environment, Given, Grant, Lifetime, Origin, Resource as ResourceName, Stdio};
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 
@@ -254,16 +253,18 @@ impl<'a> Compiler<'a, '_> {
         let given = &self.config.process.environment;
         let has_home = given.iter().rfind(|variable| variable.value.name == "HOME");
         let has_home = has_home.is_some_and(|home| !home.value.value.is_empty());
-        // A set, since an image may bring any number of them.
-        let mut later = BTreeSet::new();
+        let last = |index: usize, variable: &Given<Environment>| {
+            (has_home || variable.value.name != "HOME")
+                && !given[index + 1..].iter().any(|later| later.value.name == variable.value.name)
+        };
         let mut strings: Vec<OsString> = given
             .iter()
-            .rev()
-            .filter(|variable| has_home || variable.value.name != "HOME")
-            .filter(|variable| later.insert(&variable.value.name))
-            .map(|variable| join([variable.value.name.as_os_str(), OsStr::new("="), &variable.value.value]))
+            .enumerate()
+            .filter(|(index, variable)| last(*index, variable))
+            .map(|(_, variable)| {
+                join([variable.value.name.as_os_str(), OsStr::new("="), &variable.value.value])
+            })
             .collect();
-        strings.reverse();
         if !has_home {
             let usual = Path::new(if account.uid == 0 { "/root" } else { "/" });
             let fallback = self.config.process.default_home.as_deref().unwrap_or(usual);
