@@ -296,6 +296,34 @@ fn a_cgroup_that_is_refused_keeps_its_processes() {
     container.delete();
 }
 
+/// Who is in one of the cgroups that it would get on version 1 stays there, and those that were made before that was seen are gone.
+#[test]
+fn a_cgroup_that_is_refused_in_one_hierarchy_is_in_none() {
+    let site = oci_site!();
+    if is_unified() || site.driver() == Driver::Systemd {
+        site.note("that takes cgroups in several hierarchies, and that systemd does not make");
+        return;
+    }
+    if site.deviates("runc", "moves in") || site.deviates("crun", "moves in") {
+        return;
+    }
+    let bundle = site.bundle();
+    let cgroup = Cgroup::new(bundle.spec["linux"]["cgroupsPath"].as_str().expect("a path"));
+    let occupied = cgroup.directory("pids");
+    fs::create_dir_all(&occupied).expect("a cgroup");
+    let mut occupant = site.command("sleep").arg("1000").process();
+    let mut occupant = occupant.stdin(Stdio::null()).spawn().expect("sleep starts");
+    fs::write(occupied.join("cgroup.procs"), occupant.id().to_string()).expect("it moves");
+    let output = bundle.refused();
+    assert!(output.stderr.contains("has processes in it already"), "{output}");
+    assert_eq!(occupant.try_wait().expect("a child"), None, "it goes on");
+    assert_eq!(cgroup.directories(), [occupied.clone()]);
+    occupant.kill().expect("it is ended");
+    occupant.wait().expect("it has ended");
+    bundle.create().delete();
+    assert!(!cgroup.exists(), "{:?}", cgroup.directories());
+}
+
 /// Otherwise it would wait in there for ever, and so would whoever makes it.
 #[test]
 fn a_frozen_cgroup_is_refused() {

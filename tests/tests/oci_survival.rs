@@ -220,10 +220,15 @@ fn calls(site: &Site, verb: &Words) -> Vec<(String, usize)> {
 fn sweep(site: &Site, bundle: &Bundle<'_>, verb: &Words, stride: usize, prepare: &dyn Fn()) {
     bundle.write();
     let delete = || said(site, &site.oci(["delete", "--force", bundle.id()]));
-    prepare();
-    let calls = calls(site, verb);
+    // Who has to wait on a busy machine looks again and again: the shortest way is swept.
+    let trace = || {
+        prepare();
+        let calls = calls(site, verb);
+        delete().succeeds();
+        calls
+    };
+    let calls = [trace(), trace(), trace()].into_iter().min_by_key(Vec::len).expect("three");
     let count = calls.len();
-    delete().succeeds();
     let before = Before::look(site);
     let stride = if std::env::var_os(FULL).is_some() { 1 } else { stride };
     let mut killed = 0;
