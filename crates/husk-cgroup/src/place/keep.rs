@@ -41,14 +41,16 @@ impl Place {
 }
 
 impl Kept<'_> {
-    /// Writes what has been changed as it was.
+    /// Writes what has been changed as it was. Of a file with a line for each device, the kernel takes one at a time.
     ///
     /// # Errors
     /// A file does not take it any more.
     pub(crate) fn put_back(&self) -> Result<(), CgroupError> {
         for (path, text) in &self.files {
             if file::read(path).as_ref() != Ok(text) {
-                file::write(path, text.trim()).map_err(CgroupError::call("writing", path))?;
+                for line in text.lines() {
+                    file::write(path, line).map_err(CgroupError::call("writing", path))?;
+                }
             }
         }
         match &self.devices {

@@ -14,6 +14,7 @@ mod kill;
 mod oom;
 mod remove;
 mod scope;
+mod tree;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -24,7 +25,7 @@ use crate::hierarchy::{Hierarchies, Mounted};
 use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
-pub use oom::{MemoryKills, MemoryLimit, OomEvent, OomWatch};
+pub use oom::{CountAbove, MemoryKills, MemoryLimit, OomEvent, OomWatch};
 pub(crate) use scope::SYSTEMDS;
 
 /// A container's cgroup in one hierarchy.

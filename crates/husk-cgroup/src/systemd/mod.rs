@@ -7,6 +7,7 @@
 mod assignment;
 mod bus;
 mod given;
+mod io;
 mod properties;
 mod user;
 mod wire;
@@ -196,10 +197,11 @@ impl Scope {
         }
         let expected = self.place(&found);
         let wanted = self.wanted(asked, found.version)?;
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        let wanted = bus.known(wanted)?;
         let mut properties = self.own(pid, description).to_vec();
         properties.extend(always());
         properties.extend(wanted.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
         // What is left of a scope of that name that has failed.
         let answer = match started {
@@ -231,7 +233,8 @@ impl Scope {
 
     /// What is wanted of this scope: what was `asked` for, and what it is given besides.
     fn wanted(&self, asked: &Asked<'_>, version: Hierarchy) -> Result<Vec<(String, Value)>, SystemdError> {
-        let asked = asked.properties(version, |_| None)?.into_iter();
+        let has_bfq = || Hierarchies::read().is_ok_and(|found| found.have(io::BFQ_WEIGHT));
+        let asked = asked.properties(version, |_| None, has_bfq)?.into_iter();
         let asked = asked.map(|(name, value)| Ok((name.to_owned(), value)));
         // systemd takes the last of several.
         asked.chain(self.properties.iter().map(|(name, value)| given::property(name, value))).collect()
@@ -265,23 +268,24 @@ impl Scope {
     /// As for [`Scope::start`]; [`CgroupError::InUse`].
     pub fn update(&self, place: &Place, asked: &Asked<'_>) -> Result<(), SystemdError> {
         place.check(asked.limits)?;
-        let properties = asked.properties(place.version(), |file| place.text(file))?;
+        let has_bfq = || place.text(io::BFQ_WEIGHT).is_some();
+        let properties = asked.properties(place.version(), |file| place.text(file), has_bfq)?;
         if !properties.is_empty() {
-            self.tell(place, &properties, asked.limits)?;
+            self.tell(place, properties, asked.limits)?;
         }
         Ok(place.apply(&asked.limits.writes)?)
     }
 
     /// systemd then writes all that it knows of a scope anew, also what has not changed, as it has rounded it. On version 1 no
     /// device is allowed for a moment, in which nobody is to look for one.
-    fn tell(&self, place: &Place, properties: &[Property<'_>], new: &Limits) -> Result<(), SystemdError> {
+    fn tell(&self, place: &Place, properties: Vec<Property<'_>>, new: &Limits) -> Result<(), SystemdError> {
         let is_new = |name: &str| new.writes.iter().any(|write| write.file == name);
         let kept = place.keep(properties::FILES.iter().copied().filter(|name| !is_new(name)));
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
         let mut body = Encoder::default();
         body.text(&self.unit);
         body.boolean(true);
-        body.properties(properties);
-        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        body.properties(&bus.known(properties)?);
         let pauses =
             place.version() == Hierarchy::V1 && place.directory("freezer").is_some() && !place.is_frozen()?;
         if pauses {
@@ -380,14 +384,15 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// `now` tells what is in a file of version 1.
+    /// `now` tells what is in a file of a cgroup that is there, `has_bfq` whether there is one for the weights of BFQ.
     fn properties(
         &self,
         version: Hierarchy,
         now: impl Fn(&str) -> Option<String>,
+        has_bfq: impl FnOnce() -> bool,
     ) -> Result<Vec<Property<'static>>, SystemdError> {
         if version == Hierarchy::V2 {
-            return Ok(properties::of(&self.limits.writes)?);
+            return Ok(properties::of(&self.limits.writes, now, has_bfq)?);
         }
         let mut all = properties::of_v1(&self.limits.writes, now)?;
         if let Some(rules) = self.devices {
