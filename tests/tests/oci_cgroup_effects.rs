@@ -403,6 +403,24 @@ fn on_version_1_alone_it_is_in_its_cgroups_and_limited() {
     assert!(!cgroup.exists(), "{:?}", cgroup.directories());
 }
 
+/// Callers that clean up ask for it without a look whether somebody is left; a scope of systemd's is gone by itself.
+#[test]
+fn a_signal_to_all_of_a_container_that_has_ended_is_no_error() {
+    let site = oci_site!();
+    let container = site.bundle().sh("exit 0").create();
+    let cgroup = container.cgroup();
+    container.start();
+    container.wait();
+    until("its cgroups are gone", || {
+        // systemd may do the same.
+        cgroup.directories().iter().for_each(|directory| drop(fs::remove_dir(directory)));
+        !cgroup.exists()
+    });
+    container.verb_with("kill", ["--all"]).arg("KILL").run().succeeds();
+    container.verb("kill").arg("KILL").run().exits(1);
+    container.verb("delete").run().succeeds();
+}
+
 /// Where the limit does not even let it be made.
 #[test]
 fn too_little_memory_to_be_made_is_told() {
