@@ -210,6 +210,7 @@ impl Attended<'_> {
             if events.output {
                 relay.pass_output();
             }
+            relay.tell_end();
             if let Some(signal) = in_front {
                 self.end_if_lost(signal);
             }
@@ -244,8 +245,10 @@ impl Attended<'_> {
             }
             Notified::No | Notified::Told(_) => None,
         };
+        let due = self.relay.as_ref().filter(|_| link.is_none()).and_then(Relay::end_is_due);
+        let timeout = due.map(timespec);
         loop {
-            match poll(&mut fds, None) {
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -408,8 +411,12 @@ impl Attended<'_> {
 }
 
 fn pause(signals: BorrowedFd<'_>, time: Duration) {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
-    let _ = poll(&mut [PollFd::from_borrowed_fd(signals, PollFlags::IN)], Some(&timeout));
+    let _ = poll(&mut [PollFd::from_borrowed_fd(signals, PollFlags::IN)], Some(&timespec(time)));
+}
+
+/// A time of less than a second.
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) }
 }
 
 /// Whether the kernel drops `signal` on its way to `pid`: a PID 1 that has no handler gets none of the signals whose default
