@@ -38,6 +38,19 @@ pub struct Write {
     pub missing: Missing,
 }
 
+impl Write {
+    /// The files that it may change.
+    fn files(&self) -> impl Iterator<Item = &str> {
+        let instead = match &self.missing {
+            Missing::Instead { file, .. } => Some(file.as_str()),
+            _ => None,
+        };
+        // A cgroup that becomes idle, or no longer is, loses its share.
+        let share: &[&str] = if self.file == "cpu.idle" { &["cpu.shares", "cpu.weight"] } else { &[] };
+        [self.file.as_str()].into_iter().chain(instead).chain(share.iter().copied())
+    }
+}
+
 /// What to do where the kernel has no such file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -73,6 +86,23 @@ impl Limits {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The files that change when the writes are made.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        self.writes.iter().flat_map(Write::files).collect()
+    }
+
+    /// The limits that are in force in these files, `now` telling what is in one that is there.
+    pub(crate) fn in_force(&self, now: impl Fn(&str) -> Option<String>) -> Self {
+        let held = |write: &Write, file: &str| {
+            let (controller, origin) = (write.controller.clone(), write.origin.clone());
+            let value = now(file)?.trim_end().to_owned();
+            Some(Write { controller, file: file.to_owned(), value, origin, missing: Missing::Skip })
+        };
+        let writes =
+            self.writes.iter().flat_map(|write| write.files().filter_map(move |file| held(write, file)));
+        Self { writes: writes.collect(), ..Self::default() }
     }
 }
 
