@@ -378,12 +378,6 @@ fn on_version_1_alone_it_is_in_its_cgroups_and_limited() {
 #[test]
 fn too_little_memory_to_be_made_is_told() {
     let site = oci_site!();
-    if is_unified() && matches!(site.driver(), Driver::Systemd) {
-        site.note(
-            "systemd takes the scope away when the process is killed, and with it the count that tells why",
-        );
-        return;
-    }
     let bundle = site.bundle().change(|spec| {
         spec["linux"]["resources"]["memory"] = json!({"limit": 32 << 10, "swap": 32 << 10});
     });

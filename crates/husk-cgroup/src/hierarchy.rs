@@ -45,7 +45,15 @@ impl Hierarchies {
             .ok_or(CgroupError::NoHierarchy)
     }
 
-    /// The same from the texts of the two files. `None` if nothing is mounted.
+    /// Whether cgroups of version 2 have a file of this name: whether the first below the top has it, where all have the controllers that
+    /// the top passes down.
+    pub(crate) fn have(&self, file: &str) -> bool {
+        let below = self.v2.iter().filter_map(|mounted| std::fs::read_dir(&mounted.mount).ok()).flatten();
+        let mut cgroups = below.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        cgroups.next().is_some_and(|cgroup| cgroup.path().join(file).exists())
+    }
+
+    /// As [`Hierarchies::read`], from the texts of the two files. `None` if nothing is mounted.
     pub fn parse(mountinfo: &str, own: &str) -> Option<Self> {
         let mut seen: Vec<Mount> = Vec::new();
         for mount in mountinfo.lines().filter_map(mount) {

@@ -17,4 +17,6 @@ pub mod systemd;
 
 pub use error::CgroupError;
 pub use hierarchy::{Hierarchies, Mounted};
-pub use place::{Directory, Entry, MemoryKills, MemoryLimit, OomEvent, OomWatch, Place, SubCgroup};
+pub use place::{
+    CountAbove, Directory, Entry, MemoryKills, MemoryLimit, OomEvent, OomWatch, Place, SubCgroup,
+};

@@ -146,6 +146,78 @@ fn a_scope_has_its_limits_also_after_a_reload_and_an_update() {
     assert_eq!(scoped.systemctl(&["show", "-p", "TasksMax", "--value", &scoped.scope.unit]), "44");
 }
 
+/// The number of a disk, `MAJOR:MINOR`; limits are for whole ones.
+fn disk() -> Option<String> {
+    let has_device = |entry: &fs::DirEntry| entry.path().join("device").exists();
+    let disk = fs::read_dir("/sys/block").ok()?.flatten().find(has_device)?;
+    Some(fs::read_to_string(disk.path().join("dev")).ok()?.trim().to_owned())
+}
+
+#[test]
+fn limits_of_input_and_output_and_idleness_outlast_a_reload() {
+    const NAME: &str = "limits_of_input_and_output_and_idleness_outlast_a_reload";
+    if !is_here(NAME) {
+        return;
+    }
+    if version() == Hierarchy::V1 {
+        return skip(NAME, "these are properties of version 2");
+    }
+    let Some(disk) = disk() else { return skip(NAME, "there is no disk") };
+    let (major, minor) = disk.split_once(':').expect("two numbers");
+    let rate = |rate: u64| {
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        json!([{"major": number(major), "minor": number(minor), "rate": rate}])
+    };
+    let mut scoped = Scoped::new("io");
+    let first = limits(json!({
+        "blockIO": {"weight": 500, "throttleReadBpsDevice": rate(1_048_576)},
+        "cpu": {"idle": 1},
+    }));
+    let place = scoped.start(&first).expect("it starts");
+    let has_bfq = place.directory("io").is_some_and(|io| io.path.join("io.bfq.weight").exists());
+    let (weight, number) = if has_bfq { ("io.bfq.weight", "500") } else { ("io.weight", "4950") };
+    let check = |what: &str, weighs: &str, io: &str, idle: &str| {
+        let found = [weight, "io.max", "cpu.idle"].map(|file| value(&place, file));
+        assert_eq!(found, [format!("default {weighs}"), format!("{disk} {io}"), idle.to_owned()], "{what}");
+    };
+    let io = "rbps=1048576 wbps=max riops=max wiops=max";
+    check("at first", number, io, "1");
+    scoped.systemctl(&["daemon-reload"]);
+    check("after a reload", number, io, "1");
+    let later = limits(json!({
+        "blockIO": {"weight": 100, "throttleWriteIOPSDevice": rate(77)},
+        "cpu": {"idle": 0},
+    }));
+    scoped.scope.update(&place, &Asked { limits: &later, devices: None }).expect("an update");
+    let (number, io) = (if has_bfq { "100" } else { "910" }, "rbps=1048576 wbps=max riops=max wiops=77");
+    check("after an update", number, io, "0");
+    scoped.systemctl(&["daemon-reload"]);
+    check("after an update and a reload", number, io, "0");
+    assert_eq!(value(&place, "cpu.weight"), "100");
+    let told = scoped.systemctl(&["show", "-p", "IOReadBandwidthMax", "--value", &scoped.scope.unit]);
+    assert_eq!(told, format!("/dev/block/{disk} 1048576"));
+}
+
+/// systemd says of a property that it does not know that the whole unit cannot be made.
+#[test]
+fn what_systemd_is_too_old_to_know_it_is_not_told() {
+    const NAME: &str = "what_systemd_is_too_old_to_know_it_is_not_told";
+    if !is_here(NAME) {
+        return;
+    }
+    if version() == Hierarchy::V1 {
+        return skip(NAME, "these are properties of version 2");
+    }
+    let mut scoped = Scoped::new("older");
+    let place = scoped.start(&limits(json!({"unified": {"memory.zswap.max": "8192"}}))).expect("it starts");
+    assert_eq!(value(&place, "memory.zswap.max"), "8192");
+    let later = limits(json!({"unified": {"memory.zswap.max": "4096"}, "memory": {"limit": 67_108_864}}));
+    scoped.scope.update(&place, &Asked { limits: &later, devices: None }).expect("an update");
+    assert_eq!(value(&place, "memory.zswap.max"), "4096");
+    scoped.systemctl(&["daemon-reload"]);
+    assert_eq!(value(&place, "memory.zswap.max"), "4096");
+}
+
 #[test]
 fn a_stopped_scope_is_gone_and_its_name_is_free() {
     if !is_here("a_stopped_scope_is_gone_and_its_name_is_free") {

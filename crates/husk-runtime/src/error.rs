@@ -66,6 +66,18 @@ pub enum Error {
         /// Why it was in the plan.
         origin: Origin,
     },
+    /// The container's first process has ended before the command ran, and has not said why.
+    #[error("cannot {doing}: the container's first process {} [step {number}, {origin}]", ended(.signal))]
+    Ended {
+        /// What was being done.
+        doing: String,
+        /// The signal that it was killed by.
+        signal: Option<i32>,
+        /// The number of the step in the plan, from 1.
+        number: usize,
+        /// Why it was in the plan.
+        origin: Origin,
+    },
     /// A signal asked husk to stop before the command ran.
     #[error("interrupted by signal {0} before the command ran")]
     Interrupted(i32),
@@ -110,6 +122,10 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
+fn ended(signal: &Option<i32>) -> String {
+    signal.map_or("has ended".to_owned(), |signal| format!("was killed by signal {signal}"))
+}
+
 fn last(words: &str) -> String {
     if words.is_empty() { String::new() } else { format!(": {words}") }
 }
@@ -130,6 +146,12 @@ impl Error {
             number: index + 1,
             origin: step.origin.clone(),
         }
+    }
+
+    /// The error of a first process that has ended while step number `index` (from 0) of `plan` waited for it.
+    pub(crate) fn ended(plan: &Plan<'_>, index: usize, signal: Option<i32>) -> Self {
+        let step = &plan.steps[index];
+        Self::Ended { doing: explain::describe(step), signal, number: index + 1, origin: step.origin.clone() }
     }
 
     /// The error of step number `index` (from 0) of `plan`.
@@ -162,7 +184,11 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
-            Self::Hook { .. } | Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Hook { .. }
+            | Self::Cgroup { .. }
+            | Self::Ended { .. }
+            | Self::Interrupted(_)
+            | Self::Supervise(_) => None,
         }
     }
 

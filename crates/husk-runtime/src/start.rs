@@ -74,6 +74,12 @@ impl Container {
         self.passing.as_ref().and_then(Passing::memory_kills)
     }
 
+    /// The signal that the first process was killed by; it is ending already. That it is waited for later changes nothing.
+    fn killed_by(&self) -> Option<i32> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok()??.terminating_signal()
+    }
+
     /// Waits for the end of the first process.
     pub(crate) fn wait(&mut self) -> Result<End, Errno> {
         loop {
@@ -566,7 +572,7 @@ fn meet(
             Heard::Paused => break,
             Heard::Failure(failure, root) => return Err(supervise::failed(plan, &failure, root)),
             Heard::Listener(_) => return Err(failed(Call::Recv, Errno::BADMSG)),
-            Heard::End => return Err(failed(Call::Recv, Errno::PIPE)),
+            Heard::End => return Err(Error::ended(plan, index, container.killed_by())),
         }
     }
     match step {

@@ -90,6 +90,7 @@ impl Story {
                 let relevant: Vec<_> = findings.iter().filter(about_delegation).collect();
                 place(plan, number - 1).explained(error.hint(), &relevant)
             }
+            Error::Ended { number, .. } => place(plan, number - 1).explained(error.hint(), &[]),
             Error::Hook { .. } | Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
                 Self::default().explained(error.hint(), &[])
             }

@@ -8,7 +8,7 @@ use super::{Directory, Place, apply, devices};
 use crate::device::v1::List;
 use crate::error::CgroupError;
 use crate::file;
-use crate::limits::Hierarchy;
+use crate::limits::{Hierarchy, unset};
 
 /// What files held.
 #[derive(Debug, Default)]
@@ -119,21 +119,6 @@ fn lines_back(file: &str, before: &str, now: &str) -> Vec<String> {
     let gone = now.lines().filter(|line| !is_known(line)).map(|line| format!("{} {unset}", first(line)));
     let others = before.lines().filter(|line| !now.lines().any(|there| there == *line)).map(str::to_owned);
     gone.chain(others).collect()
-}
-
-/// What takes a line away from a file that has one for each device or interface, which stands first in it. `None` for a file with
-/// one value.
-fn unset(file: &str) -> Option<&'static str> {
-    match file {
-        "io.max" => Some("rbps=max wbps=max riops=max wiops=max"),
-        "io.latency" => Some("target=max"),
-        "io.weight" | "io.bfq.weight" => Some("default"),
-        "rdma.max" => Some("hca_handle=max hca_object=max"),
-        "misc.max" => Some("max"),
-        "net_prio.ifpriomap" => Some("0"),
-        _ if file.starts_with("blkio.throttle.") || file.ends_with("weight_device") => Some("0"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
 pub(crate) use keep::Kept;
-pub use oom::{MemoryKills, MemoryLimit, OomEvent, OomWatch};
+pub use oom::{CountAbove, MemoryKills, MemoryLimit, OomEvent, OomWatch};
 pub(crate) use scope::SYSTEMDS;
 
 /// A container's cgroup in one hierarchy.

@@ -36,6 +36,46 @@ pub struct MemoryKills {
     pub limit: Option<MemoryLimit>,
 }
 
+/// What the cgroup above a container's has counted so far. A scope of systemd's goes with its last process, and its own counts with it.
+#[derive(Debug)]
+pub struct CountAbove {
+    above: PathBuf,
+    before: Counts,
+    /// The container's own limit, and those further up.
+    limits: Vec<MemoryLimit>,
+}
+
+/// `memory.events`, which counts what happens in a cgroup and below, and `memory.events.local`, in itself (`cgroup-v2.rst`).
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    kills: u64,
+    /// How often a limit was reached below it.
+    hits_below: u64,
+}
+
+impl Counts {
+    fn read(cgroup: &Path) -> Option<Self> {
+        let events = |name| file::read(&cgroup.join(name)).ok();
+        let all = events("memory.events")?;
+        let hits = |text: &str| file::value_of(text, "oom").unwrap_or(0);
+        let own_hits = events("memory.events.local").map_or(0, |text| hits(&text));
+        let kills = file::value_of(&all, "oom_kill")?;
+        Some(Self { kills, hits_below: hits(&all).saturating_sub(own_hits) })
+    }
+}
+
+impl CountAbove {
+    /// What the kernel has killed since for want of memory, as far as it can have been in the container's cgroup: somebody has been killed
+    /// in one of those below that one above. It is for the caller to know that a process of the container's was.
+    pub fn kills(&self) -> Option<MemoryKills> {
+        let now = Counts::read(&self.above)?;
+        let kills = now.kills.checked_sub(self.before.kills).filter(|kills| *kills > 0)?;
+        let is_own = now.hits_below > self.before.hits_below;
+        let limit = self.limits.iter().find(|limit| is_own || !limit.is_own).cloned();
+        Some(MemoryKills { kills, peak: None, limit })
+    }
+}
+
 /// A limit of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryLimit {
@@ -77,16 +117,25 @@ impl Place {
         };
         let peak = file::number(&directory.file(peak)).ok();
         let is_own = self.has_reached_its_limit(directory, peak);
-        let mut levels = directory.path.ancestors().take_while(|path| path.starts_with(&directory.mount));
-        let limit = levels.find_map(|path| {
-            let bytes = self.memory_limit(path)?;
-            (is_own || path != directory.path).then(|| MemoryLimit {
-                is_own: path == directory.path,
-                directory: path.to_owned(),
-                bytes,
-            })
-        });
+        let limit = self.memory_limits(directory).find(|limit| is_own || !limit.is_own);
         Some(MemoryKills { kills, peak, limit })
+    }
+
+    /// Counts what the cgroup above has counted, on version 2. `None` without the controller there.
+    pub fn count_above(&self) -> Option<CountAbove> {
+        let directory = self.v2().filter(|_| self.version == Hierarchy::V2)?;
+        let above = directory.path.parent()?.to_owned();
+        let before = Counts::read(&above)?;
+        Some(CountAbove { above, before, limits: self.memory_limits(directory).collect() })
+    }
+
+    /// The limits of a cgroup and of those above it.
+    fn memory_limits(&self, directory: &Directory) -> impl Iterator<Item = MemoryLimit> {
+        let levels = directory.path.ancestors().take_while(|path| path.starts_with(&directory.mount));
+        levels.filter_map(|path| {
+            let bytes = self.memory_limit(path)?;
+            Some(MemoryLimit { is_own: path == directory.path, directory: path.to_owned(), bytes })
+        })
     }
 
     fn has_reached_its_limit(&self, directory: &Directory, peak: Option<u64>) -> bool {

@@ -40,6 +40,10 @@ fn word(value: &Value) -> String {
         Value::Pairs(pairs) => {
             spaced(&pairs.iter().map(|(one, other)| format!("{one} {other}")).collect::<Vec<_>>())
         }
+        Value::Rates(rates) => {
+            let rate = |(of, rate): &(String, u64)| format!("{of} {}", word(&Value::Number(*rate)));
+            spaced(&rates.iter().map(rate).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -66,6 +70,12 @@ mod tests {
             ("AllowedCPUs", Value::Bytes(vec![0b111, 0b10]), "AllowedCPUs=0 1 2 9"),
             ("Delegate", Value::Bool(true), "Delegate=yes"),
             ("CollectMode", Value::Text("inactive-or-failed".to_owned()), "CollectMode=inactive-or-failed"),
+            (
+                "IOReadBandwidthMax",
+                Value::Rates(vec![("/dev/block/8:0".to_owned(), u64::MAX)]),
+                "IOReadBandwidthMax=/dev/block/8:0 infinity",
+            ),
+            ("IODeviceWeight", Value::Rates(Vec::new()), "IODeviceWeight="),
             (
                 "After",
                 Value::Texts(vec!["a.service".to_owned(), "b c".to_owned()]),

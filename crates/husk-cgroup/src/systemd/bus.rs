@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::SystemdError;
-use super::wire::{Call, Encoder, Message, PREFIX, length};
+use super::wire::{Call, Encoder, Message, PREFIX, Value, length};
+use super::{SystemdError, properties};
 
 /// How long an answer, and a job, may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -108,6 +108,24 @@ impl Bus {
         self.call(Call { member, signature, ..MANAGER }, body)
     }
 
+    /// The properties without those that this systemd is too old to know. It is asked for its version only where that matters.
+    pub(super) fn known<N: AsRef<str>>(
+        &mut self,
+        mut properties: Vec<(N, Value)>,
+    ) -> Result<Vec<(N, Value)>, SystemdError> {
+        let needed = |(name, value): &(N, Value)| properties::since(name.as_ref(), value);
+        if properties.iter().any(|property| needed(property).is_some()) {
+            let version = self.version()?;
+            properties.retain(|property| needed(property).is_none_or(|since| since <= version));
+        }
+        Ok(properties)
+    }
+
+    fn version(&mut self) -> Result<u32, SystemdError> {
+        let text = self.property(MANAGER.path, MANAGER.interface, "Version")?;
+        Ok(text.as_deref().and_then(number_in).unwrap_or_default())
+    }
+
     /// The description of a unit; of one that is not there systemd says the name, or nothing.
     pub(super) fn description(&mut self, unit: &str) -> Result<Option<String>, SystemdError> {
         // How a unit's name is written in a path (`sd_bus_path_encode(3)`).
@@ -116,11 +134,16 @@ impl Bus {
             byte => path + &format!("_{byte:02x}"),
         });
         let path = format!("/org/freedesktop/systemd1/unit/{escaped}");
+        self.property(&path, "org.freedesktop.systemd1.Unit", "Description")
+    }
+
+    /// A property that is a text.
+    fn property(&mut self, path: &str, interface: &str, name: &str) -> Result<Option<String>, SystemdError> {
         let mut body = Encoder::default();
-        body.text("org.freedesktop.systemd1.Unit");
-        body.text("Description");
+        body.text(interface);
+        body.text(name);
         let call = Call {
-            path: &path,
+            path,
             interface: "org.freedesktop.DBus.Properties",
             member: "Get",
             signature: "ss",
@@ -187,6 +210,30 @@ impl Bus {
                 }
                 None => drop(self.receive()?),
             }
+        }
+    }
+}
+
+/// The first number in systemd's version: `252.39-1~deb12u2`, `v245`.
+fn number_in(version: &str) -> Option<u32> {
+    let digits = version.trim_start_matches(|first: char| !first.is_ascii_digit());
+    digits.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_in_a_version() {
+        for (text, number) in [
+            ("252.39-1~deb12u2", Some(252)),
+            ("v245", Some(245)),
+            ("249 (249.11-0ubuntu3)", Some(249)),
+            ("systemd 260~rc1", Some(260)),
+            ("unknown", None),
+        ] {
+            assert_eq!(number_in(text), number, "{text}");
         }
     }
 }

@@ -7,6 +7,7 @@
 mod assignment;
 mod bus;
 mod given;
+mod io;
 mod properties;
 mod user;
 mod wire;
@@ -204,10 +205,11 @@ impl Scope {
         }
         let expected = self.place(&found);
         let wanted = self.wanted(asked, found.version)?;
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        let wanted = bus.known(wanted)?;
         let mut properties = self.own(pid, description).to_vec();
         properties.extend(always());
         properties.extend(wanted.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        let mut bus = Bus::connect(&bus::socket(self.user))?;
         let started = self.start_unit(&mut bus, &properties);
         // What is left of a scope of that name that has failed.
         let answer = match started {
@@ -239,7 +241,8 @@ impl Scope {
 
     /// What is wanted of this scope: what was `asked` for, and what it is given besides.
     fn wanted(&self, asked: &Asked<'_>, version: Hierarchy) -> Result<Vec<(String, Value)>, SystemdError> {
-        let asked = asked.properties(version, |_| None)?.into_iter();
+        let has_bfq = || Hierarchies::read().is_ok_and(|found| found.have(io::BFQ_WEIGHT));
+        let asked = asked.properties(version, |_| None, has_bfq)?.into_iter();
         let asked = asked.map(|(name, value)| Ok((name.to_owned(), value)));
         // systemd takes the last of several.
         asked.chain(self.properties.iter().map(|(name, value)| given::property(name, value))).collect()
@@ -274,16 +277,17 @@ impl Scope {
     /// As for [`Scope::start`]; [`CgroupError::InUse`]; [`SystemdError::NotPutBack`].
     pub fn update(&self, place: &Place, asked: &Asked<'_>) -> Result<(), SystemdError> {
         place.check(asked.limits)?;
-        let properties = asked.properties(place.version(), |file| place.text(file))?;
+        let has_bfq = || place.text(io::BFQ_WEIGHT).is_some();
+        let properties = asked.properties(place.version(), |file| place.text(file), has_bfq)?;
         let before = place.before(asked.limits, asked.devices);
         let known = properties_of(place, &before, asked.limits)?;
-        let told = if properties.is_empty() { Ok(()) } else { self.tell(place, &properties, asked.limits) };
+        let told = if properties.is_empty() { Ok(()) } else { self.tell(place, properties, asked.limits) };
         let error = match told.and_then(|()| Ok(place.change(asked.limits, asked.devices)?)) {
             // What systemd itself refuses it has not begun.
             Err(SystemdError::Cgroup(error)) => error,
             result => return result,
         };
-        let told = if known.is_empty() { Ok(()) } else { self.tell(place, &known, asked.limits) };
+        let told = if known.is_empty() { Ok(()) } else { self.tell(place, known, asked.limits) };
         match told.and(before.put_back().map_err(SystemdError::from)) {
             Ok(()) => Err(error.into()),
             Err(why) => Err(SystemdError::NotPutBack { error, why: why.into() }),
@@ -292,17 +296,17 @@ impl Scope {
 
     /// systemd then writes all that it knows of a scope anew, also what has not changed, as it has rounded it. On version 1 no
     /// device is allowed for a moment, in which nobody is to look for one.
-    fn tell(&self, place: &Place, properties: &[Property<'_>], new: &Limits) -> Result<(), SystemdError> {
+    fn tell(&self, place: &Place, properties: Vec<Property<'_>>, new: &Limits) -> Result<(), SystemdError> {
         let new = new.files();
         let kept = place.keep(properties::FILES.into_iter().filter(|name| !new.contains(name)));
         // Where exceptions cannot be told there are none: systemd has none.
         let devices = place.device_list().map(|(at, list)| (at, Some(list.unwrap_or_else(List::open))));
         let kept = kept.with_devices(devices);
+        let mut bus = Bus::connect(&bus::socket(self.user))?;
         let mut body = Encoder::default();
         body.text(&self.unit);
         body.boolean(true);
-        body.properties(properties);
-        let mut bus = Bus::connect(&bus::socket(self.user))?;
+        body.properties(&bus.known(properties)?);
         let pauses =
             place.version() == Hierarchy::V1 && place.directory("freezer").is_some() && !place.is_frozen()?;
         if pauses {
@@ -382,8 +386,9 @@ fn properties_of(
     new: &Limits,
 ) -> Result<Vec<Property<'static>>, SystemdError> {
     let limits = new.in_force(|file| place.text(file));
-    let mut all =
-        Asked { limits: &limits, devices: None }.properties(place.version(), |file| place.text(file))?;
+    let asked = Asked { limits: &limits, devices: None };
+    let has_bfq = || place.text(io::BFQ_WEIGHT).is_some();
+    let mut all = asked.properties(place.version(), |file| place.text(file), has_bfq)?;
     if let Some(list) = before.devices() {
         all.extend(properties::of_devices(&list).ok_or(SystemdError::DeniedDevices)?);
     }
@@ -416,14 +421,15 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// `now` tells what is in a file of version 1.
+    /// `now` tells what is in a file of a cgroup that is there, `has_bfq` whether there is one for the weights of BFQ.
     fn properties(
         &self,
         version: Hierarchy,
         now: impl Fn(&str) -> Option<String>,
+        has_bfq: impl FnOnce() -> bool,
     ) -> Result<Vec<Property<'static>>, SystemdError> {
         if version == Hierarchy::V2 {
-            return Ok(properties::of(&self.limits.writes)?);
+            return Ok(properties::of(&self.limits.writes, now, has_bfq)?);
         }
         let mut all = properties::of_v1(&self.limits.writes, now)?;
         if let Some(rules) = self.devices {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits as properties of a unit (`systemd.resource-control(5)`, `org.freedesktop.systemd1(5)`). Pure.
 
+use super::io;
 use super::wire::{Property, Value};
 use crate::device::Kind;
 use crate::device::v1::List;
@@ -19,12 +20,13 @@ pub struct SystemdPropertyError {
 }
 
 /// The files that systemd writes of a scope, of either version.
-pub(super) const FILES: [&str; 16] = [
+pub(super) const FILES: [&str; 17] = [
     "memory.max",
     "memory.high",
     "memory.low",
     "memory.min",
     "memory.swap.max",
+    "memory.zswap.max",
     "memory.limit_in_bytes",
     "pids.max",
     "cpu.weight",
@@ -44,10 +46,34 @@ pub(super) const INFINITY: u64 = u64::MAX;
 /// Microseconds that make a percent of a second: systemd keeps quotas in percent.
 pub(super) const PERCENT: u64 = 10_000;
 
+/// What systemd has been able to be told since some version: the property, the value if it is not any, the version.
+const SINCE: [(&str, Option<Value>, u32); 2] =
+    [("CPUWeight", Some(IDLE), 252), ("MemoryZSwapMax", None, 253)];
+
+/// The weight of what runs only when nothing else does.
+const IDLE: Value = Value::Number(0);
+
+/// The version from which on systemd can be told the property, if that is one to ask it for.
+pub(super) fn since(name: &str, value: &Value) -> Option<u32> {
+    let is_it = |(known, of, _): &&(&str, Option<Value>, u32)| {
+        *known == name && of.as_ref().is_none_or(|of| of == value)
+    };
+    SINCE.iter().find(is_it).map(|(_, _, version)| *version)
+}
+
 /// The properties for files of version 2. systemd knows not all of them: the others keep what is written into them, because
-/// the scope is delegated.
-pub(super) fn of(writes: &[Write]) -> Result<Vec<Property<'static>>, SystemdPropertyError> {
-    let mut properties = Vec::new();
+/// the scope is delegated. `now` tells what is in a file of a cgroup that is there already, `has_bfq` whether new ones have
+/// `io.bfq.weight`.
+pub(super) fn of(
+    writes: &[Write],
+    now: impl Fn(&str) -> Option<String>,
+    has_bfq: impl FnOnce() -> bool,
+) -> Result<Vec<Property<'static>>, SystemdPropertyError> {
+    /// A new cgroup's weight, which is also that of one that is not idle any more (`cgroup-v2.rst`).
+    const WEIGHT: Value = Value::Number(100);
+    let mut properties = io::properties(writes, &now, has_bfq);
+    let has_weight = writes.iter().any(|write| write.file == "cpu.weight");
+    let was_idle = || now("cpu.idle").is_some_and(|text| text.trim() == "1");
     let is_idle = writes.iter().any(|write| write.file == "cpu.idle" && write.value == "1");
     for write in writes {
         let wrong = || SystemdPropertyError {
@@ -65,8 +91,9 @@ pub(super) fn of(writes: &[Write]) -> Result<Vec<Property<'static>>, SystemdProp
             // 0 is no value there.
             "pids.max" => properties.push(("TasksMax", Value::Number(number()?.max(1)))),
             "cpu.weight" if !is_idle => properties.push(("CPUWeight", Value::Number(number()?))),
-            // Since systemd 252, 0 means idle.
-            "cpu.idle" if is_idle => properties.push(("CPUWeight", Value::Number(0))),
+            "cpu.idle" if is_idle => properties.push(("CPUWeight", IDLE)),
+            "cpu.idle" if !has_weight && was_idle() => properties.push(("CPUWeight", WEIGHT)),
+            "memory.zswap.max" => properties.push(("MemoryZSwapMax", Value::Number(number()?))),
             "cpu.max" => properties.extend(quota(&write.value).ok_or_else(wrong)?),
             "cpuset.cpus" => {
                 properties.push(("AllowedCPUs", Value::Bytes(set(&write.value).ok_or_else(wrong)?)));
@@ -144,7 +171,7 @@ pub(super) fn of_devices(list: &List) -> Option<Vec<Property<'static>>> {
     ])
 }
 
-fn limit(value: &str) -> Option<u64> {
+pub(super) fn limit(value: &str) -> Option<u64> {
     match value.trim() {
         "max" | "-1" => Some(INFINITY),
         number => number.parse().ok(),
@@ -201,7 +228,7 @@ mod tests {
 
     fn properties(resources: serde_json::Value) -> Result<Vec<Property<'static>>, SystemdPropertyError> {
         let resources: Resources = serde_json::from_value(resources).expect("resources");
-        of(&files(&resources, Hierarchy::V2).expect("limits").writes)
+        of(&files(&resources, Hierarchy::V2).expect("limits").writes, |_| None, || false)
     }
 
     #[test]
@@ -237,6 +264,29 @@ mod tests {
             ("CPUQuotaPerSecUSec", Value::Number(u64::MAX)),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn idle_no_more_is_told_once() {
+        let told = |cpu, idle: &str| {
+            let resources: Resources =
+                serde_json::from_value(serde_json::json!({ "cpu": cpu })).expect("resources");
+            let now = |file: &str| (file == "cpu.idle").then(|| idle.to_owned());
+            of(&files(&resources, Hierarchy::V2).expect("limits").writes, now, || false).expect("properties")
+        };
+        let weight = |weight| [("CPUWeight", Value::Number(weight))];
+        assert_eq!(told(serde_json::json!({ "idle": 0 }), "1\n"), weight(100));
+        assert_eq!(told(serde_json::json!({ "idle": 0 }), "0\n"), []);
+        assert_eq!(told(serde_json::json!({ "idle": 0, "shares": 512 }), "1\n"), weight(59));
+        assert_eq!(told(serde_json::json!({ "idle": 1 }), "0\n"), weight(0));
+    }
+
+    #[test]
+    fn some_properties_are_younger_than_others() {
+        assert_eq!(since("CPUWeight", &IDLE), Some(252));
+        assert_eq!(since("CPUWeight", &Value::Number(100)), None);
+        assert_eq!(since("MemoryZSwapMax", &Value::Number(5)), Some(253));
+        assert_eq!(since("MemoryMax", &Value::Number(0)), None);
     }
 
     fn properties_of_v1(resources: serde_json::Value, now: &[(&str, &str)]) -> Vec<Property<'static>> {
@@ -294,7 +344,7 @@ mod tests {
             let now = limits(some.clone(), hierarchy).in_force(shown);
             let told = match hierarchy {
                 Hierarchy::V1 => of_v1(&now.writes, |_| None),
-                Hierarchy::V2 => of(&now.writes),
+                Hierarchy::V2 => of(&now.writes, |_| None, || false),
             };
             let mut expected = vec![("TasksMax", number(INFINITY)), (memory, number(INFINITY))];
             expected.extend(quota.clone());
@@ -308,7 +358,20 @@ mod tests {
             _ => Some("0\n".to_owned()),
         });
         let expected = [("CPUWeight", number(77)), ("AllowedCPUs", Value::Bytes(Vec::new()))];
-        assert_eq!(of(&now.writes).expect("properties"), expected);
+        assert_eq!(of(&now.writes, |_| None, || false).expect("properties"), expected);
+
+        let device = |minor: i64| serde_json::json!({ "major": 8, "minor": minor, "rate": 5 });
+        let rates = serde_json::json!({ "blockIO": { "throttleReadBpsDevice": [device(0), device(16)] } });
+        let now = limits(rates, Hierarchy::V2).in_force(|_| {
+            Some(
+                "8:0 rbps=7 wbps=max riops=max wiops=max\n8:32 rbps=1 wbps=max riops=max wiops=max\n"
+                    .to_owned(),
+            )
+        });
+        let values: Vec<_> = now.writes.iter().map(|write| write.value.as_str()).collect();
+        let expected =
+            ["8:0 rbps=7 wbps=max riops=max wiops=max", "8:16 rbps=max wbps=max riops=max wiops=max"];
+        assert_eq!(values, expected);
     }
 
     #[test]

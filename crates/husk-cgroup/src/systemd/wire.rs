@@ -24,6 +24,8 @@ pub(super) enum Value {
     Texts(Vec<String>),
     /// `a(ss)`
     Pairs(Vec<(String, String)>),
+    /// `a(st)`
+    Rates(Vec<(String, u64)>),
 }
 
 impl Value {
@@ -39,6 +41,7 @@ impl Value {
             Self::Bytes(_) => "ay",
             Self::Texts(_) => "as",
             Self::Pairs(_) => "a(ss)",
+            Self::Rates(_) => "a(st)",
         }
     }
 }
@@ -105,6 +108,13 @@ impl Encoder {
                     array.align(8);
                     array.text(one);
                     array.text(other);
+                }
+            }),
+            Value::Rates(rates) => self.array(8, |array| {
+                for (of, rate) in rates {
+                    array.align(8);
+                    array.text(of);
+                    array.long(rate.to_le_bytes());
                 }
             }),
         }

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use husk_cgroup::Place;
+use husk_cgroup::{CountAbove, MemoryKills, Place};
 use husk_init::Step;
 use husk_plan::{Action, Plan};
 use husk_spec::oci::{ContainerId, Seccomp, Spec, State, Status};
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
-use rustix::process::geteuid;
+use rustix::process::{Signal, geteuid};
 
 use super::agent::Agent;
 use super::command::Becoming;
@@ -143,10 +143,18 @@ pub fn run(
 fn discard(entry: Entry, making: &Making<'_>, error: Error, warn: &dyn Fn(&str)) -> Error {
     // What is to be said is why it could not be made; delete --force finds what cannot be taken away now.
     let record = entry.record().ok().flatten();
-    let kills = record.as_ref().and_then(|record| record.cgroup.as_ref()?.memory_kills());
+    let error = for_memory(error, || record.as_ref()?.cgroup.as_ref()?.memory_kills());
     let warnings = delete::take_away(entry, record, Some(making.spec)).unwrap_or_default();
     warnings.iter().for_each(|warning| warn(warning));
-    match kills {
+    error
+}
+
+/// The error with what the kernel has killed for want of memory, if there is such a reason for it.
+fn for_memory(error: Error, kills: impl FnOnce() -> Option<MemoryKills>) -> Error {
+    if let Error::KilledForMemory { .. } = error {
+        return error;
+    }
+    match kills() {
         Some(kills) => Error::KilledForMemory {
             error: Box::new(error),
             killed: killed_for_memory(&kills, "linux.resources.memory.limit"),
@@ -205,7 +213,11 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
                 creation.record.cgroup = None;
                 entry.write_record(&creation.record)?;
             }
-            Err(failure.unwrap_or(Error::Run(error)))
+            let was_killed = matches!(error, crate::Error::Ended { signal: Some(signal), .. } if signal == Signal::KILL.as_raw());
+            let above = creation.above.as_ref().filter(|_| was_killed);
+            let place = creation.record.cgroup.as_ref();
+            let kills = || place.and_then(Place::memory_kills).or_else(|| above?.kills());
+            Err(for_memory(failure.unwrap_or(Error::Run(error)), kills))
         }
     }
 }
@@ -243,6 +255,8 @@ struct Creation<'m> {
     is_recorded: bool,
     /// Whether its cgroups are there, and its own.
     is_placed: bool,
+    /// What was counted above a cgroup that goes with its last process.
+    above: Option<CountAbove>,
     /// Why this side could not go on.
     failure: Option<Error>,
 }
@@ -283,6 +297,7 @@ impl<'m> Creation<'m> {
             notify: None,
             is_recorded: false,
             is_placed: false,
+            above: None,
             failure: None,
         })
     }
@@ -358,6 +373,7 @@ impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());
+        self.above = self.record.scope.as_ref().and_then(|_| place.count_above());
         let written = match (place.is_of_known_scope(), place.made()) {
             (true, _) => self.entry.write_record(&self.record),
             // What husk makes itself is written down already.
