@@ -568,8 +568,9 @@ fn an_update_that_is_refused_changes_nothing() {
     });
     // The last that is written; no kernel knows so many.
     asked["cpu"]["mems"] = json!("1023");
-    update(&asked).exits(1).says("mems");
-    assert_eq!(limits_of(&container.cgroup()), before);
+    let output = update(&asked);
+    output.exits(1).says("mems");
+    assert_eq!(limits_of(&container.cgroup()), before, "{output}");
     asked["cpu"].as_object_mut().expect("an object").remove("mems");
     update(&asked).succeeds();
     let new = limits_of(&container.cgroup());

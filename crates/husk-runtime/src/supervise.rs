@@ -18,6 +18,7 @@ use rustix::stdio::stdin;
 use crate::container::notify::{Notify, Told};
 use crate::error::Error;
 use crate::link::{Heard, Link};
+use crate::own_binary;
 use crate::pause::{Next, Stop, Stops};
 use crate::start::Container;
 use crate::stopwatch::Stopwatch;
@@ -299,6 +300,9 @@ impl Attended<'_> {
                 // The exec cannot say itself when it is done.
                 self.stopwatch.done(self.plan.steps.len() - 1);
                 self.container.link = None;
+                if own_binary::is_run_by(self.container.pid) {
+                    return Err(Error::OwnProgram);
+                }
                 if let Some(relay) = &mut self.relay {
                     relay.begin().map_err(Error::Supervise)?;
                 }
