@@ -126,6 +126,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_set_that_was_empty_becomes_what_was_in_effect() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str| directory.path().join(name);
+        let text = |name: &str| std::fs::read_to_string(file(name)).expect("text");
+        for (name, text) in [("cpuset.cpus", "\n"), ("cpuset.cpus.effective", "0-1\n"), ("cpuset.mems", "\n")]
+        {
+            std::fs::write(file(name), text).expect("a file");
+        }
+        let (mount, path) = (directory.path().to_owned(), directory.path().to_owned());
+        let directories = vec![Directory { controllers: Vec::new(), mount, path }];
+        let place = Place { version: Hierarchy::V2, directories, made: Vec::new(), inode: None };
+        let kept = place.keep(["cpuset.cpus", "cpuset.mems"]);
+        std::fs::write(file("cpuset.cpus"), "0\n").expect("a file");
+        kept.put_back().expect("it is put back");
+        assert_eq!([text("cpuset.cpus"), text("cpuset.mems")], ["0-1\n", "\n"]);
+    }
+
+    #[test]
     fn one_value_is_written_as_it_was() {
         assert_eq!(lines_back("cpu.max", "max 100000\n", "5000 10000\n"), ["max 100000\n"]);
         assert!(lines_back("pids.max", "5\n", "5\n").is_empty());

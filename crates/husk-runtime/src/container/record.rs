@@ -47,6 +47,11 @@ pub struct Record {
     pub init: Option<InitProcess>,
 }
 
+/// The description of a scope up to when its container was made.
+pub(crate) fn described(id: &str) -> String {
+    format!("container {id} of husk-oci, ")
+}
+
 /// The condition that a container is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -66,7 +71,7 @@ impl Record {
 
     /// By what its scope is known again, if another has the name.
     pub(crate) fn scope_description(&self) -> String {
-        format!("container {} of husk-oci, {}", self.id, self.created)
+        format!("{}{}", described(&self.id), self.created)
     }
 
     /// As hooks get to know it.
