@@ -296,6 +296,35 @@ fn a_cgroup_that_is_refused_keeps_its_processes() {
     container.delete();
 }
 
+/// A runtime may be killed after it has written down where the container's cgroup is to be, and before it has found another's
+/// processes there.
+#[test]
+fn a_cgroup_that_was_only_to_be_made_keeps_its_processes() {
+    let site = oci_site!();
+    if site.deviates("runc", "has another state file") || site.deviates("crun", "has another state file") {
+        return;
+    }
+    if site.driver() == Driver::Systemd {
+        site.note("a scope is known by its description");
+        return;
+    }
+    let first = site.bundle().sh("sleep 1000");
+    let container = first.start();
+    let second = site.bundle();
+    let (made, making) = (site.root().join(first.id()), site.root().join(second.id()));
+    fs::create_dir(&making).expect("a state directory");
+    let undo = fs::read(made.join("undo.json")).expect("what was written down first");
+    let mut undo: Value = serde_json::from_slice(&undo).expect("JSON");
+    undo["id"] = json!(second.id());
+    fs::write(making.join("undo.json"), undo.to_string()).expect("the same of another");
+    fs::copy(made.join("config.json"), making.join("config.json")).expect("a configuration");
+    site.oci(["kill", "--all", second.id(), "KILL"]).run().exits(1).says("container not running");
+    site.oci(["delete", "--force", second.id()]).run().succeeds();
+    assert!(!making.exists(), "its state is left");
+    assert_eq!(container.status(), "running");
+    container.delete();
+}
+
 /// Otherwise it would wait in there for ever, and so would whoever makes it.
 #[test]
 fn a_frozen_cgroup_is_refused() {

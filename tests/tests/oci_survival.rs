@@ -392,6 +392,38 @@ fn init_dies_before_it_is_started() {
     }
 }
 
+/// Who is in the background, and whose parent is in no shell's job, may not change the terminal's settings (`tcsetattr(3)`, EIO).
+#[test]
+fn a_run_that_may_not_have_its_terminal_leaves_nothing() {
+    let site = contained_site!();
+    if site.deviates("crun", "goes on without it") {
+        return;
+    }
+    let before = Before::look(&site);
+    let bundle = site.bundle().sh("sleep 100").change(|spec| spec["process"]["terminal"] = json!(true));
+    bundle.write();
+    let oci = site.oci([""; 0]).shown();
+    let oci = oci.split(" -- ").nth(1).expect("the runtime's own words").to_owned();
+    let run = format!("{oci} run --bundle {} {}", text(bundle.path()), bundle.id());
+    let [go, told] = ["go", "told"].map(|name| bundle.path().join(name));
+    // A job of its own, whose first process is gone before the runtime begins.
+    let orphaned = format!(
+        "until [ -e {} ]; do sleep 0.01; done; {run} </dev/tty >/dev/tty 2>&1; echo $? >{1}.new; mv {1}.new {1}",
+        text(&go),
+        text(&told)
+    );
+    let session = format!(
+        "set -m; (sh -c '{orphaned}' &) & wait; : >{}; until [ -e {} ]; do sleep 0.01; done",
+        text(&go),
+        text(&told)
+    );
+    let output = said(&site, &site.command("script").args(["-qec", &session, "/dev/null"]));
+    let status = fs::read_to_string(&told).expect("it has ended");
+    assert_eq!(status.trim(), "1", "{output}");
+    fs::remove_dir_all(bundle.path()).expect("the bundle");
+    before.is_all_there_is("a run that may not have its terminal");
+}
+
 #[test]
 fn hooks_that_misbehave() {
     let site = contained_site!();

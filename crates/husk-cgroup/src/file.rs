@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading and writing files of cgroups.
 
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// What the kernel writes at once into most of its files, in bytes.
@@ -34,10 +37,24 @@ pub(crate) fn write_to(mut file: &File, value: &str) -> Result<(), Errno> {
     }
 }
 
+/// As [`write`], of a file in an open directory.
+pub(crate) fn write_in(directory: BorrowedFd<'_>, name: &CStr, value: &str) -> Result<(), Errno> {
+    let file = openat(directory, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    write_to(&file.into(), value)
+}
+
 /// The text of a file of the kernel's, mostly in two reads: such a file does not say how long it is.
 pub(crate) fn read(path: &Path) -> Result<String, Errno> {
+    text(File::open(path).map_err(|error| errno(&error))?)
+}
+
+/// As [`read`], of a file in an open directory.
+pub(crate) fn read_in(directory: BorrowedFd<'_>, name: &CStr) -> Result<String, Errno> {
+    text(openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+fn text(file: File) -> Result<String, Errno> {
     let mut text = String::with_capacity(PAGE);
-    let file = File::open(path).map_err(|error| errno(&error))?;
     file.take(u64::MAX).read_to_string(&mut text).map_err(|error| errno(&error))?;
     Ok(text)
 }

@@ -8,6 +8,7 @@ mod skip;
 mod until;
 
 use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use husk_cgroup::limits::{Hierarchy, files};
 use husk_cgroup::{CgroupError, OomEvent, Place};
 use husk_spec::oci::{Cpu, Memory, Pids, Resources};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::process::Signal;
 use skip::skip;
 use until::until;
@@ -456,6 +458,33 @@ fn who_is_frozen_below_dies_as_well() {
     assert_eq!(process.wait(), KILLED);
     container.place.remove().expect("its cgroups go");
     assert!(!below.exists());
+}
+
+/// Deeper than a path can be long.
+#[test]
+fn nobody_hides_in_a_cgroup_far_below() {
+    const DEPTH: usize = 2500;
+    let test = "nobody_hides_in_a_cgroup_far_below";
+    let Some(container) = Container::new(test, &["freezer"]) else { return };
+    let top = &container.place.directory("freezer").expect("a directory").path;
+    let open = |above: BorrowedFd<'_>, name: &str, flags: OFlags| {
+        openat(above, name, flags | OFlags::CLOEXEC, Mode::empty()).expect("it can be opened")
+    };
+    let mut lowest = open(CWD, top.to_str().expect("UTF-8"), OFlags::DIRECTORY);
+    for _ in 0..DEPTH {
+        mkdirat(&lowest, "d", Mode::from_raw_mode(0o755)).expect("a cgroup below");
+        lowest = open(lowest.as_fd(), "d", OFlags::DIRECTORY);
+    }
+    let process = container.shell("exec sleep 60");
+    let pid = process.pid.as_raw_pid();
+    let procs = open(lowest.as_fd(), "cgroup.procs", OFlags::WRONLY);
+    rustix::io::write(&procs, pid.to_string().as_bytes()).expect("it moves");
+    drop((procs, lowest));
+    assert_eq!(container.place.pids().expect("a list"), [pid]);
+    container.place.kill().expect("it dies");
+    assert_eq!(process.wait(), KILLED);
+    container.place.remove().expect("all of it goes");
+    assert!(!container.place.exists());
 }
 
 #[test]

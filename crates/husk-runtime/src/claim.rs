@@ -2,7 +2,8 @@
 //! Host ids that one container has and nobody else.
 //!
 //! A claim is a name in the abstract namespace of Unix sockets, bound as long as it lasts. The kernel lets one process
-//! bind a name and forgets it with that process: two husks cannot have one range, and a killed one leaves nothing.
+//! bind a name and forgets it with that process: two husks cannot have one range, and a killed one leaves nothing. Each network
+//! namespace has names of its own: husks in different ones are kept apart by chance alone, one of some 28,000 ranges.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 

@@ -49,12 +49,14 @@ fn write_file(pid: Pid, name: &str, text: &str) -> io::Result<()> {
 }
 
 /// A helper that failed: which, and what it said.
+#[derive(Debug)]
 pub(crate) struct HelperFailed {
     pub(crate) helper: String,
     pub(crate) said: String,
 }
 
-/// Has the set-user-id helpers write the maps of process `pid`, both at once.
+/// Has the set-user-id helpers write the maps of process `pid`, both at once. Both have ended when this returns: none is left that
+/// knows the process by its id.
 pub(crate) fn have_written(
     pid: Pid,
     uids: &[IdMapping],
@@ -62,15 +64,16 @@ pub(crate) fn have_written(
     helpers: [&CStr; 2],
 ) -> Result<(), HelperFailed> {
     let started = [start(helpers[0], pid, uids), start(helpers[1], pid, gids)];
-    for (helper, child) in helpers.into_iter().zip(started) {
+    let ended = started.map(|child| child.and_then(Child::wait_with_output));
+    helpers.into_iter().zip(ended).try_for_each(|(helper, ended)| {
         let failed = |said: String| HelperFailed { helper: helper.to_string_lossy().into_owned(), said };
-        let output = child.and_then(Child::wait_with_output).map_err(|error| failed(error.to_string()))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(failed(if said.is_empty() { output.status.to_string() } else { said }));
+        let output = ended.map_err(|error| failed(error.to_string()))?;
+        if output.status.success() {
+            return Ok(());
         }
-    }
-    Ok(())
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(failed(if said.is_empty() { output.status.to_string() } else { said }))
+    })
 }
 
 fn start(helper: &CStr, pid: Pid, map: &[IdMapping]) -> std::io::Result<Child> {
@@ -137,4 +140,20 @@ pub(crate) fn maps_of(namespace: &Path) -> Option<JoinedUser> {
 /// Opens the user namespace of process `pid`.
 pub(crate) fn open_user_namespace(pid: Pid) -> io::Result<OwnedFd> {
     open(format!("/proc/{}/ns/user", pid.as_raw_nonzero()), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_that_fails_is_named_when_the_other_has_ended_too() {
+        // To the one, 1 is a script that is not there, to the other a second.
+        let (fails, lasts) = (c"/bin/sh", c"/bin/sleep");
+        let failed = have_written(Pid::INIT, &[], &[], [fails, lasts]).expect_err("it fails");
+        assert_eq!(failed.helper.as_bytes(), fails.to_bytes());
+        assert!(failed.said.contains('1'), "{}", failed.said);
+        let children = std::fs::read_to_string("/proc/thread-self/children").expect("/proc");
+        assert_eq!(children, "", "the other still runs");
+    }
 }

@@ -177,7 +177,6 @@ pub(crate) fn stay_with_command<'p>(
 }
 
 /// What there is to do, as `poll(2)` says.
-#[derive(Default)]
 struct Events {
     link: bool,
     signals: bool,
@@ -223,27 +222,22 @@ impl Attended<'_> {
 
     fn wait(&self, signals: BorrowedFd<'_>) -> Result<Events, Errno> {
         let mut fds = Vec::with_capacity(6);
-        fds.push(PollFd::from_borrowed_fd(signals, PollFlags::IN));
-        fds.push(PollFd::from_borrowed_fd(self.container.pidfd.as_fd(), PollFlags::IN));
-        let link = self.container.link.as_ref().map(|link| {
-            fds.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN));
+        let mut add = |fd, flags| {
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
             fds.len() - 1
-        });
-        let terminal = self.relay.as_ref().filter(|_| link.is_none()).map(|relay| {
+        };
+        let signalled = add(signals, PollFlags::IN);
+        let ended = add(self.container.pidfd.as_fd(), PollFlags::IN);
+        let link = self.container.link.as_ref().map(|link| add(link.as_fd(), PollFlags::IN));
+        let relay = self.relay.as_ref().filter(|_| link.is_none());
+        let master = relay.map(|relay| {
             let mut flags = PollFlags::IN;
             flags.set(PollFlags::OUT, relay.has_typed());
-            fds.push(PollFd::from_borrowed_fd(relay.master(), flags));
-            let input = if relay.wants_input() { PollFlags::IN } else { PollFlags::empty() };
-            if relay.wants_input() {
-                fds.push(PollFd::from_borrowed_fd(stdin(), input));
-            }
-            (fds.len() - 1 - usize::from(relay.wants_input()), relay.wants_input())
+            add(relay.master(), flags)
         });
+        let input = relay.filter(|relay| relay.wants_input()).map(|_| add(stdin(), PollFlags::IN));
         let notified = match &self.notified {
-            Notified::Awaited(notify) => {
-                fds.push(PollFd::from_borrowed_fd(notify.inside(), PollFlags::IN));
-                Some(fds.len() - 1)
-            }
+            Notified::Awaited(notify) => Some(add(notify.inside(), PollFlags::IN)),
             Notified::No | Notified::Told(_) => None,
         };
         let due = self.relay.as_ref().filter(|_| link.is_none()).and_then(Relay::end_is_due);
@@ -255,18 +249,20 @@ impl Attended<'_> {
                 Err(errno) => return Err(errno),
             }
         }
-        let ready = |index: usize| !fds[index].revents().is_empty();
-        let mut events = Events { signals: ready(0), ended: ready(1), ..Events::default() };
-        events.link = link.is_some_and(ready);
-        events.notified = notified.is_some_and(ready);
-        if let Some((master, input)) = terminal {
-            let happened = fds[master].revents();
-            events.output = happened.contains(PollFlags::IN);
-            events.room = happened.contains(PollFlags::OUT);
-            events.input = input && ready(master + 1);
-            if happened.contains(PollFlags::HUP) && !events.output && !events.ended {
-                pause(signals, HUNG_UP);
-            }
+        let happened = |index: Option<usize>| index.map_or(PollFlags::empty(), |index| fds[index].revents());
+        let ready = |index| !happened(index).is_empty();
+        let master = happened(master);
+        let events = Events {
+            link: ready(link),
+            signals: ready(Some(signalled)),
+            ended: ready(Some(ended)),
+            input: ready(input),
+            output: master.contains(PollFlags::IN),
+            room: master.contains(PollFlags::OUT),
+            notified: ready(notified),
+        };
+        if master.contains(PollFlags::HUP) && !events.output && !events.ended {
+            pause(signals, HUNG_UP);
         }
         Ok(events)
     }

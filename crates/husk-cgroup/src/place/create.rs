@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Making the directories of a container.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
 
 use super::kill::processes;
-use super::{Directory, Place};
+use super::{Directory, Place, tree};
 use crate::error::{CgroupError, DELEGATE};
 use crate::file;
 use crate::limits::Hierarchy;
@@ -159,12 +158,10 @@ fn refuse_threads(directory: &Directory) -> Result<(), CgroupError> {
 
 /// A cgroup with processes in it, or in one below, is somebody else's: its limits would change, and `delete` would kill them.
 fn refuse_occupied(directory: &Directory) -> Result<(), CgroupError> {
-    for path in tree(&directory.path) {
-        if let Some(pid) = processes(&path)?.first().copied() {
-            return Err(CgroupError::Occupied { path, pid });
-        }
-    }
-    Ok(())
+    tree::visit(&directory.path, |cgroup| match processes(cgroup)?.first() {
+        Some(pid) => Err(CgroupError::Occupied { path: cgroup.path.to_owned(), pid: *pid }),
+        None => Ok(()),
+    })
 }
 
 /// A new cpuset of version 1 is empty, and takes no process before it has processors and memory (`cpusets.rst`).
@@ -275,20 +272,10 @@ fn refuse_threaded(directory: &Directory) -> Result<(), CgroupError> {
     }
 }
 
-/// The cgroups below a directory, the directory itself last, each before the one above it.
-pub(super) fn tree(path: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            all.extend(tree(&entry.path()));
-        }
-    }
-    all.push(path.to_owned());
-    all
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::hierarchy::Hierarchies;
 

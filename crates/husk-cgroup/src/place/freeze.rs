@@ -9,8 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::create::tree;
-use super::{Directory, Place};
+use super::{Directory, Place, tree};
 use crate::error::CgroupError;
 use crate::file;
 use crate::limits::Hierarchy;
@@ -62,10 +61,13 @@ impl Place {
     pub(super) fn thaw_to_die(&self) -> Result<(), CgroupError> {
         let directory = self.freezer()?;
         if self.version == Hierarchy::V1 {
-            for below in tree(&directory.path).into_iter().filter(|path| *path != directory.path) {
-                // One that is gone by now has nobody in it.
-                let _ = file::write(&below.join("freezer.state"), "THAWED");
-            }
+            tree::visit(&directory.path, |cgroup| {
+                if cgroup.entry.is_some() {
+                    // One that is gone by now has nobody in it.
+                    let _ = file::write_in(cgroup.directory, c"freezer.state", "THAWED");
+                }
+                Ok(())
+            })?;
         }
         self.thaw()
     }

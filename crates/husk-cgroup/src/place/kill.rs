@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use super::create::tree;
+use super::tree::{self, Visited};
 use super::{Directory, Place};
 use crate::error::CgroupError;
 use crate::file;
@@ -27,9 +27,10 @@ impl Place {
     pub fn pids(&self) -> Result<Vec<i32>, CgroupError> {
         let Some(directory) = self.of_processes() else { return Ok(Vec::new()) };
         let mut pids = Vec::new();
-        for path in tree(&directory.path) {
-            pids.extend(processes(&path)?);
-        }
+        tree::visit(&directory.path, |cgroup| {
+            pids.extend(processes(cgroup)?);
+            Ok(())
+        })?;
         pids.sort_unstable();
         pids.dedup();
         Ok(pids.into_iter().filter(|pid| *pid > 0).collect())
@@ -135,15 +136,14 @@ impl Place {
 }
 
 /// The processes of one cgroup. A cgroup that is gone has none.
-pub(super) fn processes(path: &Path) -> Result<Vec<i32>, CgroupError> {
-    let procs = path.join("cgroup.procs");
-    let text = match file::read(&procs) {
+pub(super) fn processes(cgroup: &Visited<'_>) -> Result<Vec<i32>, CgroupError> {
+    let text = match file::read_in(cgroup.directory, c"cgroup.procs") {
         Err(Errno::NOENT | Errno::NODEV) => return Ok(Vec::new()),
         // A threaded cgroup lists threads.
-        Err(Errno::OPNOTSUPP) => file::read(&path.join("cgroup.threads")),
+        Err(Errno::OPNOTSUPP) => file::read_in(cgroup.directory, c"cgroup.threads"),
         result => result,
     };
-    let text = text.map_err(CgroupError::call("reading", &procs))?;
+    let text = text.map_err(CgroupError::call("reading", &cgroup.path.join("cgroup.procs")))?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 

@@ -14,6 +14,7 @@ mod kill;
 mod oom;
 mod remove;
 mod scope;
+mod tree;
 
 use std::path::{Component, Path, PathBuf};
 

@@ -5,14 +5,19 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::fd::BorrowedFd;
+use rustix::fs::{AtFlags, CWD, unlinkat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
-use super::Place;
-use super::create::tree;
+use super::{Place, tree};
 use crate::error::CgroupError;
 
 /// How long a cgroup may stay busy after its last process is gone: the kernel lets go of it a moment later.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// How long between two looks at whether anybody is still in it.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl Place {
     /// Removes the container's cgroups with those below them, and directories above that were made for it and that nobody
@@ -38,7 +43,7 @@ impl Place {
 
     /// As [`Self::remove`], if nothing is in any of them, neither processes nor cgroups. Whether they are all gone now.
     pub fn remove_unused(&self) -> bool {
-        let are_gone = self.directories.iter().all(|directory| gone(&directory.path).is_ok());
+        let are_gone = self.directories.iter().all(|directory| gone(CWD, &directory.path).is_ok());
         if are_gone {
             self.remove_above();
         }
@@ -52,27 +57,38 @@ impl Place {
         }
     }
 
-    /// As [`Place::remove`], unless processes are in it: those of another, who has made a scope of the same name since.
+    /// As [`Place::remove`], unless processes are in it, and stay for longer than it takes to end: those of another, who has the same
+    /// path.
     ///
     /// # Errors
     /// As [`Place::remove`].
     pub fn remove_unless_used(&self) -> Result<(), CgroupError> {
-        if self.pids()?.is_empty() { self.remove() } else { Ok(()) }
+        let start = Instant::now();
+        while !self.pids()?.is_empty() {
+            if start.elapsed() > LIMIT {
+                return Ok(());
+            }
+            sleep(PAUSE);
+        }
+        self.remove()
     }
 }
 
 fn remove(path: &Path) -> Result<(), CgroupError> {
-    if gone(path) == Ok(()) {
+    if gone(CWD, path) == Ok(()) {
         return Ok(());
     }
-    for cgroup in tree(path) {
-        gone(&cgroup).map_err(CgroupError::call("removing", &cgroup))?;
-    }
-    Ok(())
+    tree::visit(path, |cgroup| {
+        let removed = match cgroup.entry {
+            Some((above, name)) => gone(above, name),
+            None => gone(CWD, path),
+        };
+        removed.map_err(CgroupError::call("removing", cgroup.path))
+    })
 }
 
-fn gone(path: &Path) -> Result<(), Errno> {
-    match rustix::fs::rmdir(path) {
+fn gone(above: BorrowedFd<'_>, name: impl Arg) -> Result<(), Errno> {
+    match unlinkat(above, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }

@@ -18,7 +18,11 @@ const NAMES: [&str; 31] = [
     "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-const SYNONYMS: [(&str, i32); 5] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("RTMIN", 34), ("RTMAX", 64)];
+const SYNONYMS: [(&str, u32); 3] = [("IOT", 6), ("CLD", 17), ("POLL", 29)];
+
+/// The real-time signals that libc leaves to programs (`signal(7)`).
+const RTMIN: u32 = 34;
+const RTMAX: u32 = 64;
 
 pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<Status, Failure> {
     let signal = match &kill.signal {
@@ -33,19 +37,73 @@ pub(crate) fn kill(globals: &Globals, kill: &Kill) -> Result<Status, Failure> {
     Ok(SUCCESS)
 }
 
-/// `9`, `KILL`, `SIGKILL`, `RTMIN+3`.
+/// `9`, `KILL`, `SIGKILL`, `RTMIN+3`, `RTMAX-2`.
 fn signal(word: &OsStr) -> Option<Signal> {
     let word = word.to_str()?.to_ascii_uppercase();
     let name = word.strip_prefix("SIG").unwrap_or(&word);
-    let by_name = |name: &str| {
-        let index = NAMES.iter().position(|known| *known == name).map(|index| index as i32 + 1);
-        index.or_else(|| SYNONYMS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number))
+    number(name).or_else(|| by_name(name)).or_else(|| real_time(name)).and_then(husk_sys::signal_of_number)
+}
+
+/// Digits alone: a sign is none of a number's here.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn by_name(name: &str) -> Option<u32> {
+    let known = NAMES.iter().zip(1..).find(|(known, _)| **known == name).map(|(_, number)| number);
+    known.or_else(|| SYNONYMS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number))
+}
+
+/// Counted up from the first and down from the last.
+fn real_time(name: &str) -> Option<u32> {
+    let found = match name {
+        "RTMIN" => Some(RTMIN),
+        "RTMAX" => Some(RTMAX),
+        name => match (name.strip_prefix("RTMIN+"), name.strip_prefix("RTMAX-")) {
+            (Some(distance), _) => RTMIN.checked_add(number(distance)?),
+            (_, Some(distance)) => RTMAX.checked_sub(number(distance)?),
+            _ => None,
+        },
     };
-    let number = match (name.parse::<i32>(), name.split_once(['+', '-'])) {
-        (Ok(number), _) if !name.starts_with(['+', '-']) => number,
-        (_, Some((base @ "RTMIN", distance))) => by_name(base)? + distance.parse::<i32>().ok()?,
-        (_, Some((base @ "RTMAX", distance))) => by_name(base)? - distance.parse::<i32>().ok()?,
-        _ => by_name(name)?,
-    };
-    u32::try_from(number).ok().and_then(husk_sys::signal_of_number)
+    found.filter(|number| (RTMIN..=RTMAX).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_has_a_name_or_a_number() {
+        let number = |word: &str| signal(OsStr::new(word)).map(Signal::as_raw);
+        for (word, expected) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("sigkill", 9),
+            ("IOT", 6),
+            ("SYS", 31),
+            ("RTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("RTMAX-2", 62),
+            ("64", 64),
+        ] {
+            assert_eq!(number(word), Some(expected), "{word}");
+        }
+        for wrong in [
+            "",
+            "65",
+            "+9",
+            "-9",
+            "SIG",
+            "KILLS",
+            "RTMIN-3",
+            "RTMAX+3",
+            "RTMIN+31",
+            "RTMAX-31",
+            "RTMIN++3",
+            "RTMIN+-3",
+            "RTMIN+2147483647",
+        ] {
+            assert_eq!(number(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -70,7 +70,7 @@ pub fn processes(root: &StateRoot, id: &ContainerId) -> Result<Vec<i32>, Error> 
     let entry = root.open(id)?;
     let record = entry.record()?;
     if entry.condition(record.as_ref()).status == Status::Stopped {
-        let place = record.and_then(|record| record.cgroup).filter(Place::exists);
+        let place = record.as_ref().and_then(Record::own_cgroup);
         return place.map_or(Ok(Vec::new()), |place| Ok(place.pids()?));
     }
     Ok(Running::open(root, id, "list the processes of")?.place.pids()?)

@@ -123,20 +123,26 @@ pub fn run(
     };
     let stdio = if master.is_some() { vec![Stdio::Input, Stdio::Output, Stdio::Error] } else { Vec::new() };
     let host = HostTerminal::new(&Terminal { stdio, size: None, inherit_settings: false });
-    let end = supervise::stay_with_command(making.plan, container, host, (master, notify), &signals)?;
-    if !keep {
-        match entry.lock() {
-            // Somebody else has deleted it.
-            Err(Error::NoSuchContainer { .. }) => {}
-            locked => {
-                locked?;
-                // Nobody but this call has changed what it wrote down.
-                let warnings = delete::take_away(entry, Some(record), Some(making.spec))?;
-                warnings.iter().for_each(|warning| warn(warning));
-            }
-        }
+    let end = supervise::stay_with_command(making.plan, container, host, (master, notify), &signals);
+    if keep && end.is_ok() {
+        return Ok(end.map(Some)?);
     }
-    Ok(Some(end))
+    // Also one that could not be stayed with has ended.
+    let taken = take_away_ended(entry, record, making.spec, warn);
+    let end = end?;
+    taken.map(|()| Some(end))
+}
+
+/// Takes away a container that has ended; `record` is what this call has written down last, and nobody else has changed that.
+fn take_away_ended(entry: Entry, record: Record, spec: &Spec, warn: &dyn Fn(&str)) -> Result<(), Error> {
+    match entry.lock() {
+        // Somebody else has deleted it.
+        Err(Error::NoSuchContainer { .. }) => return Ok(()),
+        locked => locked?,
+    }
+    let warnings = delete::take_away(entry, Some(record), Some(spec))?;
+    warnings.iter().for_each(|warning| warn(warning));
+    Ok(())
 }
 
 /// Takes away what there is of a container that could not be made.

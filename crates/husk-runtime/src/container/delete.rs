@@ -54,7 +54,8 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
             // Here a systemd that cannot be asked may well have it.
             (Some(scope), _) => scope.stop_if(&record.scope_description())?,
             (None, None) => unknown = Some(unknown_processes(id)),
-            (None, Some(_)) => {}
+            // What is damaged was written when its first process was there.
+            (None, Some(place)) => place.kill()?,
         },
         _ => {}
     }
@@ -133,7 +134,9 @@ fn end_first(entry: &Entry, record: Option<&Record>) -> Result<(), Error> {
 fn remove_cgroup(record: &Record) -> Result<(), Error> {
     match (&record.cgroup, &record.scope) {
         (None, None) => Ok(()),
-        (Some(place), None) => Ok(place.remove()?),
+        (Some(place), None) if record.init.is_some() => Ok(place.remove()?),
+        // Its first process, of which nothing was written down, ends with whoever made it.
+        (Some(place), None) => Ok(place.remove_unless_used()?),
         (Some(place), Some(scope)) if record.own_cgroup().is_some() => {
             let stopped = scope.stop();
             // A systemd that cannot be asked any more does not keep it.

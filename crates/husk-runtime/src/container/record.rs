@@ -63,9 +63,13 @@ pub struct Condition {
 
 impl Record {
     /// Its cgroups, if what is there is its own. As long as nothing says which scope it has, or when that is gone, another may
-    /// have one of the same name.
+    /// have one of the same name. A path becomes its own with its first process: it is written down before it is known whether
+    /// another's processes are there.
     pub(crate) fn own_cgroup(&self) -> Option<&Place> {
-        let is_known = |place: &&Place| self.scope.is_none() || place.is_of_known_scope();
+        let is_known = |place: &&Place| match self.scope {
+            Some(_) => place.is_of_known_scope(),
+            None => self.init.is_some(),
+        };
         self.cgroup.as_ref().filter(is_known).filter(|place| place.exists())
     }
 

@@ -24,7 +24,7 @@ pub fn kill(root: &StateRoot, id: &ContainerId, signal: Option<Signal>, to: To) 
     let record = entry.record()?;
     let not_running = |status| Error::NotRunning { id: id.to_string(), status };
     let Some(record) = record else { return Err(not_running(entry.condition(None).status)) };
-    let place = record.cgroup.as_ref().filter(|place| place.exists());
+    let place = record.own_cgroup();
     if let (To::All, Some(place), Some(signal)) = (to, place, signal) {
         return Ok(place.signal_all(signal)?);
     }
