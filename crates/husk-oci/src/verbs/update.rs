@@ -17,7 +17,7 @@ pub(crate) fn update(globals: &Globals, update: &Update) -> Result<Status, Failu
         Some(path) => read(path)?,
         None => from_flags(update)?,
     };
-    let schema = |name| text(update, name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let schema = |name| text(update, name).map(str::to_owned);
     // As in runc, also beside a file with limits.
     let schemas = IntelRdt {
         l3_cache_schema: schema("l3-cache-schema"),
@@ -28,9 +28,14 @@ pub(crate) fn update(globals: &Globals, update: &Update) -> Result<Status, Failu
     Ok(SUCCESS)
 }
 
-/// The value of a flag.
+/// The value of a flag; none, as in runc, if it is empty.
 fn text<'u>(update: &'u Update, name: &str) -> Option<&'u str> {
-    update.flags.iter().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_str())
+    update
+        .flags
+        .iter()
+        .find(|(flag, _)| *flag == name)
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
 }
 
 /// The limits in a file, or on standard input for `-`.
