@@ -2,7 +2,9 @@
 //! Hooks that run in the container's namespaces: programs of somebody else's, between two steps.
 
 use core::convert::Infallible;
-use husk_sys::{Clone, Cloned, SignalSet, clone3, default_dispositions, execve, exit, now, set_signal_mask};
+use husk_sys::{
+    Clone, Cloned, SignalSet, clone3, default_dispositions, execve, exit, monotonic, set_signal_mask,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, SeekFrom, seek};
@@ -94,10 +96,10 @@ impl Words {
 
 /// Waits for the hook to end, and hears what it writes meanwhile.
 fn attend(child: &Cloned, words: &OwnedFd, timeout: Option<u32>, end: &mut Words) -> Result<(), Fault> {
-    let until = timeout.map(|seconds| now() + u64::from(seconds) * 1_000_000_000);
+    let until = timeout.map(|seconds| monotonic() + u64::from(seconds) * 1_000_000_000);
     let (mut hears, mut left) = (true, LEFT);
     loop {
-        let time = until.map(|until| until.saturating_sub(now()));
+        let time = until.map(|until| until.saturating_sub(monotonic()));
         let time = time.map(|time| Timespec {
             tv_sec: (time / 1_000_000_000) as i64,
             tv_nsec: (time % 1_000_000_000) as i64,

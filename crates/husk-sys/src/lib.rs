@@ -47,7 +47,7 @@ pub use seccomp::{
     Notification, NotificationAnswer, SECCOMP_NEW_LISTENER, SockFilter, answer_notification,
     receive_notification, seccomp_set_mode_filter,
 };
-pub use shared::{SharedNumbers, now};
+pub use shared::{SharedNumbers, monotonic, now};
 pub use signal::{
     SignalInfo, SignalSet, default_disposition, default_dispositions, ignore, is_ignored, read_signals,
     set_signal_mask, signal_of_number, signalfd, wait_signal,

@@ -13,19 +13,9 @@ use crate::limits::{Hierarchy, unset};
 /// What files held.
 #[derive(Debug, Default)]
 pub(crate) struct Kept<'p> {
-    files: Vec<Held>,
+    files: Vec<(PathBuf, String)>,
     /// The devices of version 1; no list if the kernel does not tell it.
     devices: Option<(&'p Directory, Option<List>)>,
-}
-
-/// What a file held.
-#[derive(Debug)]
-struct Held {
-    path: PathBuf,
-    text: String,
-    /// What comes to the same, where the kernel does not take it back: version 2 empties no set of processors or memory nodes that
-    /// has processes (`ENOSPC`).
-    same: Option<String>,
 }
 
 impl Place {
@@ -37,13 +27,8 @@ impl Place {
     /// What the files of these names hold.
     pub(crate) fn keep<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Kept<'_> {
         let names: BTreeSet<_> = names.into_iter().collect();
-        let held = |name: &str| {
-            let text = self.text(name)?;
-            let is_empty_set = name.starts_with("cpuset.") && text.trim().is_empty();
-            let same = is_empty_set.then(|| self.text(&format!("{name}.effective"))).flatten();
-            Some(Held { path: self.path_of(name)?, text, same })
-        };
-        Kept { files: names.into_iter().filter_map(held).collect(), devices: None }
+        let files = names.into_iter().filter_map(|name| Some((self.path_of(name)?, self.text(name)?)));
+        Kept { files: files.collect(), devices: None }
     }
 
     /// On version 1, the devices that are allowed, where the kernel tells.
@@ -75,14 +60,10 @@ impl<'p> Kept<'p> {
     /// # Errors
     /// A file does not take it any more.
     pub(crate) fn put_back(&self) -> Result<(), CgroupError> {
-        let changes = self.files.iter().flat_map(|Held { path, text, same }| {
+        let changes = self.files.iter().flat_map(|(path, before)| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let now = file::read(path).unwrap_or_default();
-            let lines = match same {
-                Some(same) if now != *text => vec![same.clone()],
-                _ => lines_back(name, text, &now),
-            };
-            lines.into_iter().map(move |line| (path, line))
+            lines_back(name, before, &now).into_iter().map(move |line| (path, line))
         });
         let write = |(path, line): &(&PathBuf, String)| {
             file::write(path, line).map_err(CgroupError::call("writing", path))
@@ -124,24 +105,6 @@ fn lines_back(file: &str, before: &str, now: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_set_that_was_empty_becomes_what_was_in_effect() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = |name: &str| directory.path().join(name);
-        let text = |name: &str| std::fs::read_to_string(file(name)).expect("text");
-        for (name, text) in [("cpuset.cpus", "\n"), ("cpuset.cpus.effective", "0-1\n"), ("cpuset.mems", "\n")]
-        {
-            std::fs::write(file(name), text).expect("a file");
-        }
-        let (mount, path) = (directory.path().to_owned(), directory.path().to_owned());
-        let directories = vec![Directory { controllers: Vec::new(), mount, path }];
-        let place = Place { version: Hierarchy::V2, directories, made: Vec::new(), inode: None };
-        let kept = place.keep(["cpuset.cpus", "cpuset.mems"]);
-        std::fs::write(file("cpuset.cpus"), "0\n").expect("a file");
-        kept.put_back().expect("it is put back");
-        assert_eq!([text("cpuset.cpus"), text("cpuset.mems")], ["0-1\n", "\n"]);
-    }
 
     #[test]
     fn one_value_is_written_as_it_was() {

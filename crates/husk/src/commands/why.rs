@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use husk_plan::{Plan, PlanError};
 use husk_runtime::doctor::Facts;
-use husk_runtime::record;
+use husk_runtime::past_failures;
 use husk_runtime::why::{self, Story, Watch};
 use husk_runtime::{End, Ended, Error};
 use husk_see::Text;
@@ -29,14 +29,14 @@ pub(crate) fn why(why: &Why) -> Result<ExitCode, Failure> {
 }
 
 fn last(name: Option<&str>) -> Result<ExitCode, Failure> {
-    let record = record::recall(name);
+    let failure = past_failures::recall(name);
     let running = name.map(running).transpose()?.flatten();
-    if record.is_none() && running.is_none() {
+    if failure.is_none() && running.is_none() {
         return Err(unknown(name));
     }
-    let told = record.map(|record| {
-        let when = SystemTime::now().duration_since(record.when).map_or("just now".to_owned(), ago);
-        format!("{when}\n{}", record.text.trim_end())
+    let told = failure.map(|failure| {
+        let when = SystemTime::now().duration_since(failure.when).map_or("just now".to_owned(), ago);
+        format!("{when}\n{}", failure.text.trim_end())
     });
     let text: Vec<String> = told.into_iter().chain(running).collect();
     Ok(output::line(&text.join("\n\n")))
@@ -128,7 +128,7 @@ impl<'n> Teller<'n> {
 
     fn failed(&self, failure: Failure, story: &Story) -> Result<ExitCode, Failure> {
         let sentence = Failure { hints: Vec::new(), ..failure.clone() };
-        record::keep(self.name, &format!("{sentence}\n{story}"));
+        past_failures::keep(self.name, &format!("{sentence}\n{story}"));
         if self.watch.is_none() {
             return Err(failure);
         }
@@ -156,7 +156,7 @@ impl<'n> Teller<'n> {
         let sentence = format!("husk: {}: {what}", self.name);
         // A status that only looks like a signal's is the command's own business, and a signal that husk passed on is no failure.
         if let (Some(story), End::Killed { by_husk: false, .. }) = (&story, end) {
-            record::keep(self.name, &format!("{sentence}\n{story}"));
+            past_failures::keep(self.name, &format!("{sentence}\n{story}"));
         }
         if self.watch.is_some() {
             output::told(&sentence);

@@ -23,7 +23,7 @@ const LENGTH: usize = 16 << 10;
 
 /// A failure that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct PastFailure {
     /// The container's name.
     pub name: String,
     /// What was said.
@@ -43,7 +43,7 @@ pub fn keep(name: &str, text: &str) {
 }
 
 /// The failure of container `name`, or the last one of any.
-pub fn recall(name: Option<&str>) -> Option<Record> {
+pub fn recall(name: Option<&str>) -> Option<PastFailure> {
     recall_in(&data_directory().ok()?, name)
 }
 
@@ -104,7 +104,7 @@ fn forget_oldest(directory: &OwnedFd) {
     }
 }
 
-fn recall_in(data: &Path, name: Option<&str>) -> Option<Record> {
+fn recall_in(data: &Path, name: Option<&str>) -> Option<PastFailure> {
     let directory = open(data).ok()?;
     let mut names = names(&directory).into_iter();
     let (when, name) = names.find(|(_, known)| name.is_none_or(|name| name == known))?;
@@ -112,7 +112,7 @@ fn recall_in(data: &Path, name: Option<&str>) -> Option<Record> {
     let file = File::from(fs::openat(&directory, &name, flags, Mode::empty()).ok()?);
     let mut text = Vec::new();
     file.take(LENGTH as u64).read_to_end(&mut text).ok()?;
-    Some(Record { name, text: String::from_utf8_lossy(&text).into_owned(), when })
+    Some(PastFailure { name, text: String::from_utf8_lossy(&text).into_owned(), when })
 }
 
 #[cfg(test)]
@@ -128,9 +128,9 @@ mod tests {
             keep_in(data.path(), &format!("c{number:02}"), &format!("text {number}")).expect("kept");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        let last = recall_in(data.path(), None).expect("a record");
+        let last = recall_in(data.path(), None).expect("a past failure");
         assert_eq!((last.name.as_str(), last.text.as_str()), ("c18", "text 18"));
-        assert_eq!(recall_in(data.path(), Some("c03")).expect("a record").text, "text 3");
+        assert_eq!(recall_in(data.path(), Some("c03")).expect("a past failure").text, "text 3");
         assert_eq!(recall_in(data.path(), Some("c02")), None, "it was the oldest");
         let directory = data.path().join("failures");
         assert_eq!(std::fs::read_dir(&directory).expect("a directory").count(), KEPT);
@@ -143,8 +143,8 @@ mod tests {
         let data = tempfile::tempdir().expect("a directory");
         keep_in(data.path(), "c", "old").expect("kept");
         keep_in(data.path(), "c", &"é".repeat(LENGTH)).expect("kept");
-        let record = recall_in(data.path(), Some("c")).expect("a record");
-        assert_eq!(record.text.len(), LENGTH);
+        let failure = recall_in(data.path(), Some("c")).expect("a past failure");
+        assert_eq!(failure.text.len(), LENGTH);
         assert_eq!(std::fs::read_dir(data.path().join("failures")).expect("a directory").count(), 1);
     }
 
