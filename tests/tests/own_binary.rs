@@ -107,7 +107,7 @@ fn a_container_of_a_user_who_owns_husk_cannot_write_it() {
     let own = own_husk(&place, &caller);
     let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
     let file = identity(&own).expect("the copy");
-    fs::write(root.join("bin/own-script"), "#!/proc/self/exe\n").expect("a script");
+    fs::write(root.join("bin/own-script"), "#!/proc/self/exe --help\n").expect("a script");
     fs::set_permissions(root.join("bin/own-script"), fs::Permissions::from_mode(0o755)).expect("chmod");
     symlink("/proc/self/exe", root.join("bin/own-link")).expect("a link");
     let run = |words: &[&str]| caller.command(&own).args(["run", "-q"]).args(words).run();
