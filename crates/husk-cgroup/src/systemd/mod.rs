@@ -346,16 +346,8 @@ impl Scope {
     /// # Errors
     /// As [`Scope::stop`].
     pub fn stop_if(&self, description: &str) -> Result<(), SystemdError> {
-        self.stop_if_described(|found| found == description)
-    }
-
-    /// As [`Scope::stop_if`], by what `is_it` says of the description.
-    ///
-    /// # Errors
-    /// As [`Scope::stop`].
-    pub fn stop_if_described(&self, is_it: impl FnOnce(&str) -> bool) -> Result<(), SystemdError> {
         let mut bus = Bus::connect(&bus::socket(self.user))?;
-        if !bus.description(&self.unit)?.is_some_and(|found| is_it(&found)) {
+        if bus.description(&self.unit)?.is_none_or(|found| found != description) {
             return Ok(());
         }
         // By itself systemd asks them first, and waits a minute and a half for the first of a pid namespace, which cannot hear.

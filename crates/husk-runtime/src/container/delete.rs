@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Taking a container away, in whatever condition it is.
 
-use std::path::Path;
 use std::time::Duration;
 
 use husk_cgroup::limits::Hierarchy;
@@ -9,11 +8,10 @@ use husk_cgroup::systemd::{Scope, SystemdError};
 use husk_cgroup::{Hierarchies, Place};
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::io::Errno;
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 
-use super::record::described;
-use super::{Condition, Entry, Error, Record, StateRoot, hooks, start, timestamp};
-use crate::{own_binary, resctrl};
+use super::{Condition, Entry, Error, Record, StateRoot, hooks, start};
+use crate::resctrl;
 
 /// How long a process that was killed may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,12 +42,7 @@ pub fn delete(root: &StateRoot, id: &ContainerId, force: bool) -> Result<Vec<Str
     let spec = start::spec(&entry).ok();
     let mut unknown = None;
     match &record {
-        None if force => {
-            if is_damaged {
-                end_unrecorded_scope(&entry, spec.as_ref())?;
-            }
-            take_unrecorded_cgroup_away(&entry, spec.as_ref(), is_damaged)?;
-        }
+        None if force => take_unrecorded_cgroup_away(&entry, spec.as_ref(), is_damaged)?,
         Some(record) if is_damaged => match (&record.scope, &record.cgroup) {
             // Here a systemd that cannot be asked may well have it.
             (Some(scope), _) => scope.stop_if(&record.scope_description())?,
@@ -68,30 +61,6 @@ fn unknown_processes(id: &ContainerId) -> String {
     format!(
         "the state of {id:?} was damaged, and it had no cgroup of its own: processes of its may still run"
     )
-}
-
-/// How far behind the clock the time of a file may be: the kernel gives it at its ticks, 100 a second at least.
-const TICK: Duration = Duration::from_millis(10);
-
-/// Ends the scope of a container of which nothing is recorded, as the configuration names it. Its description has the container's id
-/// and when that was made, which was before the configuration was kept: a scope that another container of that id has taken since,
-/// below another root, is younger.
-fn end_unrecorded_scope(entry: &Entry, spec: Option<&Spec>) -> Result<(), Error> {
-    let Some((spec, kept)) = spec.zip(entry.config_time()) else { return Ok(()) };
-    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
-    let is_users =
-        !geteuid().is_root() || own_binary::uids_of(Path::new("/proc/self/ns/user")) != own_binary::ALL;
-    // A path that is none of systemd's has no scope.
-    let Ok(scope) = Scope::new(path, entry.id().as_str(), is_users) else { return Ok(()) };
-    let (begin, latest) = (described(entry.id().as_str()), timestamp::at(kept + TICK));
-    let is_its = |found: &str| found.strip_prefix(&begin).is_some_and(|made| made <= latest.as_str());
-    match scope.stop_if_described(is_its) {
-        // Without a path nothing says that there ever was one.
-        Err(SystemdError::Connect { .. }) if path.is_none() => {}
-        stopped => stopped?,
-    }
-    let beside = Hierarchies::read().ok().and_then(|found| scope.place(&found));
-    Ok(beside.map_or(Ok(()), |place| place.remove_unless_used())?)
 }
 
 /// Takes away the cgroup of a container of which nothing is recorded, as far as the configuration says where that is. The processes

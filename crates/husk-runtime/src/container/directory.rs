@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use husk_spec::oci::{ContainerId, Status};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -243,13 +243,6 @@ impl Entry {
     /// None that is there.
     pub fn config(&self) -> Result<Vec<u8>, Error> {
         self.read(CONFIG)?.ok_or_else(|| self.failed("read", CONFIG, Errno::NOENT))
-    }
-
-    /// When that was written.
-    pub(crate) fn config_time(&self) -> Option<SystemTime> {
-        let stat = statat(&self.fd, CONFIG, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let seconds = Duration::from_secs(stat.st_mtime.try_into().ok()?);
-        Some(UNIX_EPOCH + seconds + Duration::from_nanos(stat.st_mtime_nsec))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {

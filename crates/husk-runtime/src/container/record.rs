@@ -47,11 +47,6 @@ pub struct Record {
     pub init: Option<InitProcess>,
 }
 
-/// The description of a scope up to when its container was made.
-pub(crate) fn described(id: &str) -> String {
-    format!("container {id} of husk-oci, ")
-}
-
 /// The condition that a container is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -75,7 +70,7 @@ impl Record {
 
     /// By what its scope is known again, if another has the name.
     pub(crate) fn scope_description(&self) -> String {
-        format!("{}{}", described(&self.id), self.created)
+        format!("container {} of husk-oci, {}", self.id, self.created)
     }
 
     /// As hooks get to know it.

@@ -5,12 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The time of day in UTC, as RFC 3339 has it: `2026-11-23T21:09:08.123456789Z`.
 pub fn now() -> String {
-    at(SystemTime::now())
-}
-
-/// Any time, in the same form: as text, what is later is greater.
-pub(crate) fn at(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format(since.as_secs(), since.subsec_nanos())
 }
 
