@@ -8,15 +8,14 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::thread::sleep;
-use std::time::Duration;
 
-use husk_tests::{Caller, Command, Place, is_root, skip};
+use husk_tests::{Caller, Command, Place, copy_program, descendant, is_root, skip};
 use rustix::process::Signal;
 
 /// Holds on to the program of process $1 if that is file $2, says so, and writes to it as soon as that works.
 const ATTACKER: &str = r#"
-exec 9< /proc/$1/exe || exit 3
+(: < /proc/$1/exe) 2>/dev/null || { echo refused; exit 3; }
+exec 9< /proc/$1/exe
 [ "$(busybox stat -L -c %i /proc/self/fd/9)" = "$2" ] || { echo another; exit 4; }
 echo holding
 for i in $(busybox seq 40); do
@@ -26,20 +25,6 @@ done
 echo failed
 "#;
 
-/// The process that has become husk's program in a container that process `husk` makes.
-fn wait_for_command(husk: u32) -> String {
-    let inside = (0..500).find_map(|_| {
-        sleep(Duration::from_millis(20));
-        let children = fs::read_to_string(format!("/proc/{husk}/task/{husk}/children")).unwrap_or_default();
-        let is_command = |pid: &&str| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.starts_with(b"/proc/self/exe\0")
-        };
-        children.split_whitespace().find(is_command).map(str::to_owned)
-    });
-    inside.expect("the program runs in the container")
-}
-
 /// The writing end of a pipe that is full, and the reading one.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
@@ -48,15 +33,11 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// Copies a program, by another process: what this one has open to write, others that it starts may hold open a moment longer.
-fn copy(program: &Path, to: &Path) {
-    Command::new("cp").arg("--remove-destination").args([program, to]).run().succeeds();
-}
-
 /// Whether a container with `options` can write to the husk that made it, from another one with them.
 fn is_written(place: &Place, root: &Path, options: &[&str]) -> bool {
     let own = place.path().join("own-husk");
-    copy(&place.binary(), &own);
+    let _ = fs::remove_file(&own);
+    copy_program(&place.binary(), &own);
     let before = fs::metadata(&own).expect("the copy");
     // A pipe that is full, so that the program stays.
     let (reader, writer) = full_pipe();
@@ -65,11 +46,11 @@ fn is_written(place: &Place, root: &Path, options: &[&str]) -> bool {
     let victim =
         victim.arg("--help").stdin(Stdio::null()).stdout(Stdio::from(writer)).stderr(Stdio::null()).spawn();
     let mut victim = victim.expect("husk starts");
-    let inside = wait_for_command(victim.id());
+    let inside = descendant(victim.id(), "/proc/self/exe ").to_string();
     let attacker = Command::new(place.binary()).args(["run", "-q", "--pid=host"]).args(options).arg(root);
-    let attacker =
+    let mut attacker =
         attacker.args(["/bin/sh", "-c", ATTACKER, "sh", &inside, &before.ino().to_string()]).start();
-    sleep(Duration::from_millis(300));
+    attacker.wait_for("\n");
     drop(reader);
     let _ = victim.wait();
     let told = attacker.finish();
@@ -92,7 +73,7 @@ fn a_container_with_the_hosts_ids_cannot_write_husk() {
 /// A copy of husk that is this caller's, as after `cargo install`.
 fn own_husk(place: &Place, caller: &Caller<'_>) -> PathBuf {
     let own = caller.home().join("own-husk");
-    copy(&place.binary(), &own);
+    copy_program(&place.binary(), &own);
     chown(&own, Some(caller.uid()), Some(caller.gid())).expect("chown of a copy");
     own
 }
@@ -142,7 +123,7 @@ fn a_container_of_a_user_who_owns_husk_cannot_write_it() {
     let mut second = second.args(["/proc/self/exe", "--help"]).process();
     let mut second =
         second.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).spawn().expect("husk starts");
-    let program = wait_for_command(second.id());
+    let program = descendant(second.id(), "/proc/self/exe ");
     assert_ne!(identity(Path::new(&format!("/proc/{program}/exe"))).expect("a program"), file);
     drop(reader);
     let _ = second.wait();
