@@ -296,6 +296,34 @@ fn a_cgroup_that_is_refused_keeps_its_processes() {
     container.delete();
 }
 
+/// Who is in one of the cgroups that it would get on version 1 stays there, and those that were made before that was seen are gone.
+#[test]
+fn a_cgroup_that_is_refused_in_one_hierarchy_is_in_none() {
+    let site = oci_site!();
+    if is_unified() || site.driver() == Driver::Systemd {
+        site.note("that takes cgroups in several hierarchies, and that systemd does not make");
+        return;
+    }
+    if site.deviates("runc", "moves in") || site.deviates("crun", "moves in") {
+        return;
+    }
+    let bundle = site.bundle();
+    let cgroup = Cgroup::new(bundle.spec["linux"]["cgroupsPath"].as_str().expect("a path"));
+    let occupied = cgroup.directory("pids");
+    fs::create_dir_all(&occupied).expect("a cgroup");
+    let mut occupant = site.command("sleep").arg("1000").process();
+    let mut occupant = occupant.stdin(Stdio::null()).spawn().expect("sleep starts");
+    fs::write(occupied.join("cgroup.procs"), occupant.id().to_string()).expect("it moves");
+    let output = bundle.refused();
+    assert!(output.stderr.contains("has processes in it already"), "{output}");
+    assert_eq!(occupant.try_wait().expect("a child"), None, "it goes on");
+    assert_eq!(cgroup.directories(), std::slice::from_ref(&occupied));
+    occupant.kill().expect("it is ended");
+    occupant.wait().expect("it has ended");
+    bundle.create().delete();
+    assert!(!cgroup.exists(), "{:?}", cgroup.directories());
+}
+
 /// A runtime may be killed after it has written down where the container's cgroup is to be, and before it has found another's
 /// processes there.
 #[test]
@@ -316,6 +344,7 @@ fn a_cgroup_that_was_only_to_be_made_keeps_its_processes() {
     let undo = fs::read(made.join("undo.json")).expect("what was written down first");
     let mut undo: Value = serde_json::from_slice(&undo).expect("JSON");
     undo["id"] = json!(second.id());
+    undo["init"] = Value::Null;
     fs::write(making.join("undo.json"), undo.to_string()).expect("the same of another");
     fs::copy(made.join("config.json"), making.join("config.json")).expect("a configuration");
     site.oci(["kill", "--all", second.id(), "KILL"]).run().exits(1).says("container not running");

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
+use husk_cgroup::limits::Hierarchy;
 use husk_init::{
     Attributes, Cover, Filesystem, FsOption, ProcessCapabilities, Propagation, Source, Step, SyscallFilter,
 };
@@ -362,10 +363,11 @@ fn host_sentence(step: &HostStep<'_>) -> String {
             text(unit),
             text(slice)
         ),
-        HostStep::MakeCgroup { path, hierarchies, need } => {
-            let its_like = match hierarchies {
-                1 => String::new(),
-                some => format!(" and its like, one in each of {some} hierarchies"),
+        HostStep::MakeCgroup { path, hierarchies, only, need } => {
+            let its_like = match (hierarchies, only) {
+                (1, Some(Hierarchy::V2)) => ", in which the container's first process will start".to_owned(),
+                (1, _) => String::new(),
+                (some, _) => format!(" and its like, one in each of {some} hierarchies"),
             };
             let unless = if *need == Need::Always { "" } else { ", if it can be had" };
             format!("make the cgroup {}{its_like}{unless}", text(path))

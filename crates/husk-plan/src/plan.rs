@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use husk_cgroup::device::Rule;
-use husk_cgroup::limits::{Limits, Write};
+use husk_cgroup::limits::{Hierarchy, Limits, Write};
 use husk_cgroup::systemd::Scope;
 use husk_cgroup::{CgroupError, Place};
 use husk_init::{Propagation, Step};
@@ -370,6 +370,9 @@ pub enum HostStep<'a> {
         path: &'a CStr,
         /// In how many hierarchies.
         hierarchies: usize,
+        /// Those of this version alone: the clone enters one of version 2, and those of version 1 beside it are made while the child
+        /// mounts.
+        only: Option<Hierarchy>,
         /// When the container does without.
         need: Need,
     },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! husk's own half of a plan, from the first effect to the guard.
 
+use husk_cgroup::limits::Hierarchy;
 use husk_cgroup::systemd::{Asked, ScopeEntry};
 use husk_cgroup::{Entry, MemoryKills, Place};
 use husk_init::{Call, Guard, Program, own_pipes, stand_by, stand_guard};
@@ -253,8 +254,8 @@ fn carry_out(
                     acquired.place = Some(place);
                 }
                 HostStep::EnterScope { .. } => enter_scope(plan, index)?,
-                HostStep::MakeCgroup { .. } => {
-                    make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
+                HostStep::MakeCgroup { only, .. } => {
+                    make_cgroup(plan, index, *only, maker.is_none(), &mut acquired)?;
                     if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
                         maker.placed(place)?;
                     }
@@ -277,8 +278,8 @@ fn carry_out(
                         .attach(container.pid.as_raw_nonzero().get())
                         .map_err(|error| Error::cgroup(plan, index, &error))?;
                 }
-                (HostStep::MakeCgroup { .. }, maker, _) => {
-                    make_cgroup(plan, index, maker.is_none(), &mut acquired)?;
+                (HostStep::MakeCgroup { only, .. }, maker, _) => {
+                    make_cgroup(plan, index, *only, maker.is_none(), &mut acquired)?;
                     if let (Some(maker), Some(place)) = (maker, &acquired.place) {
                         maker.placed(place)?;
                     }
@@ -329,10 +330,18 @@ fn enter_scope(plan: &Plan<'_>, index: usize) -> Result<(), Error> {
     scope.enter(&description).map_err(|error| Error::cgroup(plan, index, &error))
 }
 
-/// Makes the container's cgroups and opens the way in. If they go with the container, nobody else will take them away.
-fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acquired) -> Result<(), Error> {
+/// Makes the container's cgroups, or those of one version after those of the other, and opens the way in. If they go with the container,
+/// nobody else will take them away.
+fn make_cgroup(
+    plan: &Plan<'_>,
+    index: usize,
+    only: Option<Hierarchy>,
+    passes: bool,
+    acquired: &mut Acquired,
+) -> Result<(), Error> {
     let Some(cgroup) = &plan.cgroup else { return Ok(()) };
-    let Some(mut place) = cgroup.place().cloned() else { return Ok(()) };
+    let Some(whole) = cgroup.place() else { return Ok(()) };
+    let mut place = only.map_or_else(|| whole.clone(), |version| whole.part(version));
     let controllers: Vec<_> = cgroup.controllers.iter().map(String::as_str).collect();
     let mut is_ours = false;
     let made = place.create(&controllers).and_then(|()| {
@@ -345,7 +354,10 @@ fn make_cgroup(plan: &Plan<'_>, index: usize, passes: bool, acquired: &mut Acqui
     });
     match made {
         Ok(entry) => {
-            acquired.place = Some(place);
+            acquired.place = Some(match acquired.place.take() {
+                Some(other) => place.with(other),
+                None => place,
+            });
             acquired.cgroup = Some(entry);
             Ok(())
         }

@@ -162,6 +162,28 @@ impl Place {
         self.directories.iter().find(|directory| directory.is_v2())
     }
 
+    /// The part of it in the hierarchies of one version. [`Self::with`] puts the parts together.
+    #[must_use]
+    pub fn part(&self, version: Hierarchy) -> Self {
+        let mut part = self.clone();
+        part.directories.retain(|directory| directory.is_v2() == (version == Hierarchy::V2));
+        part
+    }
+
+    /// This part and another one of the same place.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.directories.extend(other.directories);
+        self.having_made(&other.made)
+    }
+
+    /// The same place, with directories above it that were made for it, the highest first.
+    #[must_use]
+    pub fn having_made(mut self, made: &[PathBuf]) -> Self {
+        self.made.extend_from_slice(made);
+        self
+    }
+
     /// Its directory in the hierarchy that has `controller`. On version 2, where the files say what there is, always the
     /// one directory.
     pub fn directory(&self, controller: &str) -> Option<&Directory> {

@@ -50,14 +50,12 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// Whether the cgroups are made while the child mounts, which enters them by files that it is sent: to make one in each of many
-    /// hierarchies of version 1 takes as long as to mount. On version 2 there is one, and `clone3` enters it, also where it is beside those
-    /// of version 1: a process that enters it later waits for a lock. husk must be where it can still make them after the clone, and
-    /// must not need them before, as a tree that it prepares.
+    /// hierarchies of version 1 takes as long as to mount. On version 2 there is one, and `clone3` enters it. husk must be where it can
+    /// still make them after the clone, and must not need them before, as a tree that it prepares.
     fn is_made_meanwhile(&self, place: &Place) -> bool {
         let is_prepared = !self.user.is_host()
             && self.config.mounts.iter().any(|mount| matches!(mount.value, Mount::Cgroup(_)));
         place.version() == Hierarchy::V1
-            && place.v2().is_none()
             && place.directories().len() <= MOST_CGROUPS
             && self.sees_cgroups_after_clone()
             && !is_prepared
@@ -186,7 +184,7 @@ impl<'a> Compiler<'a, '_> {
             self.before(Stage::Prepare, HostStep::EnterScope { unit, slice }, origin);
         }
         let driver = CgroupDriver::Cgroupfs(place);
-        self.cgroup_step(&driver, HostStep::MakeCgroup { path, hierarchies, need }, origin);
+        self.cgroup_step(&driver, HostStep::MakeCgroup { path, hierarchies, only: None, need }, origin);
         let told = self.told(&limits.writes)?;
         self.cgroup_step(&driver, HostStep::LimitCgroup { limits: told }, origin);
         self.hand_over_cgroup(&driver, origin);
@@ -246,17 +244,14 @@ impl<'a> Compiler<'a, '_> {
             CgroupDriver::Systemd { scope, beside } => (beside.as_ref(), Some(scope)),
         };
         if let Some(place) = place {
-            let directory = match place.version() {
-                Hierarchy::V2 => place.v2(),
-                Hierarchy::V1 => place.directories().first(),
-            };
-            let path = directory.map_or(Path::new(""), |directory| &directory.path);
-            let path = self.arena.cstr(path)?;
-            let hierarchies = place.directories().len();
-            let make = HostStep::MakeCgroup { path, hierarchies, need: Need::Always };
             match scope {
-                Some(_) => self.before(Stage::Prepare, make, origin),
-                None => self.cgroup_step(driver, make, origin),
+                Some(_) => self.before(Stage::Prepare, self.make_in(place, None)?, origin),
+                // A process that enters one of version 2 by itself waits for a lock: the clone enters it, also beside those of version 1.
+                None if self.is_made_meanwhile(place) && place.v2().is_some() => {
+                    self.before(Stage::Prepare, self.make_in(place, Some(Hierarchy::V2))?, origin);
+                    self.cgroup_step(driver, self.make_in(place, Some(Hierarchy::V1))?, origin);
+                }
+                None => self.cgroup_step(driver, self.make_in(place, None)?, origin),
             }
         }
         if let Some(scope) = scope {
@@ -271,6 +266,17 @@ impl<'a> Compiler<'a, '_> {
             self.cgroup_step(driver, start, origin);
         }
         Ok(())
+    }
+
+    fn make_in(&self, place: &Place, only: Option<Hierarchy>) -> Result<HostStep<'a>, PlanError> {
+        let (directory, hierarchies) = match (only, place.directories().len(), place.v2()) {
+            (Some(Hierarchy::V2), _, v2) => (v2, 1),
+            (Some(Hierarchy::V1), all, v2) => (place.directories().first(), all - usize::from(v2.is_some())),
+            (None, all, _) if place.version() == Hierarchy::V1 => (place.directories().first(), all),
+            (None, all, v2) => (v2, all),
+        };
+        let path = self.arena.cstr(directory.map_or(Path::new(""), |directory| &directory.path))?;
+        Ok(HostStep::MakeCgroup { path, hierarchies, only, need: Need::Always })
     }
 
     /// A scope cannot be empty: with systemd it all comes after the clone, unless somebody holds the child's place.

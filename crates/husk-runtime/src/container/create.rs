@@ -6,7 +6,7 @@ use std::path::Path;
 
 use husk_cgroup::{CountAbove, MemoryKills, Place};
 use husk_init::Step;
-use husk_plan::{Action, Plan};
+use husk_plan::{Action, CgroupPlan, Plan};
 use husk_spec::oci::{ContainerId, Seccomp, Spec, State, Status};
 use husk_spec::{Stdio, Terminal};
 use rustix::fd::{AsFd, OwnedFd};
@@ -214,11 +214,11 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
     match (container, creation.failure.take()) {
         (Ok(container), _) => Ok((container, creation)),
         (Err(error), failure) => {
+            // Who is in a cgroup that was refused is another's.
             if !creation.is_placed {
-                // Who is in a cgroup that was refused is another's.
                 creation.record.cgroup = None;
-                entry.write_record(&creation.record)?;
             }
+            entry.write_record(&creation.record)?;
             let was_killed = matches!(error, crate::Error::Ended { signal: Some(signal), .. } if signal == Signal::KILL.as_raw());
             let above = creation.above.as_ref().filter(|_| was_killed);
             let place = creation.record.cgroup.as_ref();
@@ -382,9 +382,13 @@ impl Maker for Creation<'_> {
         self.above = self.record.scope.as_ref().and_then(|_| place.count_above());
         let written = match (place.is_of_known_scope(), place.made()) {
             (true, _) => self.entry.write_record(&self.record),
-            // What husk makes itself is written down already.
+            // What husk makes itself is written down already, but for those above.
             (false, []) => Ok(()),
-            (false, _) => self.entry.rewrite_undo(&self.record),
+            (false, made) => {
+                let planned = self.making.plan.cgroup.as_ref().and_then(CgroupPlan::place);
+                let cgroup = planned.map(|planned| planned.clone().having_made(made));
+                self.entry.rewrite_undo(&Record { cgroup, ..self.record.clone() })
+            }
         };
         self.keep(written)
     }
