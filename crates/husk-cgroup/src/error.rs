@@ -212,7 +212,7 @@ fn hint(errno: Errno, path: &Path) -> String {
             "a group that runs only when nothing else does has no share: set cpu.idle to 0 with it".to_owned()
         }
         (Errno::INVAL, "cpuset.cpus" | "cpuset.mems") => {
-            "only what the cgroup above has can be given".to_owned()
+            "it takes a list such as 0-2,7, of no more than the cgroup above has".to_owned()
         }
         (Errno::RANGE, "cpuset.cpus" | "cpuset.mems") => {
             "the kernel knows no such number".to_owned()
@@ -243,5 +243,23 @@ fn unmounted(controller: &str) -> &'static str {
             "; mount it below /sys/fs/cgroup if the kernel has it (see /proc/cgroups), or leave the limit out"
         }
         _ => "; see /proc/self/mountinfo for those that are, or leave the limit out",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel has one answer for what is no list and for what is not there.
+    #[test]
+    fn a_refused_set_of_processors_is_said_to_be_a_list() {
+        let error = CgroupError::Write {
+            origin: "linux.resources.cpu.cpus".to_owned(),
+            path: PathBuf::from("/none/cpuset.cpus"),
+            value: "0-".to_owned(),
+            errno: Errno::INVAL,
+        };
+        let said = error.to_string();
+        assert!(said.contains("0-2,7") && said.contains("above has"), "{said}");
     }
 }
