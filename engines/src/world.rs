@@ -20,7 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// How long a step may take. A step that hangs is killed and fails.
-const SECONDS: u32 = 30;
+const SECONDS: u32 = 120;
 
 /// What a world is made with.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The exit status of a step that took more than half a minute (timeout(1)).
+    /// The exit status of a step that took more than two minutes (timeout(1)).
     pub const TOO_LONG: i32 = 124;
 }
 

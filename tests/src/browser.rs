@@ -19,7 +19,7 @@ const PROGRAM: &str = "/usr/bin/chromium";
 /// How long the browser may take for an answer; the first one comes when it has started.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long it may take to end after it has been told to.
+/// How long it may take to end after it has been told to; then it is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// No window, nothing that asks the network by itself. The sandbox needs what a machine may forbid; the pages are our own.

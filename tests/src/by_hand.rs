@@ -6,12 +6,12 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{Caller, Running};
+use crate::{Caller, PATIENCE, Running};
 
 /// The descendant of a process whose command line begins with `part`, once there is one.
 #[track_caller]
 pub fn descendant(of: u32, part: &str) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Some(pid) = below(of).into_iter().find(|pid| command_line(*pid).starts_with(part)) {
             return pid;

@@ -2,16 +2,12 @@
 //! A command to run, with an end.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command as Process, Stdio};
+use std::time::Duration;
 
-use crate::{Output, Running};
-
-/// How long a command may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+use crate::{Output, PATIENCE, Running};
 
 /// A command to run: nothing in its environment but what is said here, nothing on its standard input, and an end.
 #[derive(Clone, Debug)]
@@ -34,7 +30,7 @@ impl Command {
             directory: PathBuf::from("/"),
             ids: None,
             input: Vec::new(),
-            timeout: TIMEOUT,
+            timeout: PATIENCE,
         }
     }
 
@@ -75,7 +71,7 @@ impl Command {
         self
     }
 
-    /// How long it may take, if not 20 s.
+    /// How long it may take to end and to let go of its output, if not [`PATIENCE`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -95,7 +91,7 @@ impl Command {
     pub fn start(self) -> Running {
         let mut process = self.process();
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = spawned(&mut process).unwrap_or_else(|error| panic!("{}: {error}", self.shown()));
+        let child = process.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.shown()));
         Running::new(child, self.shown(), self.input, self.timeout)
     }
 
@@ -118,19 +114,5 @@ impl Command {
             word => format!("'{}'", word.replace('\'', "'\\''")),
         };
         self.words.iter().map(quoted).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// A program that this process has just copied cannot be executed as long as a child that another test forked meanwhile has
-/// not executed its own: until then it has the copy open for writing.
-fn spawned(process: &mut Process) -> io::Result<Child> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        match process.spawn() {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            done => return done,
-        }
     }
 }

@@ -8,10 +8,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::Place;
-
-/// How long what has been killed may take to be gone.
-const SETTLE: Duration = Duration::from_secs(3);
+use crate::{PATIENCE, Place};
 
 /// The state of the host, as far as husk could have a hand in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +40,13 @@ impl Outside {
     /// Fails the test if the host does not look like this again, soon.
     #[track_caller]
     pub fn is_unchanged(&self, place: &Place) {
-        let until = Instant::now() + SETTLE;
+        self.is_unchanged_within(PATIENCE, place);
+    }
+
+    /// As [`Self::is_unchanged`], where what has been killed may take `settle` to be gone.
+    #[track_caller]
+    pub fn is_unchanged_within(&self, settle: Duration, place: &Place) {
+        let until = Instant::now() + settle;
         let mut now = Self::look(place);
         while now != *self && Instant::now() < until {
             sleep(Duration::from_millis(10));

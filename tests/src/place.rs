@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{getegid, geteuid};
 use tempfile::TempDir;
 
-use crate::{Caller, binary, is_root, note_skip};
+use crate::{Caller, binary, copy_program, is_root, note_skip};
 
 /// An id that no machine has a user for.
 const NOBODYS: u32 = 54_321;
@@ -33,9 +33,9 @@ impl Place {
         // The name given to mkdir(2) is subject to the umask; this is not.
         fs::set_permissions(directory.path(), open).expect("chmod of the temporary directory");
         let place = Self { directory };
-        fs::hard_link(binary::husk(), place.binary())
-            .or_else(|_| fs::copy(binary::husk(), place.binary()).map(drop))
-            .expect("a husk of the test's own");
+        if fs::hard_link(binary::husk(), place.binary()).is_err() {
+            copy_program(binary::husk(), &place.binary());
+        }
         place
     }
 

@@ -11,12 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Output;
-
-/// How often something is looked at again.
-const PAUSE: Duration = Duration::from_millis(2);
-
-/// How long a stream may stay open after the command has ended.
-const LINGER: Duration = Duration::from_secs(3);
+use crate::patience::PAUSE;
 
 /// A command that runs. Killed when dropped.
 #[derive(Debug)]
@@ -89,8 +84,12 @@ impl Running {
     /// Waits until its standard output has `text` in it.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
-        while !self.stdout.so_far().contains(text) {
-            let ended = self.child.try_wait().expect("a child can be waited for").is_some();
+        loop {
+            // Asked first: what has ended may have printed it right before.
+            let ended = self.stdout.reader.is_finished();
+            if self.stdout.so_far().contains(text) {
+                return;
+            }
             assert!(!ended, "ended before it printed {text:?}:\n{}", self.so_far());
             assert!(Instant::now() < self.deadline, "did not print {text:?} in time:\n{}", self.so_far());
             sleep(PAUSE);
@@ -131,10 +130,9 @@ impl Running {
             }
         };
         self.ended = Some(status);
-        let closed_by = Instant::now() + LINGER;
         while !(self.stdout.reader.is_finished() && self.stderr.reader.is_finished()) {
             assert!(
-                Instant::now() < closed_by,
+                Instant::now() < self.deadline,
                 "left something behind that holds its output open:\n{}",
                 self.so_far()
             );

@@ -7,15 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{Caller, Output};
+use crate::{Caller, Output, PATIENCE};
 
 /// What tmux is to tell of a new window.
 const FORMAT: &str = "#{window_id} #{pane_tty}";
 
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// How long something may take to appear on the screen.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What runs in a terminal: a shell with a prompt that no other has. A bash in it would write its history when the terminal is
 /// closed, into a directory that is just being removed.
@@ -152,13 +149,11 @@ impl<'c, 'p> Terminal<'c, 'p> {
         }
     }
 
-    /// The settings of the terminal, as `stty -g` of the shell has them.
+    /// The settings of the terminal, as `stty -g` has them. Asked from beside it: in one that is not restored nothing can be typed.
     #[track_caller]
     pub fn settings(&self) -> String {
-        let file = self.caller.home().join("settings");
-        let _ = fs::remove_file(&file);
-        self.type_line("stty -g > settings");
-        self.file(&file)
+        let stty = self.caller.command("stty").arg("-F").arg(&self.device).arg("-g");
+        stty.run().succeeds().stdout.clone()
     }
 
     /// Clears the screen of the shell and what has scrolled off it.

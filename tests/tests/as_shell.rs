@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use husk_tests::oci::is_unified;
-use husk_tests::{Caller, Command, Output, Outside, Place, is_root, note_skip, skip};
+use husk_tests::{Caller, Command, Output, Outside, Place, is_root, note_skip, skip, until};
 use serde_json::{Value, json};
 
 /// Prints all that a container can be told by from inside, in sections. Of the root's programs it needs sh and busybox.
@@ -220,8 +219,7 @@ fn run_script(caller: &Caller<'_>, script: &str) -> Command {
     let scratch = caller.home().join("scratch");
     caller.command("mkdir").arg("-p").arg(&scratch).run().succeeds();
     fs::write(&file, script).expect("a script");
-    // Its many programs take their time in a machine that is emulated.
-    caller.command("bash").arg(&file).env("TMPDIR", &scratch).timeout(Duration::from_secs(60))
+    caller.command("bash").arg(&file).env("TMPDIR", &scratch)
 }
 
 /// Whether the script's tools are there.
@@ -301,7 +299,24 @@ fn what_options_make_of_it() {
     }
 }
 
-/// The values of its limits, of the cgroups whose name ends in `-same` and begins like one of husk's: of all hierarchies.
+/// The cgroups of a container of this name, of all hierarchies.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = left.pop() {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let entry_name = entry.file_name().to_string_lossy().into_owned();
+            if entry_name.starts_with("husk-") && entry_name.ends_with(&format!("-{name}")) {
+                found.push(entry.path());
+            }
+            left.push(entry.path());
+        }
+    }
+    found
+}
+
+/// The values of its limits.
 fn limits(name: &str) -> BTreeMap<String, String> {
     let files = [
         "memory.limit_in_bytes",
@@ -314,23 +329,13 @@ fn limits(name: &str) -> BTreeMap<String, String> {
         "cpu.max",
         "cpuset.cpus",
     ];
-    let mut found = BTreeMap::new();
-    let mut left = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
-    while let Some(directory) = left.pop() {
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            let entry_name = entry.file_name().to_string_lossy().into_owned();
-            if entry_name.starts_with("husk-") && entry_name.ends_with(&format!("-{name}")) {
-                let values = files.iter().filter_map(|file| {
-                    let value = fs::read_to_string(entry.path().join(file)).ok()?;
-                    Some(((*file).to_owned(), value.trim().to_owned()))
-                });
-                found.extend(values);
-            }
-            left.push(entry.path());
-        }
-    }
-    found
+    let values = |cgroup: PathBuf| {
+        files.into_iter().filter_map(move |file| {
+            let value = fs::read_to_string(cgroup.join(file)).ok()?;
+            Some((file.to_owned(), value.trim().to_owned()))
+        })
+    };
+    cgroups(name).into_iter().flat_map(values).collect()
 }
 
 #[test]
@@ -365,7 +370,7 @@ fn the_limits_are_the_same_and_the_cgroup_goes() {
     assert!(by_husk.len() >= 4 && by_husk.get("pids.max").is_some_and(|limit| limit == "99"), "{by_husk:?}");
     assert_eq!(limits(&name), BTreeMap::new());
     let script = [&["run", "--as-shell"], words.as_slice()].concat();
-    let script = caller.husk(script).arg(&root).args(["/bin/sh", "-c", "echo there; exec sleep 3; exit 7"]);
+    let script = caller.husk(script).arg(&root).args(["/bin/sh", "-c", "echo there; read end; exit 0"]);
     let script = script.run().succeeds().stdout.clone();
     let mut running = run_script(&caller, &script).start();
     running.wait_for("there");
@@ -373,6 +378,24 @@ fn the_limits_are_the_same_and_the_cgroup_goes() {
     running.finish().succeeds();
     assert_eq!(by_script, by_husk, "{script}");
     assert_eq!(limits(&name), BTreeMap::new(), "the script's cgroup is left");
+    // Also if the kernel lets go of it a moment later, as if somebody were still in it; and the command's status stays.
+    let script = script.replace("exit 0", "exit 7");
+    let mut running = run_script(&caller, &script).start();
+    running.wait_for("there");
+    let late = caller.command("sleep").arg("1000").start();
+    let directories = cgroups(&name);
+    for directory in &directories {
+        fs::write(directory.join("cgroup.procs"), late.pid().to_string()).expect("it moves");
+    }
+    running.write("\n");
+    let alone = format!("{}\n", late.pid());
+    let is_alone = |directory: &PathBuf| {
+        fs::read_to_string(directory.join("cgroup.procs")).is_ok_and(|pids| pids == alone)
+    };
+    until("the container ends", || directories.iter().all(is_alone));
+    drop(late);
+    running.finish().exits(7);
+    assert_eq!(cgroups(&name), [""; 0].map(PathBuf::from), "the script's cgroup is left");
 }
 
 #[test]

@@ -3,13 +3,10 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use husk_tests::oci::Cgroup;
-use husk_tests::{Caller, Place, is_root, note_skip, skip};
+use husk_tests::{Caller, Place, is_root, note_skip, skip, until, write_program};
 use serde_json::{Value, json};
 
 /// A bundle's configuration, of as little as there can be.
@@ -187,11 +184,7 @@ fn a_path_in_systemds_form_asks_for_a_scope() {
         show.prints("33\n");
         running.write("\n");
         running.finish().exits(7);
-        let end = Instant::now() + Duration::from_secs(20);
-        while cgroup.exists() {
-            assert!(Instant::now() < end, "{words:?}: it is taken away when its last process has left");
-            sleep(Duration::from_millis(20));
-        }
+        until("it is taken away when its last process has left", || !cgroup.exists());
     }
     let step = caller.husk(["step", "run", "--until", "pivot", "--bundle"]).arg(&bundle).run();
     assert!(step.exits(0).stderr.contains("pivot: the container's root is the root"), "{step}");
@@ -259,8 +252,7 @@ fn all_hooks_of_a_bundle_run_in_their_order() {
     for caller in place.callers() {
         let root = caller.root("root");
         let hook = root.join("bin/hook");
-        fs::write(&hook, "#!/bin/sh\nbusybox cat >/state\n").expect("a hook");
-        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("chmod");
+        write_program(&hook, "#!/bin/sh\nbusybox cat >/state\n");
         let mut config = config(&caller, &root, "echo command");
         config["hooks"] = hooks(caller.home());
         let bundle = caller.bundle("bundle", &config);
@@ -374,12 +366,7 @@ impl Drop for Busy {
         let _ = self.process.kill();
         let _ = self.process.wait();
         // The kernel takes a moment to let go of who has ended.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.path).is_ok() {
-                break;
-            }
-            sleep(Duration::from_millis(10));
-        }
+        until("its cgroup is empty", || fs::remove_dir(&self.path).is_ok());
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use husk_tests::{Command, Output, Outside, Place, cannot_filter, is_root, refusing, skip};
+use husk_tests::{Command, Output, Outside, Place, cannot_filter, copy_program, is_root, refusing, skip};
 use serde_json::Value;
 
 /// A command of root's in a mount namespace of its own, after `script`.
@@ -215,7 +215,7 @@ fn a_helper_that_has_lost_its_right() {
     }
     let place = Place::new();
     let copy = place.path().join("newuidmap");
-    fs::copy(helper, &copy).expect("a copy");
+    copy_program(helper, &copy);
     fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("chmod");
     let script = format!("mount --bind {} {}", copy.display(), helper.display());
     let user = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"];
@@ -232,7 +232,7 @@ fn a_husk_that_others_may_write() {
     let place = Place::new();
     let caller = &place.callers()[0];
     let husk = caller.home().join("husk");
-    fs::copy(place.binary(), &husk).expect("a copy");
+    copy_program(&place.binary(), &husk);
     let doctor = |mode| {
         fs::set_permissions(&husk, Permissions::from_mode(mode)).expect("chmod");
         caller.command(&husk).args(["doctor", "husk"]).run()

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Outside, Place, Running, is_root, note_skip, skip};
+use husk_tests::{Caller, Outside, PATIENCE, Place, Running, is_root, note_skip, skip};
 use serde_json::Value;
 
 /// The kinds of namespaces below `/proc/PID/ns`, and their names in sentences, in the order of those.
@@ -140,7 +140,7 @@ fn bears_out(caller: &Caller<'_>, pid: u32) -> Told {
 
 /// Waits for a process below `of` whose command line begins so.
 fn descendant(of: u32, beginning: &str) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Some(pid) = below(of).into_iter().find(|pid| command(*pid).starts_with(beginning)) {
             return pid;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use husk_tests::{Command, Outside, Place};
 
+/// What is waited for where nothing is to come.
+const SOON: Duration = Duration::from_millis(100);
+
 #[test]
 #[should_panic(expected = "expected exit status 0")]
 fn a_status_that_is_not_0_fails() {
@@ -22,7 +25,7 @@ fn what_takes_too_long_is_ended() {
 #[test]
 #[should_panic(expected = "left something behind that holds its output open")]
 fn what_is_left_behind_is_noticed_by_its_output() {
-    Command::new("sh").args(["-c", "sleep 5 & exit 0"]).run();
+    Command::new("sh").args(["-c", "sleep 20 & exit 0"]).timeout(Duration::from_secs(3)).run();
 }
 
 #[test]
@@ -30,9 +33,9 @@ fn what_is_left_behind_is_noticed_by_its_output() {
 fn a_process_that_is_left_behind_is_noticed() {
     let place = Place::new();
     let before = Outside::look(&place);
-    let words = ["-c", "sleep 5 > /dev/null 2>&1 & exit 0"];
-    Command::new("sh").args(words).env("PLACE", place.path()).run().succeeds();
-    before.is_unchanged(&place);
+    let mut running = Command::new("sh").args(["-c", "echo up; read end"]).env("PLACE", place.path()).start();
+    running.wait_for("up");
+    before.is_unchanged_within(SOON, &place);
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn a_process_in_a_root_of_the_test_is_noticed() {
     let before = Outside::look(&place);
     let mut running = caller.shell(&[], &root, "echo up; read end").start();
     running.wait_for("up");
-    before.is_unchanged(&place);
+    before.is_unchanged_within(SOON, &place);
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn a_file_that_is_left_behind_is_noticed() {
     let place = Place::new();
     let before = Outside::look(&place);
     fs::write(place.path().join("left"), "").expect("a file");
-    before.is_unchanged(&place);
+    before.is_unchanged_within(SOON, &place);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use husk_tests::{Caller, Place, is_root, skip};
+use husk_tests::{Caller, Place, copy_program, is_root, skip};
 
 /// The capability sets, inheritable to ambient, and no_new_privs, as `/proc/self/status` has them.
 fn privileges(caller: &Caller<'_>, options: &[&str], root: &Path) -> String {
@@ -74,7 +74,7 @@ fn set_user_id_programs_work_only_if_allowed() {
     let place = Place::new();
     let caller = place.root();
     let root = caller.new_root("root", &["--from", "host"]);
-    fs::copy(root.join("bin/id"), root.join("bin/raised")).expect("a copy of id");
+    copy_program(&root.join("bin/id"), &root.join("bin/raised"));
     fs::set_permissions(root.join("bin/raised"), fs::Permissions::from_mode(0o4755)).expect("chmod");
     assert_eq!(caller.inside(&["-u", "1000"], &root, "/bin/raised -u"), "1000\n");
     assert_eq!(caller.inside(&["-u", "1000", "--allow-setuid"], &root, "/bin/raised -u"), "0\n");

@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Outside, Place, Terminal, is_root, note_skip, skip};
-
-/// How long husk may take to see what was done.
-const PATIENCE: Duration = Duration::from_secs(20);
+use husk_tests::{Caller, Outside, PATIENCE, Place, Terminal, copy_program, is_root, note_skip, skip, until};
 
 /// How many lessons there are.
 const LESSONS: usize = 15;
@@ -96,21 +93,18 @@ impl<'c, 'p> Desk<'c, 'p> {
 
     #[track_caller]
     fn type_by_hand(&self, line: &str) {
-        self.wait_until_ready();
+        self.wait_until_ready(0);
+        let before = self.hands.history().lines().count();
         self.hands.type_line(line);
         // Some lines start another shell; what is typed before it reads may be lost.
-        sleep(Duration::from_millis(150));
-        self.wait_until_ready();
+        self.wait_until_ready(before);
     }
 
+    /// Waits for a prompt below this many lines.
     #[track_caller]
-    fn wait_until_ready(&self) {
-        let until = Instant::now() + PATIENCE;
-        let is_ready = |screen: &str| screen.trim_end().ends_with(['>', '#']);
-        while !is_ready(&self.hands.screen()) {
-            assert!(Instant::now() < until, "no prompt:\n{}", self.hands.screen());
-            sleep(Duration::from_millis(20));
-        }
+    fn wait_until_ready(&self, lines: usize) {
+        let is_ready = |text: &str| text.lines().count() > lines && text.ends_with(['>', '#']);
+        until("a prompt", || is_ready(&self.hands.history()));
     }
 
     /// What a command prints in the container, read through a file in it.
@@ -224,7 +218,6 @@ fn who_does_what_husk_says_has_a_container_in_the_end() {
         assert!(passed >= 9 + own_users && graded.ends_with("needs.\n0\n"), "{caller}: {graded}");
 
         desk.type_by_hand("exit");
-        desk.wait_until_ready();
         assert!(desk.hands.screen().ends_with("HOST>"), "{}", desk.hands.screen());
         drop(desk);
         fs::remove_dir_all(caller.home().join("my lessons")).expect("the directory, without a mount in it");
@@ -260,14 +253,14 @@ fn a_wrong_step_gets_a_hint() {
             assert_ne!(wrong, right, "the lesson has changed");
             desk.hands.type_line(&wrong);
             desk.ask_for(hint);
-            desk.hands.type_line("exit");
-            desk.wait_until_ready();
+            desk.type_by_hand("exit");
         }
         assert_eq!(desk.lesson().map(|lesson| lesson.number), Some(4), "{}", desk.husk.history());
         if let Some(as_root) = (!caller.is_root()).then(|| as_root(&place)).flatten() {
-            desk.hands.type_line(&format!("{} --uts --fork sleep 12", as_root.display()));
+            desk.hands.type_line(&format!("{} --uts --fork sleep 1000", as_root.display()));
             desk.ask_for("is an unshare of root's, and husk may not look into it");
-            desk.wait_until_ready();
+            desk.hands.press("C-c");
+            desk.hands.wait_for_prompt("HOST>");
         }
         desk.type_by_hand(&format!("cd '{}'", desk.directory.display()));
         desk.type_by_hand(&right);
@@ -282,7 +275,7 @@ fn as_root(place: &Place) -> Option<PathBuf> {
         note_skip("a_wrong_step_gets_a_hint: sudo", "only root can make a program set-user-id");
         return None;
     }
-    fs::copy("/usr/bin/unshare", &path).expect("unshare");
+    copy_program(Path::new("/usr/bin/unshare"), &path);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("chmod");
     let works = place.ordinary().command(&path).args(["--uts", "true"]).run().code() == 0;
     if !works {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use husk_tests::{Caller, Outside, Place, Signal, is_root, skip};
+use husk_tests::{Caller, Outside, Place, Signal, is_root, skip, until};
 
 /// Ways to run a container: with an overlay, a terminal, a small PID 1, and plain.
 const WAYS: [&[&str]; 4] = [&["-q"], &["-q", "--ephemeral"], &["-q", "-t"], &["-q", "--init", "--read-only"]];
@@ -170,11 +170,10 @@ fn no_claim_on_ids_is_left() {
     let caller = place.root();
     let root = caller.root("box");
     // Claims are abstract sockets, which belong to a network namespace: in a new one there are no others' claims.
-    let script = "for signal in KILL TERM; do \"$@\" & husk=$!; sleep 0.2; grep -c husk/ids /proc/net/unix; \
-                  kill -$signal $husk; wait $husk; done 2> /dev/null; sleep 0.2; grep -c husk/ids /proc/net/unix";
+    let script = "claims() { until [ \"$(grep -c husk/ids /proc/net/unix)\" = $1 ]; do sleep 0.01; done; }; \
+                  for signal in KILL TERM; do \"$@\" & claims 1; kill -$signal $!; wait $!; claims 0; done 2> /dev/null";
     let command = caller.husk(["run", "-q"]).arg(&root).args(["sleep", "100"]);
-    let output = command.through(["unshare", "--net", "sh", "-c", script, "sh"]).run();
-    output.prints("1\n1\n0\n");
+    command.through(["unshare", "--net", "sh", "-c", script, "sh"]).run().succeeds();
 }
 
 #[test]
@@ -214,15 +213,10 @@ fn name(place: &Place) -> String {
     place.path().file_name().expect("a name").to_string_lossy().replace("husk-test", "killed")
 }
 
-/// Waits until a container of that name has no cgroup; what it still has after a while.
-fn cgroups_left(name: &str) -> Vec<(u32, PathBuf)> {
-    for _ in 0..300 {
-        if cgroups(name).is_empty() {
-            break;
-        }
-        sleep(Duration::from_millis(10));
-    }
-    cgroups(name)
+/// Waits until a container of that name has no cgroup.
+#[track_caller]
+fn all_cgroups_go(name: &str) {
+    until("its cgroups go", || cgroups(name).is_empty());
 }
 
 const NOBODY_LIMITS: &str = "only root can be sure to have cgroups of its own";
@@ -245,7 +239,7 @@ fn no_cgroup_after_a_kill() {
         assert!(!cgroups(&name).is_empty(), "{way:?}");
         running.signal(Signal::KILL);
         running.finish().exits(137);
-        assert_eq!(cgroups_left(&name), [], "{way:?}");
+        all_cgroups_go(&name);
     }
     // Before that, the next run does.
     for number in 0..60_u64 {
@@ -253,7 +247,7 @@ fn no_cgroup_after_a_kill() {
         assert_eq!(shoot(&caller, &root, &options, Signal::KILL, micros), 137);
         if number % 10 == 9 {
             caller.husk(["run"]).args(options).arg(&root).arg("true").run().succeeds();
-            assert_eq!(cgroups_left(&name), []);
+            all_cgroups_go(&name);
         }
     }
 }
@@ -325,19 +319,14 @@ fn no_cgroup_after_a_kill_of_husk_and_its_guard() {
     // The kernel takes the container's processes away after husk, which is waited for.
     let is_in_use =
         |path: &PathBuf| fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|text| !text.is_empty());
-    for _ in 0..300 {
-        if !made.iter().any(|(_, path)| is_in_use(path)) {
-            break;
-        }
-        sleep(Duration::from_millis(10));
-    }
+    until("the container's processes go", || !made.iter().any(|(_, path)| is_in_use(path)));
     caller
         .husk(["run", "-q", "-m", "64m", "--cgroup-parent", &own.0])
         .arg(&root)
         .arg("true")
         .run()
         .succeeds();
-    assert_eq!(cgroups_left(&name), []);
+    all_cgroups_go(&name);
 }
 
 #[test]
@@ -361,6 +350,6 @@ fn cgroups_that_a_container_has_made_go_too() {
         }
         running.signal(signal);
         running.finish();
-        assert_eq!(cgroups_left(&name), [], "{signal:?}");
+        all_cgroups_go(&name);
     }
 }

@@ -7,10 +7,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Output, Place, Running, Signal, is_root, note_skip, skip};
+use husk_tests::{Caller, Output, Place, Running, Signal, is_root, note_skip, skip, until};
 
 fn is_v2() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
@@ -108,7 +107,7 @@ fn more_processes_than_the_limit_are_refused() {
     let place = Place::new();
     let Some(caller) = limiter(&place, "more_processes_than_the_limit_are_refused") else { return };
     let root = caller.root("box");
-    let script = "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo all of them";
+    let script = "for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; echo all of them";
     let output = caller.run(&["-q", "--pids-limit", "4"], &root, script);
     output.says("can't fork");
     assert!(!output.stdout.contains("all of them"), "{output}");
@@ -139,54 +138,43 @@ fn a_container_has_a_limit_of_processes_without_asking() {
     running.finish();
 }
 
-/// Seconds of processors' time that a loop gets in two seconds.
-fn time_got(caller: &Caller<'_>, options: &[&str], root: &Path) -> f64 {
-    // The times of what the shell has waited for: `0m0.400s 0m0.000s`, the second line.
-    let script = "timeout 2 sh -c 'while :; do :; done'; times";
-    let output = caller.run(&[&["-q"], options].concat(), root, script);
-    let line = output.succeeds().stdout.lines().nth(1).expect("two lines").to_owned();
-    line.split(' ')
-        .map(|time| {
-            let (minutes, seconds) = time.split_once('m').expect("minutes");
-            let seconds: f64 = seconds.trim_end_matches('s').parse().expect("seconds");
-            minutes.parse::<f64>().expect("minutes") * 60.0 + seconds
-        })
-        .sum()
+/// What a process has used of the processors, as part of the time since `begin`.
+fn part_used(pid: u32, begin: Instant) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = stat.rsplit_once(") ").expect("a name").1.split(' ');
+    // In clock ticks of 10 ms: in user mode, and in the kernel.
+    let used: f64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("ticks")).sum();
+    used / 100.0 / begin.elapsed().as_secs_f64()
 }
 
+/// Counted in the kernel's own periods, so that it does not matter how busy the machine is.
 #[test]
 fn a_loop_gets_its_part_of_a_processor() {
     let place = Place::new();
     let Some(caller) = limiter(&place, "a_loop_gets_its_part_of_a_processor") else { return };
     let root = caller.root("box");
-    let limited = time_got(&caller, &["--cpus", "0.1"], &root);
-    assert!((0.05..0.35).contains(&limited), "{limited} s of 2 with --cpus 0.1");
-    // And not because the machine is busy.
-    let throttled = |cpus: &str, is_enough: &dyn Fn(u64, Duration) -> bool| {
-        let (name, start) = (name(&place, "loop"), Instant::now());
+    let looping = |cpus: &str, is_so: &dyn Fn(u64, u64, f64) -> bool| {
+        let name = name(&place, "loop");
         let options = ["-q", "--name", &name, "--cpus", cpus];
         let mut running = caller.shell(&options, &root, "echo there; while :; do :; done").start();
         running.wait_for("there");
-        let periods = loop {
+        let (pid, begin) = (running.container(), Instant::now());
+        until(&format!("what a loop gets with --cpus {cpus}"), || {
             let stat = value(&name, "cpu.stat").expect("a file of its cgroup");
-            let line = stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")).expect("a count");
-            let periods = line.parse().expect("a number");
-            if is_enough(periods, start.elapsed()) {
-                break periods;
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "--cpus {cpus}: {stat}");
-            sleep(Duration::from_millis(50));
-        };
+            let count = |what: &str| {
+                let line = stat.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(' '));
+                line.expect("a count").parse::<u64>().expect("a number")
+            };
+            is_so(count("nr_periods"), count("nr_throttled"), part_used(pid, begin))
+        });
         running.signal(Signal::TERM);
         running.finish();
-        periods
     };
-    throttled("0.1", &|periods, _| periods > 5);
-    assert_eq!(
-        throttled("2", &|_, time| time > Duration::from_secs(1)),
-        0,
-        "one loop needs no more than one"
-    );
+    // What runs over its share, because a clock tick comes late, goes without for so long afterwards: a tenth it is in the end, and
+    // not at each moment.
+    looping("0.1", &|_, throttled, part| throttled > 5 && part < 0.15);
+    // One loop needs no more than one processor.
+    looping("2", &|periods, throttled, _| periods >= 10 && throttled < periods / 2);
 }
 
 #[test]
@@ -296,8 +284,8 @@ fn a_disk_is_written_to_no_faster_than_allowed() {
     let limit = format!("{}:2", disk.display());
     let slow = written(&["--device-write-iops", &limit]);
     assert!(slow > Duration::from_millis(2500), "8 writes at 2 a second took {slow:?}");
-    let free = written(&[]);
-    assert!(free < Duration::from_millis(2500), "2 MiB took {free:?}");
+    // The disk is faster than that. Once is enough to show it, and a busy one may take long at times.
+    until("2 MiB in less", || written(&[]) < Duration::from_millis(2500));
 }
 
 #[test]
@@ -357,8 +345,12 @@ fn without_a_part_of_the_tree_only_what_was_asked_for_fails() {
             output.says("as root");
         }
     }
+    // Nothing of version 1 can be given to a user.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let told =
+        if mounts.contains(" - cgroup2 ") { "delegation" } else { "version 1 cannot be given to a user" };
     let doctor = caller.husk(["doctor", "cgroups"]).run();
-    assert!(doctor.stdout.contains("delegation"), "{doctor}");
+    assert!(doctor.stdout.contains(told), "{doctor}");
 }
 
 /// An ordinary user in a login, whose own cgroup is root's, and whose systemd answers; `None` says what is missing.
@@ -395,11 +387,7 @@ fn units(caller: &Caller<'_>, name: &str) -> String {
 /// That systemd has taken the scope away, with all that was in it.
 #[track_caller]
 fn is_gone(caller: &Caller<'_>, scope: &Path, name: &str) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while scope.exists() || !units(caller, name).is_empty() {
-        assert!(Instant::now() < until, "{scope:?} is left, and: {}", units(caller, name));
-        sleep(Duration::from_millis(20));
-    }
+    until("systemd takes the scope away", || !scope.exists() && units(caller, name).is_empty());
 }
 
 #[test]
@@ -464,11 +452,10 @@ fn in_a_login_the_plan_has_the_scope_and_the_script_makes_it() {
     let told = told.succeeds().stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(told.contains(&step) && told.contains(&format!("{unit}/husk-<pid>-{name}")), "{told}");
     let script = caller.husk(["run", "--as-shell"]).args(options).arg(&root);
-    let script = script.args(["sh", "-c", "echo there; exec sleep 5"]).run().succeeds().stdout.clone();
+    let script = script.args(["sh", "-c", "echo there; read end; exit 0"]).run().succeeds().stdout.clone();
     let path = caller.home().join("script");
     fs::write(&path, &script).expect("a file");
-    // An emulated machine takes its time.
-    let mut running = caller.command("bash").arg(&path).timeout(Duration::from_secs(60)).start();
+    let mut running = caller.command("bash").arg(&path).start();
     running.wait_for("there");
     assert_eq!(value(&name, "memory.max").as_deref(), Some("67108864"), "{script}");
     let scope = scope_of(&caller, running.pid(), &name);
@@ -634,9 +621,5 @@ fn a_cgroup_can_be_made_in_another() {
             ["", "memory/", "pids/"].map(|of| Path::new("/sys/fs/cgroup").join(format!("{of}{parent}")));
         all.iter().all(|path| !path.exists())
     };
-    let until = Instant::now() + Duration::from_secs(5);
-    while !gone() && Instant::now() < until {
-        sleep(Duration::from_millis(20));
-    }
-    assert!(gone(), "what was made above it is left");
+    until("what was made above it goes", gone);
 }

@@ -142,7 +142,7 @@ fn the_network_is_loopback_alone_and_up() {
     let place = Place::new();
     for caller in place.callers() {
         let root = caller.root("root");
-        let talk = "ls /sys/class/net; ifconfig lo; nc -l -p 80 -e echo hello & sleep 0.2; nc 127.0.0.1 80 </dev/null";
+        let talk = "ls /sys/class/net; ifconfig lo; nc -l -p 80 -e echo hello & until nc 127.0.0.1 80 </dev/null 2>/dev/null; do sleep 0.01; done";
         let output = caller.run(&[], &root, talk);
         output.succeeds();
         assert!(output.stdout.starts_with("lo\nlo "), "{caller}: {output}");

@@ -5,12 +5,10 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use husk_tests::Output;
 use husk_tests::oci::{Bundle, Site};
-use husk_tests::oci_site;
+use husk_tests::{oci_site, until};
 use serde_json::{Value, json};
 
 const KINDS: [&str; 6] =
@@ -30,10 +28,7 @@ fn read(path: &Path) -> String {
 }
 
 fn wait_for(path: &Path) -> String {
-    let until = Instant::now() + Duration::from_secs(5);
-    while read(path).is_empty() && Instant::now() < until {
-        sleep(Duration::from_millis(2));
-    }
+    until("the hook has written", || !read(path).is_empty());
     read(path)
 }
 
@@ -207,13 +202,11 @@ fn hooks_args_and_env_are_their_own() {
 fn hooks_timeout() {
     let site = oci_site!();
     let bundle = site.bundle();
-    let mut slow = hook("exec sleep 60");
+    let mut slow = hook("exec sleep 1000");
     slow[0]["timeout"] = json!(1);
-    let begin = Instant::now();
-    let output = with_hook(bundle, "createRuntime", slow).refused();
-    assert!(begin.elapsed() < Duration::from_secs(15), "{output}");
+    with_hook(bundle, "createRuntime", slow).refused();
     let mut quick = hook("true");
-    quick[0]["timeout"] = json!(10);
+    quick[0]["timeout"] = json!(100);
     with_hook(site.bundle(), "createRuntime", quick).output().succeeds();
 }
 

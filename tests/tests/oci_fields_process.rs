@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use husk_tests::oci::SpecChange;
-use husk_tests::oci_site;
+use husk_tests::{copy_program, oci_site, write_program};
 use serde_json::{Value, json};
 
 /// A line of /proc/self/status, without its name.
@@ -78,8 +78,7 @@ fn process_env_path_finds_the_command() {
     let site = oci_site!();
     let bundle = site.bundle().args(&["own"]);
     fs::create_dir(bundle.in_root("own-bin")).expect("a directory");
-    fs::write(bundle.in_root("own-bin/own"), "#!/bin/sh\n").expect("a script");
-    fs::set_permissions(bundle.in_root("own-bin/own"), PermissionsExt::from_mode(0o755)).expect("chmod");
+    write_program(&bundle.in_root("own-bin/own"), "#!/bin/sh\n");
     bundle.refused();
     let change = |spec: &mut Value| spec["process"]["env"] = json!(["PATH=/nowhere:/own-bin"]);
     bundle.change(change).output().succeeds();
@@ -194,7 +193,7 @@ fn process_capabilities_effective_open_the_command() {
                 json!({"bounding": list, "permitted": list, "effective": effective});
         });
         fs::create_dir(bundle.in_root("own")).expect("a directory");
-        fs::copy(bundle.in_root("bin/busybox"), bundle.in_root("own/echo")).expect("a program");
+        copy_program(&bundle.in_root("bin/busybox"), &bundle.in_root("own/echo"));
         fs::set_permissions(bundle.in_root("own/echo"), PermissionsExt::from_mode(0o700)).expect("chmod");
         bundle
     };

@@ -366,7 +366,7 @@ fn linux_resources_pids() {
 #[test]
 fn linux_resources_pids_limit_is_felt() {
     let site = oci_site!();
-    let script = "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done 2>&1; echo end";
+    let script = "for i in 1 2 3 4 5 6 7 8; do sleep 100 & done 2>&1; echo end";
     let bundle =
         site.bundle().sh(script).change(|spec| spec["linux"]["resources"]["pids"] = json!({"limit": 4}));
     let output = bundle.output();

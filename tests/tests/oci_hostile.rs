@@ -9,10 +9,9 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use husk_tests::oci::{Bundle, ConsoleSocket, Site, SpecChange};
-use husk_tests::{Command, Output, contained_site};
+use husk_tests::{Command, Output, contained_site, copy_program};
 use serde_json::{Value, json};
 
 /// What nobody in a container may see.
@@ -630,10 +629,7 @@ fn accounts_that_never_end_are_left_alone() {
         let passwd = target.bundle().join("rootfs/etc/passwd");
         fs::remove_file(&passwd).expect("a file");
         make(&passwd);
-        let exec = site
-            .oci(["exec", "--user", "1000", target.id(), "sh", "-c", "echo $HOME"])
-            .timeout(Duration::from_secs(5))
-            .run();
+        let exec = site.oci(["exec", "--user", "1000", target.id(), "sh", "-c", "echo $HOME"]).run();
         canary.is_alive(exec.succeeds());
         target.delete();
         output.succeeds().stdout.trim().to_owned()
@@ -747,7 +743,7 @@ fn nobody_types_into_the_callers_terminal() {
         return;
     }
     let bundle = site.bundle().args(&["/tiocsti"]);
-    fs::copy(&tiocsti, bundle.in_root("tiocsti")).expect("a copy");
+    copy_program(&tiocsti, &bundle.in_root("tiocsti"));
     bundle.write();
     let oci = site.oci([""; 0]).shown();
     let oci = oci.split(" -- ").nth(1).expect("the runtime's own words").to_owned();
@@ -756,7 +752,7 @@ fn nobody_types_into_the_callers_terminal() {
     assert!(output.contains("refused") && !output.contains("pushed"), "run: {output:?}");
     let target = site.bundle().sh("echo up; sleep 100").start();
     target.wait_for("up");
-    fs::copy(&tiocsti, target.bundle().join("rootfs/tiocsti")).expect("a copy");
+    copy_program(&tiocsti, &target.bundle().join("rootfs/tiocsti"));
     let output = run(&format!("exec {} /tiocsti", target.id()));
     assert!(output.contains("refused") && !output.contains("pushed"), "exec: {output:?}");
     target.delete();

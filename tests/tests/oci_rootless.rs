@@ -5,11 +5,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use husk_tests::oci::{Runtime, is_unified};
-use husk_tests::{Caller, Command, Output, Place, is_root, skip};
+use husk_tests::{Caller, Command, Output, Place, copy_program, is_root, skip, until};
 use serde_json::{Value, json};
 
 /// A user with a runtime directory, a bundle made by `spec --rootless`, and husk-oci.
@@ -24,7 +22,7 @@ impl<'p> User<'p> {
         let program = place.path().join("husk-oci");
         let built = Runtime::under_test().expect("husk-oci").path();
         if !program.exists() {
-            fs::copy(built, &program).expect("a husk-oci that everybody may execute");
+            copy_program(built, &program);
         }
         let runtime_directory = caller.home().join("run");
         caller.command("mkdir").args(["-m", "700"]).arg(&runtime_directory).run().succeeds();
@@ -52,8 +50,14 @@ impl<'p> User<'p> {
         bundle
     }
 
+    /// An id that no other test's container has: where the user has cgroups, they go by it.
+    fn id(&self, name: &str) -> String {
+        let place = self.program.parent().and_then(Path::file_name).expect("a place").to_string_lossy();
+        format!("{name}-{place}")
+    }
+
     fn run(&self, bundle: &Path) -> Output {
-        self.oci(&["run", "--bundle"]).arg(bundle).arg("one").run()
+        self.oci(&["run", "--bundle"]).arg(bundle).arg(self.id("one")).run()
     }
 
     #[track_caller]
@@ -65,11 +69,7 @@ impl<'p> User<'p> {
     /// Waits until the container has ended.
     #[track_caller]
     fn wait(&self, id: &str) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while self.state(id)["status"] != "stopped" {
-            assert!(Instant::now() < until, "{:#}", self.state(id));
-            sleep(Duration::from_millis(5));
-        }
+        until("it is stopped", || self.state(id)["status"] == "stopped");
     }
 
     /// Fails the test if there is a state.
@@ -96,69 +96,67 @@ fn the_life_of_a_users_container() {
     }
     let place = Place::new();
     let user = User::new(&place, place.ordinary());
+    let id = &*user.id("life");
     let script = "trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done";
     let bundle = user.bundle("bundle", script, |_| ());
     let bundle = bundle.to_str().expect("text");
     let (out, pid_file) = (format!("{bundle}/out"), format!("{bundle}/pid"));
     // Whoever waits for the end of these streams waits for the container.
-    let create = "exec \"$0\" create --bundle \"$1\" --pid-file \"$2\" c >\"$3\" 2>&1 </dev/null";
+    let create = "exec \"$0\" create --bundle \"$1\" --pid-file \"$2\" \"$4\" >\"$3\" 2>&1 </dev/null";
     let sh = user.caller.command("sh").env("XDG_RUNTIME_DIR", &user.runtime_directory);
-    sh.args(["-c", create]).arg(&user.program).args([bundle, &pid_file, &out]).run().succeeds();
+    sh.args(["-c", create]).arg(&user.program).args([bundle, &pid_file, &out, id]).run().succeeds();
 
-    let directory = user.runtime_directory.join("husk/c");
+    let directory = user.runtime_directory.join("husk").join(id);
     let of = |path: &Path| fs::metadata(path).map(|data| (data.uid(), data.mode() & 0o777)).expect("a state");
     assert_eq!(of(&directory), (user.caller.uid(), 0o700));
     assert_eq!(of(&directory.join("state.json")), (user.caller.uid(), 0o600));
-    let state = user.state("c");
+    let state = user.state(id);
     assert_eq!((&state["status"], &state["bundle"]), (&json!("created"), &json!(bundle)));
     assert_eq!(fs::read_to_string(&pid_file).expect("a pid file"), state["pid"].to_string());
 
-    user.oci(&["start", "c"]).run().succeeds().prints("");
-    let until = Instant::now() + Duration::from_secs(10);
-    while fs::read_to_string(&out).expect("output") != "up\n" {
-        assert!(Instant::now() < until, "{:?}", fs::read_to_string(&out));
-    }
-    assert_eq!(user.state("c")["status"], "running");
-    user.oci(&["start", "c"]).run().exits(1).says("running");
-    user.oci(&["list", "-q"]).run().succeeds().prints("c\n");
+    user.oci(&["start", id]).run().succeeds().prints("");
+    until("it is up", || fs::read_to_string(&out).expect("output") == "up\n");
+    assert_eq!(user.state(id)["status"], "running");
+    user.oci(&["start", id]).run().exits(1).says("running");
+    user.oci(&["list", "-q"]).run().succeeds().prints(&format!("{id}\n"));
     let list: Value =
         serde_json::from_str(&user.oci(&["list", "--format", "json"]).run().stdout).expect("JSON");
-    assert_eq!((&list[0]["id"], &list[0]["status"]), (&json!("c"), &json!("running")));
+    assert_eq!((&list[0]["id"], &list[0]["status"]), (&json!(id), &json!("running")));
 
     // Root inside, and the user outside.
-    user.oci(&["exec", "c", "id", "-u"]).run().succeeds().prints("0\n");
+    user.oci(&["exec", id, "id", "-u"]).run().succeeds().prints("0\n");
     let shown =
-        user.oci(&["exec", "--cwd", "/tmp", "-e", "WORD=said", "c", "sh", "-c", "pwd; echo $WORD"]).run();
+        user.oci(&["exec", "--cwd", "/tmp", "-e", "WORD=said", id, "sh", "-c", "pwd; echo $WORD"]).run();
     shown.succeeds().prints("/tmp\nsaid\n");
-    user.oci(&["exec", "c", "sh", "-c", "exit 5"]).run().exits(5);
-    user.oci(&["exec", "c", "no-such-program"]).run().exits(255).says("executable file not found");
-    user.oci(&["exec", "-u", "1000", "c", "id"]).run().exits(255).says("is not mapped");
+    user.oci(&["exec", id, "sh", "-c", "exit 5"]).run().exits(5);
+    user.oci(&["exec", id, "no-such-program"]).run().exits(255).says("executable file not found");
+    user.oci(&["exec", "-u", "1000", id, "id"]).run().exits(255).says("is not mapped");
     let of_init = fs::metadata(format!("/proc/{}", state["pid"])).expect("the first process");
     assert_eq!(of_init.uid(), user.caller.uid());
 
     // Without a cgroup that is the user's to make, what needs one is refused; with one it works.
     let has_cgroup =
         !fs::read_to_string(directory.join("state.json")).expect("a state").contains("\"cgroup\":null")
-            && user.oci(&["ps", "c"]).run().code() == 0;
-    for words in [&["ps", "c"][..], &["pause", "c"], &["resume", "c"], &["events", "--stats", "c"]] {
+            && user.oci(&["ps", id]).run().code() == 0;
+    for words in [&["ps", id][..], &["pause", id], &["resume", id], &["events", "--stats", id]] {
         let output = user.oci(words).run();
         match has_cgroup {
             true => output.succeeds(),
             false => output.exits(1).says("it has no cgroup of its own").says("delegated"),
         };
     }
-    assert_eq!(user.state("c")["status"], "running");
+    assert_eq!(user.state(id)["status"], "running");
 
-    user.oci(&["delete", "c"]).run().exits(1).says("running");
-    user.oci(&["kill", "c", "TERM"]).run().succeeds();
-    user.wait("c");
-    assert_eq!(user.state("c")["pid"], 0);
-    user.oci(&["kill", "c", "KILL"]).run().exits(1).says("container not running");
-    user.oci(&["exec", "c", "true"]).run().exits(255).says("container not running");
-    user.oci(&["delete", "c"]).run().succeeds();
+    user.oci(&["delete", id]).run().exits(1).says("running");
+    user.oci(&["kill", id, "TERM"]).run().succeeds();
+    user.wait(id);
+    assert_eq!(user.state(id)["pid"], 0);
+    user.oci(&["kill", id, "KILL"]).run().exits(1).says("container not running");
+    user.oci(&["exec", id, "true"]).run().exits(255).says("container not running");
+    user.oci(&["delete", id]).run().succeeds();
     user.has_no_state();
-    user.oci(&["state", "c"]).run().exits(1).says("container does not exist");
-    user.oci(&["delete", "--force", "c"]).run().succeeds();
+    user.oci(&["state", id]).run().exits(1).says("container does not exist");
+    user.oci(&["delete", "--force", id]).run().succeeds();
 }
 
 #[test]
@@ -171,7 +169,7 @@ fn a_user_runs_a_container_to_its_end() {
     let script =
         "cat; id -u; hostname; ls /sys/fs/cgroup >/dev/null && echo shown; touch /x 2>/dev/null; exit 7";
     let bundle = user.bundle("bundle", script, |spec| spec["hostname"] = json!("inside"));
-    let run = || user.oci(&["run", "--bundle"]).arg(&bundle).arg("one");
+    let run = || user.oci(&["run", "--bundle"]).arg(&bundle).arg(user.id("one"));
     run().input("from outside\n").run().exits(7).prints("from outside\n0\ninside\nshown\n");
     user.has_no_state();
     assert!(!bundle.join("rootfs/x").exists(), "root.readonly");
@@ -182,9 +180,10 @@ fn a_user_runs_a_container_to_its_end() {
     assert_eq!((found.uid(), found.mode() & 0o777), (user.caller.uid(), 0o700));
     fs::remove_dir(&fallback).expect("nothing is left in it");
 
-    user.oci(&["run", "--detach", "--bundle"]).arg(&bundle).arg("two").run().succeeds();
-    user.wait("two");
-    user.oci(&["delete", "two"]).run().succeeds();
+    let id = &*user.id("two");
+    user.oci(&["run", "--detach", "--bundle"]).arg(&bundle).arg(id).run().succeeds();
+    user.wait(id);
+    user.oci(&["delete", id]).run().succeeds();
     user.has_no_state();
 }
 
@@ -278,7 +277,9 @@ fn what_a_user_cannot_have_is_refused_with_its_reason() {
     };
     refused("hosts-user", &remove_user, &["linux.namespaces", "needs root", "spec --rootless"]);
     let strangers = |spec: &mut Value| spec["linux"]["uidMappings"][0]["hostID"] = json!(1);
-    refused("strangers", &strangers, &["linux.uidMappings", "/etc/subuid"]);
+    // Who has subordinate ids is refused by the helper that maps them.
+    let who = if user.caller.ranges().is_some() { "newuidmap" } else { "linux.uidMappings" };
+    refused("strangers", &strangers, &[who, "/etc/subuid"]);
     let below = |spec: &mut Value| spec["process"]["oomScoreAdj"] = json!(-900);
     refused("oom", &below, &["process.oomScoreAdj", "CAP_SYS_RESOURCE"]);
     let rlimit = |spec: &mut Value| {
@@ -349,8 +350,9 @@ fn a_users_scope_is_made_by_the_users_own_systemd() {
     let place = Place::new();
     let user = User::new(&place, place.ordinary());
     let name = format!("husktest{}", std::process::id());
+    let id = &*user.id("scope");
     let bundle = user.bundle("bundle", "exec sleep 1000", |spec| {
-        spec["linux"]["cgroupsPath"] = json!(format!(":{name}:c"));
+        spec["linux"]["cgroupsPath"] = json!(format!(":{name}:{id}"));
         spec["linux"]["resources"] = json!({"memory": {"limit": 67_108_864}, "pids": {"limit": 33}});
         let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
         namespaces.retain(|namespace| namespace["type"] != "cgroup");
@@ -359,45 +361,46 @@ fn a_users_scope_is_made_by_the_users_own_systemd() {
     let bundle = bundle.to_str().expect("text");
     let oci = |words: &[&str]| user.oci(words).env("DBUS_SESSION_BUS_ADDRESS", &bus);
     // Whoever waits for the end of these streams waits for the container.
-    let run = "exec \"$0\" --systemd-cgroup run --detach --bundle \"$1\" c >\"$1/out\" 2>&1 </dev/null";
+    let run = "exec \"$0\" --systemd-cgroup run --detach --bundle \"$1\" \"$2\" >\"$1/out\" 2>&1 </dev/null";
     let run = || {
         let sh = user.caller.command("sh").env("XDG_RUNTIME_DIR", &user.runtime_directory);
-        let sh = sh.env("DBUS_SESSION_BUS_ADDRESS", &bus).args(["-c", run]).arg(&user.program).arg(bundle);
+        let sh =
+            sh.env("DBUS_SESSION_BUS_ADDRESS", &bus).args(["-c", run]).arg(&user.program).args([bundle, id]);
         let ran = sh.run();
         assert_eq!(ran.code(), 0, "{:?}", fs::read_to_string(format!("{bundle}/out")));
     };
     run();
 
-    let text = fs::read_to_string(format!("/proc/{}/cgroup", user.state("c")["pid"])).expect("cgroups");
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", user.state(id)["pid"])).expect("cgroups");
     let path = text.trim().trim_start_matches("0::").to_owned();
-    let (uid, unit) = (user.caller.uid(), format!("{name}-c.scope"));
+    let (uid, unit) = (user.caller.uid(), format!("{name}-{id}.scope"));
     assert!(path.ends_with(&format!("/user@{uid}.service/user.slice/{unit}")), "{path}");
     let read = |file: &str| {
         fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).expect("a file of the scope's")
     };
     assert_eq!((read("memory.max").trim(), read("pids.max").trim()), ("67108864", "33"));
     // This process may be in the scope of a session, from where it may not put anybody there itself.
-    oci(&["exec", "c", "cat", "/proc/self/cgroup"]).run().succeeds().prints("0::/\n");
-    oci(&["exec", "c", "sh", "-c", "exit 6"]).run().exits(6);
-    oci(&["update", "--pids-limit", "44", "c"]).run().succeeds();
+    oci(&["exec", id, "cat", "/proc/self/cgroup"]).run().succeeds().prints("0::/\n");
+    oci(&["exec", id, "sh", "-c", "exit 6"]).run().exits(6);
+    oci(&["update", "--pids-limit", "44", id]).run().succeeds();
     assert_eq!(read("pids.max").trim(), "44");
     let pids: Vec<i64> =
-        serde_json::from_str(&oci(&["ps", "--format", "json", "c"]).run().stdout).expect("JSON");
-    assert_eq!(json!(pids), json!([user.state("c")["pid"]]));
-    oci(&["pause", "c"]).run().succeeds();
-    assert_eq!(user.state("c")["status"], "paused");
-    oci(&["resume", "c"]).run().succeeds();
+        serde_json::from_str(&oci(&["ps", "--format", "json", id]).run().stdout).expect("JSON");
+    assert_eq!(json!(pids), json!([user.state(id)["pid"]]));
+    oci(&["pause", id]).run().succeeds();
+    assert_eq!(user.state(id)["status"], "paused");
+    oci(&["resume", id]).run().succeeds();
     // Without a word of where the bus is: the scope is empty, and systemd sees that.
-    user.oci(&["delete", "--force", "c"]).run().succeeds();
+    user.oci(&["delete", "--force", id]).run().succeeds();
     user.has_no_state();
     assert!(!Path::new(&format!("/sys/fs/cgroup{path}")).exists());
 
     // What was written down first says whose systemd has it.
     run();
-    fs::write(user.runtime_directory.join("husk/c/state.json"), "{").expect("a state");
+    fs::write(user.runtime_directory.join(format!("husk/{id}/state.json")), "{").expect("a state");
     let procs = format!("/sys/fs/cgroup{path}/cgroup.procs");
     assert!(fs::read_to_string(&procs).is_ok_and(|pids| !pids.is_empty()));
-    oci(&["delete", "--force", "c"]).run().succeeds();
+    oci(&["delete", "--force", id]).run().succeeds();
     user.has_no_state();
     assert!(!Path::new(&format!("/sys/fs/cgroup{path}")).exists());
 }

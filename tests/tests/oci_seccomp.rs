@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use husk_sys::{Notification, NotificationAnswer, answer_notification, receive_notification};
-use husk_tests::Command;
 use husk_tests::oci::{Bundle, ConsoleSocket, Site};
 use husk_tests::oci_site;
+use husk_tests::{Command, copy_program};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ fn status(site: &Site, program: &Path, profile: Option<Value>, no_new_privileges
             spec["linux"]["seccomp"] = profile;
         }
     });
-    fs::copy(program, bundle.in_root("program")).expect("the program is copied");
+    copy_program(program, &bundle.in_root("program"));
     bundle.output().code()
 }
 

@@ -5,10 +5,10 @@
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use husk_tests::oci::{Bundle, Cgroup, Container, Site, is_unified};
-use husk_tests::{Command, Place, oci_site};
+use husk_tests::{Command, Place, oci_site, until};
 use serde_json::{Value, json};
 
 /// Whether scopes can be had; else it is said as a skip.
@@ -74,15 +74,6 @@ fn units(site: &Site) -> String {
 /// Version 2 beside version 1, where systemd runs without it.
 fn is_empty_v2(line: &str) -> bool {
     line == "0::/" && !is_unified() && !Path::new("/sys/fs/cgroup/unified").exists()
-}
-
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < end, "not in time: {what}");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -421,9 +412,8 @@ fn a_damaged_state_loses_no_scope() {
         fs::write(&file, &state[..keep]).expect("a file");
         site.oci(["delete", bundle.id()]).run().exits(1).says("damaged");
         assert!(has_scope(&unit), "without --force all stays");
-        let begin = Instant::now();
+        // systemd would wait for longer than any command may take here.
         container.delete();
-        assert!(begin.elapsed() < Duration::from_secs(20), "it was waited for: {:?}", begin.elapsed());
         assert!(!cgroup(&unit).exists());
         assert_eq!(units(&site), "");
         assert!(!site.root().join(bundle.id()).exists(), "the state is gone");

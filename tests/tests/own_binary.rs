@@ -8,14 +8,13 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::thread::sleep;
-use std::time::Duration;
 
-use husk_tests::{Command, Place, is_root, skip};
+use husk_tests::{Command, Place, copy_program, descendant, is_root, skip};
 
 /// Holds on to the program of process $1 if that is file $2, says so, and writes to it as soon as that works.
 const ATTACKER: &str = r#"
-exec 9< /proc/$1/exe || exit 3
+(: < /proc/$1/exe) 2>/dev/null || { echo refused; exit 3; }
+exec 9< /proc/$1/exe
 [ "$(busybox stat -L -c %i /proc/self/fd/9)" = "$2" ] || { echo another; exit 4; }
 echo holding
 for i in $(busybox seq 40); do
@@ -29,7 +28,7 @@ echo failed
 fn is_written(place: &Place, root: &Path, options: &[&str]) -> bool {
     let own = place.path().join("own-husk");
     let _ = fs::remove_file(&own);
-    fs::copy(place.binary(), &own).expect("a copy");
+    copy_program(&place.binary(), &own);
     let before = fs::metadata(&own).expect("the copy");
     // A pipe that is full, so that the program stays.
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
@@ -40,21 +39,11 @@ fn is_written(place: &Place, root: &Path, options: &[&str]) -> bool {
     let victim =
         victim.arg("--help").stdin(Stdio::null()).stdout(Stdio::from(writer)).stderr(Stdio::null()).spawn();
     let mut victim = victim.expect("husk starts");
-    let inside = (0..500).find_map(|_| {
-        sleep(Duration::from_millis(20));
-        let children = format!("/proc/{0}/task/{0}/children", victim.id());
-        let children = fs::read_to_string(children).unwrap_or_default();
-        let is_command = |pid: &&str| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.starts_with(b"/proc/self/exe\0")
-        };
-        children.split_whitespace().find(is_command).map(str::to_owned)
-    });
-    let inside = inside.expect("the program runs in the container");
+    let inside = descendant(victim.id(), "/proc/self/exe ").to_string();
     let attacker = Command::new(place.binary()).args(["run", "-q", "--pid=host"]).args(options).arg(root);
-    let attacker =
+    let mut attacker =
         attacker.args(["/bin/sh", "-c", ATTACKER, "sh", &inside, &before.ino().to_string()]).start();
-    sleep(Duration::from_millis(300));
+    attacker.wait_for("\n");
     drop(reader);
     let _ = victim.wait();
     let told = attacker.finish();

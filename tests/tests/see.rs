@@ -4,9 +4,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Place, classic_pair, command_line, descendant, skip};
+use husk_tests::{Caller, Place, classic_pair, command_line, descendant, skip, until};
 use serde_json::Value;
 
 /// What `husk see --json` says.
@@ -213,10 +212,7 @@ fn hostile_names_stay_text() {
         let words = ["bash", "-c", script, "bash", name];
         let running = caller.command("unshare").args(namespaces).args(words).start();
         let pid = running.pid();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !command_line(pid).starts_with("\u{1b}[2Jred") && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("its name", || command_line(pid).starts_with("\u{1b}[2Jred"));
         let shown = "\\x1b[2Jred\\u{202e}</code><script>\"\\n 1000";
         for words in [&["see"][..], &["see", "--tree"], &["see", "--mounts"], &["see", &pid.to_string()]] {
             let output = caller.husk(words).run();

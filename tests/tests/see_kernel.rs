@@ -5,10 +5,10 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use husk_tests::{Caller, Command, Place, Running, classic_pair, command_line, descendant, masked, skip};
+use husk_tests::{
+    Caller, Command, Place, Running, classic_pair, command_line, descendant, masked, skip, until,
+};
 use serde_json::Value;
 
 const ENOSYS: u32 = 38;
@@ -209,11 +209,7 @@ fn a_mount_over_the_root_is_not_the_root() {
 
 /// The process itself, once it has become this command.
 fn once(running: &Running, command: &str) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !command_line(running.pid()).starts_with(command) {
-        assert!(Instant::now() < deadline, "{}", command_line(running.pid()));
-        sleep(Duration::from_millis(5));
-    }
+    until(command, || command_line(running.pid()).starts_with(command));
     running.pid()
 }
 

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
-use husk_tests::{Caller, Outside, Place, Signal, Terminal, skip};
+use husk_tests::{Caller, Outside, Place, Signal, Terminal, descendant, is_idle, skip, until};
 use rustix::process::{Pid, kill_process};
 
 /// The prompt of a container's root.
@@ -234,9 +234,8 @@ fn the_terminal_is_restored_whatever_happens() {
                 kill_process(husk, signal).expect("husk runs");
             }
             terminal.wait_for_prompt(HOST);
-            // The guard needs a moment; a shell that edits its line would have set the terminal itself by then.
-            sleep(Duration::from_millis(100));
-            assert_eq!(terminal.settings(), before, "after husk run {words}, {signal:?}");
+            // The guard needs a moment. The shell leaves the settings alone.
+            until(&format!("restored after husk run {words}, {signal:?}"), || terminal.settings() == before);
             outside.is_unchanged(&place);
         }
     }
@@ -452,19 +451,9 @@ fn a_reader_that_stops_does_not_spin() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut child = process.stdin(Stdio::null()).stdout(writer).spawn().expect("husk starts");
-    sleep(Duration::from_millis(500));
-    let used = ticks(child.id());
-    sleep(Duration::from_millis(500));
-    let spent = ticks(child.id()) - used;
+    descendant(child.id(), "sleep 100");
+    until("husk sleeps while nothing happens", || is_idle(child.id()));
     kill_process(Pid::from_child(&child), Signal::TERM).expect("husk runs");
     let status = child.wait().expect("husk ends");
     assert_eq!(status.code(), Some(143));
-    assert!(spent <= 1, "{spent} ticks of CPU while nothing happens");
-}
-
-/// The time that a process has used, in clock ticks of 10 ms.
-fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).expect("it runs");
-    let after = stat.rsplit_once(") ").expect("a name").1;
-    after.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()
 }

@@ -2,11 +2,11 @@
 //! `husk why`: each cause that it knows, made for real; the end of a command; the last failure, afterwards.
 #![forbid(unsafe_code)]
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use husk_tests::{Caller, Output, Outside, Place, cannot_filter, is_root, refusing, skip};
+use husk_tests::{Caller, Output, Outside, Place, cannot_filter, is_root, refusing, skip, write_program};
 
 /// The rows of the story that have this word before them.
 fn rows<'o>(output: &'o Output, word: &str) -> Vec<&'o str> {
@@ -26,11 +26,6 @@ fn why(caller: &Caller<'_>, words: &[&str]) -> Output {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path of the test's is text")
-}
-
-fn write(path: &Path, content: impl AsRef<[u8]>) {
-    fs::write(path, content).expect("a file in the root");
-    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("the mode of a file in the root");
 }
 
 /// Where the last failures of a caller are kept.
@@ -63,7 +58,7 @@ fn programs_that_cannot_be_executed() {
             ),
         ];
         for (content, errno, message, cure) in cases {
-            write(&root.join("thing"), content);
+            write_program(&root.join("thing"), content);
             let output = why(&caller, &[text(&root), "/thing", "it's"]);
             output.exits(126).prints("").says(message);
             tells(&output, "step", "stage exec, by the container's first process");
@@ -91,7 +86,7 @@ fn a_missing_dynamic_linker() {
     let place = Place::new();
     let caller = &place.callers()[0];
     let root = caller.root("box");
-    write(&root.join("thing"), program);
+    write_program(&root.join("thing"), program);
     let output = why(caller, &[text(&root), "/thing"]);
     output.exits(126).says("it needs the dynamic linker `/lib");
     tells(&output, "cure", "husk rootfs new DIR --from host");

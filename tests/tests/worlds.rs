@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use husk_engines::{Setting, World};
-use husk_tests::{is_root, skip};
+use husk_tests::{PATIENCE, is_root, skip};
 
 const RUNTIME: &str = "/usr/sbin/runc";
 
@@ -102,7 +102,8 @@ fn a_killed_harness_leaves_nothing() {
     if std::env::var_os(HOLD).is_some() {
         let mut world = world();
         output(&mut world, "setsid sleep 1000 >/dev/null 2>&1 & true");
-        output(&mut world, "sleep 25");
+        // Longer than a step may take, and so until it is killed.
+        let _ = world.run("sleep 1000");
         return;
     }
     let mut harness = Command::new(std::env::current_exe().expect("this program has a path"))
@@ -116,7 +117,7 @@ fn a_killed_harness_leaves_nothing() {
     let until = |is_so: &dyn Fn() -> bool, what: &str| {
         let begin = Instant::now();
         while !is_so() {
-            assert!(begin.elapsed() < Duration::from_secs(15), "{what}: {}", remains());
+            assert!(begin.elapsed() < PATIENCE, "{what}: {}", remains());
             sleep(Duration::from_millis(20));
         }
     };
@@ -133,7 +134,7 @@ fn a_killed_harness_leaves_nothing() {
     harness.wait().expect("it has ended");
     let begin = Instant::now();
     while !remains().is_empty() || Path::new("/proc").join(&guard).exists() {
-        assert!(begin.elapsed() < Duration::from_secs(15), "left: {}", remains());
+        assert!(begin.elapsed() < PATIENCE, "left: {}", remains());
         sleep(Duration::from_millis(20));
     }
 }

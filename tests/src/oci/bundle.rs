@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::container::files;
 use super::{Container, Site, default_spec};
-use crate::{Command, Output};
+use crate::{Command, Output, copy_program};
 
 /// A bundle of a test. Its configuration is written when a container is made of it.
 #[derive(Debug)]
@@ -144,8 +144,7 @@ fn busybox_root(root: &Path) {
         fs::create_dir_all(root.join(directory)).expect("a root file system can be made");
     }
     let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().find(|path| Path::new(path).exists());
-    fs::copy(busybox.expect("busybox is installed"), root.join("bin/busybox"))
-        .expect("busybox can be copied");
+    copy_program(Path::new(busybox.expect("busybox is installed")), &root.join("bin/busybox"));
     for applet in applets.iter().filter(|applet| *applet != "busybox") {
         symlink("busybox", root.join("bin").join(applet)).expect("a link can be made");
     }

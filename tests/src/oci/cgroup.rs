@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-const MOUNT: &str = "/sys/fs/cgroup";
+use crate::PATIENCE;
 
-/// How long the kernel may take to let go of a cgroup whose processes have been killed.
-const SETTLE: Duration = Duration::from_secs(5);
+const MOUNT: &str = "/sys/fs/cgroup";
 
 /// Whether this machine has cgroup v2 alone.
 pub fn is_unified() -> bool {
@@ -73,7 +72,7 @@ impl Cgroup {
 
     /// Ends every process in it and removes it, as far as that can be done.
     pub(crate) fn clear(&self) {
-        let until = Instant::now() + SETTLE;
+        let until = Instant::now() + PATIENCE;
         while self.exists() && Instant::now() < until {
             for pid in self.processes() {
                 if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {

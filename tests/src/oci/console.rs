@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-/// How long the runtime may take to connect and to send.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::PATIENCE;
 
 /// A listening socket, as engines give it to `--console-socket` or name it in `linux.seccomp.listenerPath`.
 #[derive(Debug)]

@@ -7,18 +7,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 use serde_json::Value;
 
 use super::{Bundle, Cgroup, Site};
-use crate::{Command, Output};
-
-const PAUSE: Duration = Duration::from_millis(2);
-
-/// How long the runtime may take to create, and the container to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::patience::PAUSE;
+use crate::{Command, Output, PATIENCE};
 
 /// A container that has been created. Its standard output and error are files in the bundle.
 #[derive(Debug)]

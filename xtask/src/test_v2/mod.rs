@@ -56,7 +56,7 @@ const SUITES: &[Suite] = &[
     suite("husk-tests", "oci_cgroup_effects", &["root", "systemd", "systemd-v1"]),
     suite("husk-tests", "oci_as_runc", &["root", "systemd", "systemd-v1", "systemd-hybrid"]),
     suite("husk-tests", "oci_systemd", &["root", "systemd", "systemd-v1", "systemd-hybrid"]),
-    Suite { tests: &["a_users_scope_is_made"], ..suite("husk-tests", "oci_rootless", &["systemd-user"]) },
+    suite("husk-tests", "oci_rootless", &["user", "systemd-user"]),
     // Below what it was given, nobody without CAP_SYS_RESOURCE can set this; inside there is one who has it.
     Suite {
         tests: &["process_oom_score_adj_below_the_callers"],

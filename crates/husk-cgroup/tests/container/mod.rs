@@ -115,7 +115,7 @@ pub(crate) enum End {
 }
 
 impl Running {
-    /// Waits for its end, at most 30 seconds.
+    /// Waits for its end, at most a minute: a machine may be slow.
     pub(crate) fn wait(self) -> End {
         let start = Instant::now();
         loop {
@@ -124,7 +124,7 @@ impl Running {
                 let signal = status.terminating_signal().map(End::Signal);
                 return signal.or(status.exit_status().map(End::Exit)).expect("it has ended");
             }
-            assert!(start.elapsed() < Duration::from_secs(30), "process {:?} does not end", self.pid);
+            assert!(start.elapsed() < Duration::from_secs(60), "process {:?} does not end", self.pid);
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -234,11 +234,8 @@ impl<'a> Parts<'a> {
             tools(&(functions.to_owned() + &self.call()))
         );
         text += "# A place to mount on. Only the empty directory is the host's; what is mounted there goes with the container.\n";
-        let also = if self.entering.is_empty() { "" } else { " \"${cgroups[@]}\"" };
-        if !also.is_empty() {
-            text += "# Cgroups, which go with the script.\ncgroups=()\n";
-        }
-        let _ = write!(text, "work=$(mktemp -d)\ntrap 'rmdir \"$work\"{also}' EXIT\n");
+        text += "work=$(mktemp -d)\n";
+        text += if self.entering.is_empty() { "trap 'rmdir \"$work\"' EXIT\n" } else { CLEAN_UP };
         text += "chmod 711 \"$work\"\nexport work root=\"$work/root\"\n\n";
         text
     }
@@ -478,6 +475,20 @@ impl<'a> Parts<'a> {
 
 /// The number of the first process is the host's, since the /proc in sight is.
 const SAY_WHO: &str = "    read -r pid _ </proc/self/stat\n    echo \"$pid\" >&4\n";
+
+/// husk, too, asks for a while.
+const CLEAN_UP: &str = "\
+# Cgroups, which go with the script: the kernel lets go of them a moment after their last process has ended.
+cgroups=()
+clean_up() {
+    rmdir \"$work\"
+    for made in \"${cgroups[@]}\"; do
+        for try in {1..100}; do if rmdir \"$made\" 2>/dev/null; then continue 2; fi; sleep 0.1; done
+        rmdir \"$made\"
+    done
+}
+trap clean_up EXIT
+";
 
 const BEGIN: &str = "\
 # ---- inside: the first process, as long as no id is mapped and it is nobody. Executed again as root, bash has all
