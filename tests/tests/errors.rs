@@ -452,6 +452,9 @@ fn options_that_are_wrong() {
         (&["--hostnam", "x"], "--hostnam: unknown option", "did you mean --hostname?"),
         (&["--privileged"], "--privileged: husk has no switch that gives everything away", "--cap-add"),
         (&["--umask", "9"], "--umask 9: a mask is an octal number from 0 to 0777", ""),
+        (&["--umask", "-1"], "--umask -1: a mask is an octal number from 0 to 0777", ""),
+        (&["--ulimit", "-1"], "--ulimit -1: there is no limit in it", "nofile=1024"),
+        (&["--user", "-1"], "--user -1: a user is a name or a number", ""),
         (&["-e", "=x"], "--env =x: the variable has no name", "NAME=VALUE"),
         (
             &["-u", "nobody-here"],

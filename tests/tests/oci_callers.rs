@@ -570,6 +570,17 @@ fn rule_15_ps_and_list_as_json() {
     let table = container.verb("ps").run();
     assert!(table.succeeds().stdout.lines().count() == 3 && table.stdout.contains("PID"), "{table}");
     site.oci(["list", "-q"]).run().succeeds().prints(&format!("{}\n", container.id()));
+    // One that is damaged is named, and hides none of the others.
+    let damaged = site.root().join("damaged");
+    fs::create_dir(&damaged).expect("a directory");
+    fs::write(damaged.join("state.json"), "{").expect("a file");
+    if !site.deviates("crun", "has its states elsewhere") {
+        let output = site.oci(["list", "-q"]).run();
+        output.succeeds().says("damaged").prints(&format!("{}\n", container.id()));
+        assert_eq!(list().stdout.matches("\"id\"").count(), 1);
+    }
+    fs::remove_dir_all(&damaged).expect("a directory");
+    assert_eq!(site.oci(["list"]).run().stderr, "");
 
     if site.deviates("crun", "crashes when it is asked for the processes of what has ended") {
         return;

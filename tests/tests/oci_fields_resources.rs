@@ -494,3 +494,133 @@ fn linux_resources_that_cannot_be() {
         bundle.refused();
     }
 }
+
+/// What stands in the files of a container's cgroup that an update may write.
+fn limits_of(cgroup: &Cgroup) -> Vec<(&'static str, Option<String>)> {
+    const V1: [(&str, &str); 10] = [
+        ("memory", "memory.limit_in_bytes"),
+        ("memory", "memory.soft_limit_in_bytes"),
+        ("pids", "pids.max"),
+        ("cpu", "cpu.shares"),
+        ("cpu", "cpu.idle"),
+        ("cpu", "cpu.cfs_quota_us"),
+        ("cpu", "cpu.cfs_period_us"),
+        ("cpuset", "cpuset.cpus"),
+        ("blkio", "blkio.throttle.read_bps_device"),
+        ("devices", "devices.list"),
+    ];
+    const V2: [&str; 8] = [
+        "memory.max",
+        "memory.low",
+        "pids.max",
+        "cpu.weight",
+        "cpu.idle",
+        "cpu.max",
+        "cpuset.cpus",
+        "io.max",
+    ];
+    match is_unified() {
+        true => V2.map(|file| (file, cgroup.read("", file))).into(),
+        false => V1.map(|(controller, file)| (file, cgroup.read(controller, file))).into(),
+    }
+}
+
+/// A block device, as `MAJOR:MINOR` in JSON.
+fn block_device() -> Option<Value> {
+    let text = fs::read_dir("/sys/block").ok()?.flatten().find_map(|entry| {
+        let size = fs::read_to_string(entry.path().join("size")).ok()?;
+        (size.trim() != "0").then(|| fs::read_to_string(entry.path().join("dev")).ok())?
+    })?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some(json!({"major": major.parse::<u32>().ok()?, "minor": minor.parse::<u32>().ok()?}))
+}
+
+#[test]
+fn an_update_that_is_refused_changes_nothing() {
+    let site = oci_site!();
+    if site.is_too_old("runc", (1, 2, 0), "cpu.idle") || site.deviates("crun", "leaves what it had written") {
+        return;
+    }
+    let throttle = |rate: u64| match block_device() {
+        Some(mut device) => {
+            device["rate"] = json!(rate);
+            json!([device])
+        }
+        None => json!([]),
+    };
+    let bundle = site.bundle().sh("sleep 1000").change(|spec| {
+        let resources = &mut spec["linux"]["resources"];
+        resources["memory"] = json!({"limit": 64 * MIB, "reservation": 32 * MIB});
+        resources["pids"] = json!({"limit": 33});
+        resources["cpu"] = json!({"shares": 512, "quota": 12_345, "period": 50_000});
+    });
+    let container = bundle.start();
+    let update = |resources: &Value| {
+        container.verb_with("update", ["--resources", "-"]).input(resources.to_string()).run()
+    };
+    let before = limits_of(&container.cgroup());
+    let mut asked = json!({
+        "memory": {"limit": 48 * MIB, "reservation": 16 * MIB},
+        "pids": {"limit": 44},
+        "cpu": {"idle": 1, "quota": 30_000, "period": 60_000},
+        "blockIO": {"throttleReadBpsDevice": throttle(1 << 20)},
+    });
+    if !is_unified() {
+        // On version 2 there is no way back to an empty set as long as there are processes.
+        asked["cpu"]["cpus"] = json!("0");
+    }
+    // The last that is written; no kernel knows so many.
+    asked["cpu"]["mems"] = json!("1023");
+    let output = update(&asked);
+    output.exits(1).says("mems");
+    assert_eq!(limits_of(&container.cgroup()), before, "{output}");
+    asked["cpu"].as_object_mut().expect("an object").remove("mems");
+    update(&asked).succeeds();
+    let new = limits_of(&container.cgroup());
+    assert_ne!(new, before);
+    // Back to a share, and more throttled, and refused once more.
+    let mut asked = json!({
+        "memory": {"limit": 96 * MIB},
+        "cpu": {"idle": 0, "shares": 2048, "mems": "1023"},
+        "blockIO": {"throttleReadBpsDevice": throttle(2 << 20)},
+    });
+    update(&asked).exits(1);
+    assert_eq!(limits_of(&container.cgroup()), new);
+    if !is_unified() && site.driver() == Driver::Cgroupfs {
+        // Devices come last, and the cgroup above has the say about them.
+        asked["cpu"].as_object_mut().expect("an object").remove("mems");
+        let log = json!({"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"});
+        let zero = json!({"allow": true, "type": "c", "major": 10, "minor": 200, "access": "rwm"});
+        fs::write(site.cgroup().directory("devices").join("devices.deny"), "c 1:11 rwm").expect("it denies");
+        let new = limits_of(&container.cgroup());
+        asked["devices"] = json!([{"allow": false, "access": "rwm"}, zero, log]);
+        update(&asked).exits(1).says("linux.resources.devices");
+        assert_eq!(limits_of(&container.cgroup()), new);
+    }
+    assert_eq!(container.status(), "running");
+    container.delete();
+}
+
+/// Which takes a processor that has it.
+#[test]
+fn an_update_of_a_resource_group_without_the_hardware() {
+    let site = oci_site!();
+    if fs::metadata("/sys/fs/resctrl/schemata").is_ok() {
+        return site.note("this machine has resctrl mounted, and the test would change it");
+    }
+    if site.deviates("crun", "leaves it out where there is none") {
+        return;
+    }
+    let container = site.bundle().sh("sleep 1000").start();
+    let before = limits_of(&container.cgroup());
+    for [flag, value] in [["--l3-cache-schema", "L3:0=f"], ["--mem-bw-schema", "MB:0=50"]] {
+        let output = container.verb_with("update", ["--pids-limit", "44", flag, value]).run();
+        output.exits(1).says(if site.runtime().name() == "runc" { "Intel RDT" } else { "mount -t resctrl" });
+    }
+    assert_eq!(limits_of(&container.cgroup()), before);
+    // What is empty is not asked for.
+    let empty = ["--l3-cache-schema", "", "--memory", "", "--cpu-share", "", "--pids-limit", "44"];
+    container.verb_with("update", empty).run().succeeds();
+    assert_eq!(container.cgroup().read("pids", "pids.max").as_deref(), Some("44"));
+    container.delete();
+}

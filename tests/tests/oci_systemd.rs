@@ -161,6 +161,59 @@ fn an_update_leaves_the_other_limits_as_they_are() {
     container.delete();
 }
 
+/// What was told to systemd before a file is refused is taken back, so that a reload brings nothing of it.
+#[test]
+fn a_refused_update_is_forgotten_by_systemd() {
+    let site = oci_site!();
+    if !has_scopes(&site) || site.deviates("runc", "leaves what it had written") {
+        return;
+    }
+    if site.deviates("crun", "leaves what it had written") {
+        return;
+    }
+    let (bundle, unit) = bundle(&site, "sleep 1000");
+    let bundle = bundle.change(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({"limit": 67_108_864});
+        spec["linux"]["resources"]["cpu"] = json!({"quota": 12_000, "period": 50_000});
+    });
+    let container = create(&bundle);
+    container.start();
+    let files = || {
+        let memory = read(&unit, "memory.limit_in_bytes", "memory.max");
+        let list = if is_unified() { String::new() } else { read(&unit, "devices.list", "") };
+        let mut devices: Vec<_> = list.lines().map(str::to_owned).collect();
+        devices.sort_unstable();
+        let share = read(&unit, "cpu.shares", "cpu.weight");
+        (memory, read(&unit, "pids.max", "pids.max"), share, bandwidth(&unit), devices)
+    };
+    let properties = || {
+        let names = "MemoryMax,MemoryLimit,TasksMax,CPUQuotaPerSecUSec,AllowedCPUs,DevicePolicy";
+        systemctl(&["show", "-p", names, &unit])
+    };
+    let before = (files(), properties());
+    // No kernel knows so many nodes; systemd takes the number.
+    let asked = json!({
+        "memory": {"limit": 33_554_432},
+        "pids": {"limit": 44},
+        "cpu": {"idle": 1, "quota": 20_000, "period": 40_000, "cpus": "0", "mems": "1023"},
+        "devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"}],
+    });
+    let update = container.verb_with("update", ["--resources", "-"]).input(asked.to_string()).run();
+    update.exits(1).says("mems");
+    assert_eq!(files(), before.0);
+    systemctl(&["daemon-reload"]);
+    assert_eq!(files(), before.0, "after a reload");
+    // What was not set at all is now set to what it was.
+    let without = |text: &str| {
+        let is_other = |line: &&str| !line.starts_with("TasksMax") && !line.starts_with("AllowedCPUs");
+        text.lines().filter(is_other).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(without(&properties()), without(&before.1));
+    assert_eq!(container.status(), "running");
+    container.delete();
+    assert_eq!(units(&site), "");
+}
+
 /// On version 1 the list of devices is systemd's to write, and without a word it would allow all.
 #[test]
 fn devices_stay_denied_whatever_systemd_writes() {

@@ -440,6 +440,33 @@ fn a_terminal_where_there_is_none() {
     }
 }
 
+/// Whoever reads learns that the input has ended, also the second one, and one that has changed the terminal meanwhile.
+#[test]
+fn an_input_that_has_ended_stays_so() {
+    let place = Place::new();
+    // A user's further ids own a terminal that the user may not open.
+    for caller in place.callers().into_iter().chain(place.with_subordinate_ids().ok()) {
+        caller.root("box");
+        let run = |options: &str, script: &str| {
+            let words =
+                format!("timeout -s KILL 20 ../husk run -q -t {options} box sh -c '{script}' < /dev/null");
+            sh(&caller, &words)
+        };
+        run("", "cat; cat; echo both").succeeds().prints("both\r\n");
+        run("", "sleep 0.3; stty sane; cat; stty raw; stty sane; cat; echo all").succeeds().prints("all\r\n");
+        // A prompt reads keys and not lines.
+        let users = if caller.has_many_ids() { &["", "--user 7"][..] } else { &[""] };
+        for options in users {
+            let output = run(options, "sleep 0.3; sh -i; echo so it is $?");
+            assert!(output.succeeds().stdout.ends_with("so it is 0\r\n"), "{output}");
+        }
+        // Who does not read is told once.
+        let output =
+            run("", "sleep 0.7; stty -icanon min 0 time 0; dd bs=100 count=1 2>/dev/null | od -An -tx1");
+        assert_eq!(output.succeeds().stdout.lines().next().map(str::trim), Some("00"), "{output}");
+    }
+}
+
 #[test]
 fn a_reader_that_stops_does_not_spin() {
     let place = Place::new();

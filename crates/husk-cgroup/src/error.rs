@@ -49,6 +49,20 @@ pub enum CgroupError {
         /// What the kernel said.
         errno: Errno,
     },
+    /// What an update had written before it was refused could not be put back.
+    #[error("{error}; what was written before that could not be put back: {why}")]
+    NotPutBack {
+        /// Why it was refused.
+        error: Box<Self>,
+        /// Why it could not.
+        why: Box<Self>,
+    },
+    /// Device rules of version 1 that were replaced could not be put back.
+    #[error("{} does not tell what of all devices is denied", path.display())]
+    DevicesNotTold {
+        /// The file.
+        path: PathBuf,
+    },
     /// A controller is not mounted, or the kernel has none of that name.
     #[error("{origin}: the controller {controller} is not mounted here{}", unmounted(controller))]
     NoController {

@@ -142,7 +142,7 @@ fn what_an_update_does_not_name_of_a_quota_stays() {
         let mut resources = Resources { cpu: Some(cpu), ..Resources::default() };
         container.place.complete(&mut resources);
         let limits = files(&resources, container.place.version());
-        container.place.update(&limits.expect("limits")).expect("limits are taken");
+        container.place.update(&limits.expect("limits"), None).expect("limits are taken");
         match container.place.version() {
             Hierarchy::V1 => ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
                 .map(|name| value(&container.place, "cpu", name, ""))
@@ -572,7 +572,7 @@ fn an_update_below_what_is_used_is_refused() {
         memory.check_before_update = Some(true);
     }
     let limits = files(&resources, container.place.version()).expect("limits");
-    let error = container.place.update(&limits).expect_err("an error");
+    let error = container.place.update(&limits, None).expect_err("an error");
     let expected = match container.place.version() {
         Hierarchy::V1 => matches!(error, CgroupError::Write { .. }),
         Hierarchy::V2 => matches!(error, CgroupError::InUse { limit: 4096, .. }),

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 macro_rules! calls {
-    ($($variant:ident = $name:literal),* $(,)?) => {
+    ($($variant:ident = $name:expr),* $(,)?) => {
         /// A system call, by which a [`crate::Failure`] says what exactly failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -22,6 +22,9 @@ macro_rules! calls {
     };
 }
 
+/// Newer architectures have only the call with flags.
+const DUP2: &str = if cfg!(target_arch = "x86_64") { "dup2" } else { "dup3" };
+
 calls! {
     Accept = "accept4",
     Capget = "capget",
@@ -30,7 +33,7 @@ calls! {
     Chroot = "chroot",
     Clone3 = "clone3",
     CloseRange = "close_range",
-    Dup2 = "dup3",
+    Dup2 = DUP2,
     Execve = "execve",
     Faccessat = "faccessat2",
     Fchdir = "fchdir",

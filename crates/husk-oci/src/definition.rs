@@ -140,6 +140,8 @@ const UPDATE: &[Flag] = &[
     value(&["cpuset-cpus"], "LIST", "Processors: 0-3,7"),
     value(&["cpuset-mems"], "LIST", "Memory nodes: 0-3,7"),
     value(&["pids-limit"], "N", "Processes; -1 for no limit"),
+    value(&["l3-cache-schema"], "LINES", "Lines of its group of resctrl, for caches: L3:0=7f0;1=1f"),
+    value(&["mem-bw-schema"], "LINE", "The line of its group of resctrl for the memory bus: MB:0=20;1=70"),
     value(&["blkio-weight"], "N", "The weight against others on block devices: 10 to 1000"),
 ];
 

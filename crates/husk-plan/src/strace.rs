@@ -5,7 +5,7 @@
 use std::ffi::{CStr, CString};
 use std::fmt::Write;
 
-use husk_init::{Attach, Cover, Exec, Filesystem, FsOption, Propagation, Source, Step};
+use husk_init::{Attach, Cover, Exec, Filesystem, FsOption, Hook, Propagation, Source, Step};
 use husk_seccomp::FilterFlags;
 use husk_spec::{Capabilities, IdMapping, NamespaceKind, Resource};
 use rustix::thread::{CapabilitySet, UnshareFlags};
@@ -271,17 +271,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         }
         Step::Personality(domain) => vec![format!("personality({})", treatment::domain(*domain))],
         Step::Keyring(name) => vec![format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {})", quoted(name))],
-        Step::Hook(hook) => {
-            let mut calls = vec![
-                "lseek(<state>, 0, SEEK_SET)".to_owned(),
-                "pipe2(…, O_CLOEXEC)".to_owned(),
-                "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)".to_owned(),
-            ];
-            calls.push(format!("umask(0{:02o})", hook.umask));
-            calls.extend(execs(&hook.exec));
-            calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
-            calls
-        }
+        Step::Hook(hook) => of_hook(hook),
         Step::FindCommand(exec) => exec
             .candidates
             .iter()
@@ -477,7 +467,7 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
         Step::TerminalStdio { which } => (0..3)
             .zip(which)
             .filter(|(_, on)| **on)
-            .map(|(number, _)| format!("dup3(<terminal>, {number}, 0)"))
+            .map(|(number, _)| duplicate("terminal", number))
             .collect(),
         Step::OwnPipes { uid, gid } => vec![format!("fchown(<pipe>, {uid}, {gid})")],
         Step::Rlimit { resource, soft, hard } => {
@@ -555,6 +545,32 @@ fn of_child(step: &Step<'_>) -> Vec<String> {
             calls
         }
         Step::Exec(exec) => execs(exec),
+    }
+}
+
+/// The calls of the container's process and, from the clone on, of the hook's.
+fn of_hook(hook: &Hook<'_>) -> Vec<String> {
+    let begin = [
+        "lseek(<state>, 0, SEEK_SET)",
+        "pipe2(…, O_CLOEXEC)",
+        "pipe2(…, O_CLOEXEC)",
+        "clone3({flags=CLONE_PIDFD, pidfd=<pidfd>, exit_signal=SIGCHLD, stack=NULL, stack_size=0}, 88)",
+    ];
+    let mut calls = begin.map(str::to_owned).to_vec();
+    calls.push(format!("umask(0{:02o})", hook.umask));
+    calls.extend([("state", 0), ("words", 1), ("words", 2)].map(|(from, number)| duplicate(from, number)));
+    calls.extend(of_child(&Step::CloseDescriptors { first: 3 }));
+    calls.extend(of_child(&Step::ResetSignals));
+    calls.extend(execs(&hook.exec));
+    calls.push("waitid(P_PIDFD, <hook>, …, WEXITED)".to_owned());
+    calls
+}
+
+/// Newer architectures have only the call with flags.
+fn duplicate(from: &str, number: usize) -> String {
+    match cfg!(target_arch = "x86_64") {
+        true => format!("dup2(<{from}>, {number})"),
+        false => format!("dup3(<{from}>, {number}, 0)"),
     }
 }
 
@@ -776,6 +792,21 @@ mod tests {
             calls(&node, "openat2")[0].starts_with("openat2(<root>, \"/dev\", {flags=O_PATH|O_DIRECTORY|")
         );
         assert_eq!(calls(&node, "mknodat"), ["mknodat(<above>, \"x\", 020666, makedev(1, 3))"]);
+    }
+
+    #[test]
+    fn a_hook_is_made_ready_as_a_command_is() {
+        let arena = crate::Arena::new();
+        let strings = arena.string_array(&[c"true"]);
+        let exec = Exec { candidates: &[c"/bin/true"], arguments: strings, environment: strings };
+        let hook = Action::Child(Step::Hook(Hook { exec, state: 0, timeout: None, umask: 0o022 }));
+        let calls = all_calls(&hook);
+        let names: Vec<_> = calls.iter().filter_map(|call| call.split('(').next()).collect();
+        // As strace(1) has seen it.
+        let dup = if cfg!(target_arch = "x86_64") { "dup2" } else { "dup3" };
+        let parent = ["lseek", "pipe2", "pipe2", "clone3"];
+        let hooks = ["umask", dup, dup, dup, "close_range", "rt_sigaction", "rt_sigprocmask", "execve"];
+        assert_eq!(names, [&parent[..], &hooks, &["waitid"]].concat());
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub enum Error {
         /// What `execve(2)` said.
         errno: Errno,
     },
+    /// The command is husk's own program, by a way past the container's files.
+    #[error(
+        "the command is husk's own program file on the host, by way of /proc/self/exe: a container that joins this one could write it"
+    )]
+    OwnProgram,
     /// A program that helps to map ids failed.
     #[error("cannot {doing}: {helper} failed: {said}")]
     Helper {
@@ -180,6 +185,9 @@ impl Error {
         match self {
             Self::Step(step) => step.hint.clone(),
             Self::Exec { problem, .. } => problem.hint(),
+            Self::OwnProgram => Some(
+                "name a program of the root; look at the interpreter that its first line names".to_owned(),
+            ),
             Self::Helper { .. } => Some(
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
@@ -202,7 +210,7 @@ impl Error {
                     ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. } | ExecProblem::EmptyRoot,
                 ..
             } => 127,
-            Self::Exec { .. } => 126,
+            Self::Exec { .. } | Self::OwnProgram => 126,
             _ => husk_init::OWN_FAILURE as u8,
         }
     }

@@ -22,11 +22,12 @@ use husk_plan::{JoinedUser, in_words};
 use husk_sys::{MountChange, StringArray, ThinCStr, execveat, mount_setattr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    IFlags, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat,
-    fstatvfs, ioctl_getflags, memfd_create, open, sendfile,
+    AtFlags, CWD, IFlags, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, StatxFlags,
+    fcntl_add_seals, fcntl_get_seals, fstat, fstatvfs, ioctl_getflags, memfd_create, open, sendfile, statx,
 };
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+use rustix::process::{Pid, geteuid};
 
 /// This process's program file: a link of /proc that the kernel follows to the file itself, whatever has its name by now.
 const SELF: &str = "/proc/self/exe";
@@ -67,6 +68,32 @@ pub fn protect(uids: impl FnOnce() -> Vec<Range>) -> Result<(), Unprotected> {
         Err(_) => sealed_copy()?,
     };
     Err(again(safe.as_fd()))
+}
+
+/// Whether the command that `pid` has just become is this program's own file, by the mount that this process has it from, and that
+/// could be written with this user's ids. An ordinary user's containers have those, and to run from a safe place would cost each of
+/// them milliseconds; so what would leave the file to others is not run. The container has no other way to it: a mount of its own that
+/// shows the file is the person's choice. Who joins another's user namespace can see to it there, and does run from a safe place.
+///
+/// Root's containers have other ids, or husk runs from a safe place.
+pub(crate) fn is_run_by(pid: Pid) -> bool {
+    let user = geteuid();
+    if user.is_root() {
+        return false;
+    }
+    let identity = |path: &str| {
+        let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::MNT_ID).ok()?;
+        Some((found.stx_dev_major, found.stx_dev_minor, found.stx_ino, found.stx_mnt_id))
+    };
+    // Where that is not to be seen from here, nobody inside can follow it either.
+    let Some(its) = identity(&format!("/proc/{}/exe", pid.as_raw_nonzero())) else { return false };
+    if identity(SELF) != Some(its) {
+        return false;
+    }
+    let place = open(SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(at("open /proc/self/exe"))
+        .and_then(|file| Place::of(file.as_fd()));
+    place.is_ok_and(|place| can_be_written(&place, &[(user.as_raw(), 1)]))
 }
 
 /// The user ids of the user namespace at `path`, all there are if the path is none of `/proc/PID/ns/user`.

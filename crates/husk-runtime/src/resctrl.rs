@@ -47,23 +47,30 @@ pub(crate) fn prepare(group: &ResourceGroup<'_>) -> Result<Vec<OwnedFd>, Failed>
         make(monitor)?;
     }
     if let Some(schemata) = group.schemata {
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = openat(CWD, directory.join("schemata"), flags, Mode::empty())
-            .map_err(Failed::of(Call::Openat))?;
-        io::write(&file, schemata.to_bytes()).map_err(|errno| Failed {
-            call: Call::Write,
-            errno,
-            words: fs::read(path(group.root).join("info/last_cmd_status")).unwrap_or_default(),
-        })?;
+        limit(path(group.root), &directory, schemata.to_bytes())?;
     }
-    let tasks = |directory: PathBuf| {
-        open(directory.join("tasks"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(Failed::of(Call::Open))
-    };
-    [Some(directory), monitor].into_iter().flatten().map(tasks).collect()
+    [Some(directory), monitor].into_iter().flatten().map(|group| tasks(&group)).collect()
 }
 
-fn make(directory: &Path) -> Result<(), Failed> {
+/// Sets the limits of a group, all or none of them: the kernel reads all lines before it heeds one.
+pub(crate) fn limit(root: &Path, group: &Path, schemata: &[u8]) -> Result<(), Failed> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, group.join("schemata"), flags, Mode::empty()).map_err(Failed::of(Call::Openat))?;
+    let written = io::write(&file, schemata).map_err(|errno| Failed {
+        call: Call::Write,
+        errno,
+        words: fs::read(root.join("info/last_cmd_status")).unwrap_or_default(),
+    });
+    written.map(drop)
+}
+
+/// Opens the file by which a process joins a group.
+pub(crate) fn tasks(group: &Path) -> Result<OwnedFd, Failed> {
+    open(group.join("tasks"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(Failed::of(Call::Open))
+}
+
+/// Makes a group, if it is not there.
+pub(crate) fn make(directory: &Path) -> Result<(), Failed> {
     match mkdir(directory, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Failed::of(Call::Mkdirat)(errno)),

@@ -18,6 +18,7 @@ use rustix::stdio::stdin;
 use crate::container::notify::{Notify, Told};
 use crate::error::Error;
 use crate::link::{Heard, Link};
+use crate::own_binary;
 use crate::pause::{Next, Stop, Stops};
 use crate::start::Container;
 use crate::stopwatch::Stopwatch;
@@ -209,6 +210,7 @@ impl Attended<'_> {
             if events.output {
                 relay.pass_output();
             }
+            relay.tell_end();
             if let Some(signal) = in_front {
                 self.end_if_lost(signal);
             }
@@ -238,8 +240,10 @@ impl Attended<'_> {
             Notified::Awaited(notify) => Some(add(notify.inside(), PollFlags::IN)),
             Notified::No | Notified::Told(_) => None,
         };
+        let due = self.relay.as_ref().filter(|_| link.is_none()).and_then(Relay::end_is_due);
+        let timeout = due.map(timespec);
         loop {
-            match poll(&mut fds, None) {
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -292,6 +296,9 @@ impl Attended<'_> {
                 // The exec cannot say itself when it is done.
                 self.stopwatch.done(self.plan.steps.len() - 1);
                 self.container.link = None;
+                if own_binary::is_run_by(self.container.pid) {
+                    return Err(Error::OwnProgram);
+                }
                 if let Some(relay) = &mut self.relay {
                     relay.begin().map_err(Error::Supervise)?;
                 }
@@ -404,8 +411,12 @@ impl Attended<'_> {
 }
 
 fn pause(signals: BorrowedFd<'_>, time: Duration) {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
-    let _ = poll(&mut [PollFd::from_borrowed_fd(signals, PollFlags::IN)], Some(&timeout));
+    let _ = poll(&mut [PollFd::from_borrowed_fd(signals, PollFlags::IN)], Some(&timespec(time)));
+}
+
+/// A time of less than a second.
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) }
 }
 
 /// Whether the kernel drops `signal` on its way to `pid`: a PID 1 that has no handler gets none of the signals whose default

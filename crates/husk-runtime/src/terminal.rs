@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The person's terminal, and what passes between it and the container's own.
 
+use std::time::{Duration, Instant};
+
 use husk_spec::{Stdio, Terminal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize,
@@ -16,6 +20,9 @@ use rustix::termios::{
 const INTERRUPT: u8 = 3;
 const END_OF_FILE: u8 = 4;
 const QUIT: u8 = 28;
+
+/// How often it is looked whether somebody has read that the input has ended, and the next one has to be told.
+const END_AGAIN: Duration = Duration::from_millis(100);
 
 const CHUNK: usize = 16 * 1024;
 
@@ -87,6 +94,40 @@ pub(crate) struct Relay {
     in_line: bool,
     input_open: bool,
     output_open: bool,
+    /// Once the input has ended.
+    end: Option<End>,
+}
+
+/// The end of the input, which lasts: a key tells it to one reader, and not to the next. One that was not read yet means something
+/// else, or is dropped, when the terminal's settings change.
+#[derive(Debug)]
+struct End {
+    /// The container's side of its terminal, to see whether what was typed has been read; `None` if it is not this user's to open.
+    peer: Option<OwnedFd>,
+    /// Whether lines were read when it was told last.
+    told_by_line: Option<bool>,
+    /// When to look again.
+    next: Instant,
+}
+
+impl End {
+    fn new(master: &OwnedFd) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let peer = ioctl_tiocgptpeer(master, flags).ok();
+        let told_by_line = tcgetattr(master).ok().map(|settings| reads_lines(&settings));
+        Self { peer, told_by_line, next: Instant::now() + END_AGAIN }
+    }
+
+    /// Whether a reader may still wait for it.
+    fn is_untold(&self, by_line: bool) -> bool {
+        match &self.peer {
+            Some(peer) => {
+                let mut fds = [PollFd::from_borrowed_fd(peer.as_fd(), PollFlags::IN)];
+                poll(&mut fds, Some(&Timespec::default())) == Ok(0)
+            }
+            None => self.told_by_line != Some(by_line),
+        }
+    }
 }
 
 impl Relay {
@@ -97,7 +138,7 @@ impl Relay {
     pub(crate) fn new(host: HostTerminal, master: OwnedFd) -> Result<Self, Errno> {
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         let input_open = host.stdio.contains(&Stdio::Input);
-        Ok(Self { host, master, typed: Vec::new(), in_line: false, input_open, output_open: true })
+        Ok(Self { host, master, typed: Vec::new(), in_line: false, input_open, output_open: true, end: None })
     }
 
     /// From now on keys go to the container as they are typed.
@@ -153,9 +194,12 @@ impl Relay {
         match read(stdin(), &mut buffer) {
             Ok(0) => {
                 self.input_open = false;
-                // In a line the first only passes the line on (termios(3), VEOF).
-                let keys = if self.in_line { 2 } else { 1 };
-                self.typed.resize(before + keys, END_OF_FILE);
+                self.end = Some(End::new(&self.master));
+                if self.in_line {
+                    // It only passes the line on (termios(3), VEOF).
+                    self.typed.push(END_OF_FILE);
+                }
+                self.typed.push(END_OF_FILE);
             }
             Ok(length) => {
                 self.typed.extend_from_slice(&buffer[..length]);
@@ -167,6 +211,24 @@ impl Relay {
         let signal = self.signal_in(&self.typed[before..]);
         self.pass_input();
         signal
+    }
+
+    /// How long it may be until [`Self::tell_end`] is due; `None` if it never is.
+    pub(crate) fn end_is_due(&self) -> Option<Duration> {
+        self.end.as_ref().map(|end| end.next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Types the end of the input once more where it was read or the terminal reads otherwise now, if it is time.
+    pub(crate) fn tell_end(&mut self) {
+        let Some(end) = self.end.as_mut().filter(|end| end.next <= Instant::now()) else { return };
+        end.next = Instant::now() + END_AGAIN;
+        let Ok(settings) = tcgetattr(&self.master) else { return };
+        let by_line = reads_lines(&settings);
+        if self.typed.is_empty() && end.is_untold(by_line) {
+            end.told_by_line = Some(by_line);
+            self.typed.push(settings.special_codes[SpecialCodeIndex::VEOF]);
+            self.pass_input();
+        }
     }
 
     fn signal_in(&self, typed: &[u8]) -> Option<Signal> {
@@ -222,8 +284,11 @@ impl Relay {
     }
 }
 
+fn reads_lines(settings: &Termios) -> bool {
+    settings.local_modes.contains(LocalModes::ICANON)
+}
+
 /// Somebody may have made the person's terminal non-blocking.
 fn wait_for_room(fd: BorrowedFd<'_>) {
-    use rustix::event::{PollFd, PollFlags, poll};
     let _ = poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], None);
 }

@@ -91,9 +91,11 @@ impl Story {
                 place(plan, number - 1).explained(error.hint(), &relevant)
             }
             Error::Ended { number, .. } => place(plan, number - 1).explained(error.hint(), &[]),
-            Error::Hook { .. } | Error::NoFreeIds { .. } | Error::Interrupted(_) | Error::Supervise(_) => {
-                Self::default().explained(error.hint(), &[])
-            }
+            Error::OwnProgram
+            | Error::Hook { .. }
+            | Error::NoFreeIds { .. }
+            | Error::Interrupted(_)
+            | Error::Supervise(_) => Self::default().explained(error.hint(), &[]),
         }
     }
 

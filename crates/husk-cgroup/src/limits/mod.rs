@@ -38,6 +38,27 @@ pub struct Write {
     pub missing: Missing,
 }
 
+impl Write {
+    /// The line of a device's file that it takes the place of; what it would say, if there is none.
+    fn line_in(&self, text: &str, unset: &str) -> String {
+        // A weight without a device is that of all others.
+        let key = self.value.split_once(' ').map_or("default", |(key, _)| key);
+        let line = text.lines().find(|line| line.split(' ').next() == Some(key));
+        line.map_or_else(|| format!("{key} {unset}"), str::to_owned)
+    }
+
+    /// The files that it may change.
+    fn files(&self) -> impl Iterator<Item = &str> {
+        let instead = match &self.missing {
+            Missing::Instead { file, .. } => Some(file.as_str()),
+            _ => None,
+        };
+        // A cgroup that becomes idle, or no longer is, loses its share.
+        let share: &[&str] = if self.file == "cpu.idle" { &["cpu.shares", "cpu.weight"] } else { &[] };
+        [self.file.as_str()].into_iter().chain(instead).chain(share.iter().copied())
+    }
+}
+
 /// What to do where the kernel has no such file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -73,6 +94,27 @@ impl Limits {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The files that change when the writes are made.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        self.writes.iter().flat_map(Write::files).collect()
+    }
+
+    /// The limits that are in force in these files, `now` telling what is in one that is there.
+    pub(crate) fn in_force(&self, now: impl Fn(&str) -> Option<String>) -> Self {
+        let held = |write: &Write, file: &str| {
+            let (controller, origin) = (write.controller.clone(), write.origin.clone());
+            let text = now(file)?;
+            let value = match unset(file) {
+                Some(unset) => write.line_in(&text, unset),
+                None => text.trim_end().to_owned(),
+            };
+            Some(Write { controller, file: file.to_owned(), value, origin, missing: Missing::Skip })
+        };
+        let writes =
+            self.writes.iter().flat_map(|write| write.files().filter_map(move |file| held(write, file)));
+        Self { writes: writes.collect(), ..Self::default() }
     }
 }
 
@@ -205,4 +247,19 @@ fn error(field: &str, problem: Problem) -> LimitError {
 /// Go programs send 0 for "not set".
 pub(crate) fn set<T: Copy + Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
+}
+
+/// What takes a line away from a file that has one for each device or interface, which stands first in it. `None` for a file with
+/// one value.
+pub(crate) fn unset(file: &str) -> Option<&'static str> {
+    match file {
+        "io.max" => Some("rbps=max wbps=max riops=max wiops=max"),
+        "io.latency" => Some("target=max"),
+        "io.weight" | "io.bfq.weight" => Some("default"),
+        "rdma.max" => Some("hca_handle=max hca_object=max"),
+        "misc.max" => Some("max"),
+        "net_prio.ifpriomap" => Some("0"),
+        _ if file.starts_with("blkio.throttle.") || file.ends_with("weight_device") => Some("0"),
+        _ => None,
+    }
 }

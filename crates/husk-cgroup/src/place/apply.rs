@@ -7,6 +7,8 @@ use husk_spec::oci::Resources;
 use rustix::io::Errno;
 
 use super::Place;
+use super::keep::Kept;
+use crate::device::Rule;
 use crate::error::CgroupError;
 use crate::file;
 use crate::limits::{Hierarchy, Limits, Missing, UsageCheck, Write, set};
@@ -19,26 +21,8 @@ impl Place {
     /// # Errors
     /// The field, the file, the value and what the kernel said.
     pub fn apply(&self, writes: &[Write]) -> Result<(), CgroupError> {
-        let mut left: Vec<&Write> = writes.iter().collect();
-        loop {
-            let before = left.len();
-            let mut refused = None;
-            let mut again = Vec::new();
-            for write in left {
-                match self.write(write) {
-                    Err(error) if may_fit_later(&error) => {
-                        again.push(write);
-                        refused.get_or_insert(error);
-                    }
-                    result => result?,
-                }
-            }
-            match refused {
-                None => return Ok(()),
-                Some(error) if again.len() == before => return Err(error),
-                Some(_) => left = again,
-            }
-        }
+        let is_invalid = |error: &CgroupError| error.errno() == Some(Errno::INVAL);
+        in_turns(writes.iter().collect(), |write| self.write(write), is_invalid)
     }
 
     /// Adds to what an update asks for what must be as it is now: version 2 has quota and period in one file, and an update may name
@@ -56,13 +40,29 @@ impl Place {
         cpu.period = set(cpu.period).or(period.parse().ok());
     }
 
-    /// Writes new limits into the cgroups of a running container, if they are not below what it uses and that was asked.
+    /// Writes new limits into the cgroups of a running container, if they are not below what it uses and that was asked, and then
+    /// device rules, if there are any. What is refused changes nothing: what was written before it is put back.
     ///
     /// # Errors
-    /// As for [`Place::apply`]; [`CgroupError::InUse`].
-    pub fn update(&self, limits: &Limits) -> Result<(), CgroupError> {
+    /// As for [`Place::apply`] and [`Place::set_devices`]; [`CgroupError::InUse`]; [`CgroupError::NotPutBack`].
+    pub fn update(&self, limits: &Limits, devices: Option<&[Rule]>) -> Result<(), CgroupError> {
         self.check(limits)?;
-        self.apply(&limits.writes)
+        let before = self.before(limits, devices);
+        self.change(limits, devices).map_err(|error| match before.put_back() {
+            Ok(()) => error,
+            Err(why) => CgroupError::NotPutBack { error: error.into(), why: why.into() },
+        })
+    }
+
+    /// What is in the files that an update writes.
+    pub(crate) fn before(&self, limits: &Limits, devices: Option<&[Rule]>) -> Kept<'_> {
+        self.keep(limits.files()).with_devices(devices.and_then(|_| self.device_list()))
+    }
+
+    /// Writes limits, and then device rules, if there are any.
+    pub(crate) fn change(&self, limits: &Limits, devices: Option<&[Rule]>) -> Result<(), CgroupError> {
+        self.apply(&limits.writes)?;
+        devices.map_or(Ok(()), |rules| self.set_devices(rules))
     }
 
     /// Whether new limits are above what is in use, if that was asked.
@@ -112,6 +112,29 @@ impl Place {
     }
 }
 
-fn may_fit_later(error: &CgroupError) -> bool {
-    matches!(error, CgroupError::Write { errno: Errno::INVAL, .. })
+/// Writes one after the other, and those that fail and may fit later again, as long as that helps. The first of them is told.
+pub(super) fn in_turns<W>(
+    mut left: Vec<W>,
+    write: impl Fn(&W) -> Result<(), CgroupError>,
+    may_fit_later: impl Fn(&CgroupError) -> bool,
+) -> Result<(), CgroupError> {
+    loop {
+        let before = left.len();
+        let mut refused = None;
+        let mut again = Vec::new();
+        for one in left {
+            match write(&one) {
+                Err(error) if may_fit_later(&error) => {
+                    again.push(one);
+                    refused.get_or_insert(error);
+                }
+                result => result?,
+            }
+        }
+        match refused {
+            None => return Ok(()),
+            Some(error) if again.len() == before => return Err(error),
+            Some(_) => left = again,
+        }
+    }
 }

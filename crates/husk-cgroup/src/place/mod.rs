@@ -25,6 +25,7 @@ use crate::hierarchy::{Hierarchies, Mounted};
 use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
+pub(crate) use keep::Kept;
 pub use oom::{CountAbove, MemoryKills, MemoryLimit, OomEvent, OomWatch};
 pub(crate) use scope::SYSTEMDS;
 

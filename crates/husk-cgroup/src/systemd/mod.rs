@@ -25,7 +25,7 @@ use crate::device::v1::List;
 use crate::error::CgroupError;
 use crate::hierarchy::Hierarchies;
 use crate::limits::{Hierarchy, Limits};
-use crate::place::{Place, SYSTEMDS};
+use crate::place::{Kept, Place, SYSTEMDS};
 
 pub use properties::SystemdPropertyError;
 pub use user::UserSystemd;
@@ -98,6 +98,14 @@ pub enum SystemdError {
     /// The cgroup that systemd has made.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// What an update had told and written before it was refused could not be put back.
+    #[error("{error}; what was changed before that could not be put back: {why}")]
+    NotPutBack {
+        /// Why it was refused.
+        error: CgroupError,
+        /// Why it could not.
+        why: Box<Self>,
+    },
 }
 
 fn cure(name: &str) -> &'static str {
@@ -262,25 +270,38 @@ impl Scope {
         ]
     }
 
-    /// Tells systemd of what is new, and then writes the limits. Device rules are still to be written.
+    /// Tells systemd of what is new, and then writes the limits, and device rules, if there are any. What is refused changes nothing:
+    /// systemd is told again what it knew, and what was written is put back.
     ///
     /// # Errors
-    /// As for [`Scope::start`]; [`CgroupError::InUse`].
+    /// As for [`Scope::start`]; [`CgroupError::InUse`]; [`SystemdError::NotPutBack`].
     pub fn update(&self, place: &Place, asked: &Asked<'_>) -> Result<(), SystemdError> {
         place.check(asked.limits)?;
         let has_bfq = || place.text(io::BFQ_WEIGHT).is_some();
         let properties = asked.properties(place.version(), |file| place.text(file), has_bfq)?;
-        if !properties.is_empty() {
-            self.tell(place, properties, asked.limits)?;
+        let before = place.before(asked.limits, asked.devices);
+        let known = properties_of(place, &before, asked.limits)?;
+        let told = if properties.is_empty() { Ok(()) } else { self.tell(place, properties, asked.limits) };
+        let error = match told.and_then(|()| Ok(place.change(asked.limits, asked.devices)?)) {
+            // What systemd itself refuses it has not begun.
+            Err(SystemdError::Cgroup(error)) => error,
+            result => return result,
+        };
+        let told = if known.is_empty() { Ok(()) } else { self.tell(place, known, asked.limits) };
+        match told.and(before.put_back().map_err(SystemdError::from)) {
+            Ok(()) => Err(error.into()),
+            Err(why) => Err(SystemdError::NotPutBack { error, why: why.into() }),
         }
-        Ok(place.apply(&asked.limits.writes)?)
     }
 
     /// systemd then writes all that it knows of a scope anew, also what has not changed, as it has rounded it. On version 1 no
     /// device is allowed for a moment, in which nobody is to look for one.
     fn tell(&self, place: &Place, properties: Vec<Property<'_>>, new: &Limits) -> Result<(), SystemdError> {
-        let is_new = |name: &str| new.writes.iter().any(|write| write.file == name);
-        let kept = place.keep(properties::FILES.iter().copied().filter(|name| !is_new(name)));
+        let new = new.files();
+        let kept = place.keep(properties::FILES.into_iter().filter(|name| !new.contains(name)));
+        // Where exceptions cannot be told there are none: systemd has none.
+        let devices = place.device_list().map(|(at, list)| (at, Some(list.unwrap_or_else(List::open))));
+        let kept = kept.with_devices(devices);
         let mut bus = Bus::connect(&bus::socket(self.user))?;
         let mut body = Encoder::default();
         body.text(&self.unit);
@@ -356,6 +377,22 @@ impl Scope {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The properties for what is in the files that `new` would write.
+fn properties_of(
+    place: &Place,
+    before: &Kept<'_>,
+    new: &Limits,
+) -> Result<Vec<Property<'static>>, SystemdError> {
+    let limits = new.in_force(|file| place.text(file));
+    let asked = Asked { limits: &limits, devices: None };
+    let has_bfq = || place.text(io::BFQ_WEIGHT).is_some();
+    let mut all = asked.properties(place.version(), |file| place.text(file), has_bfq)?;
+    if let Some(list) = before.devices() {
+        all.extend(properties::of_devices(&list).ok_or(SystemdError::DeniedDevices)?);
+    }
+    Ok(all)
 }
 
 /// What every scope is.

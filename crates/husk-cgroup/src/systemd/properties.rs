@@ -96,10 +96,10 @@ pub(super) fn of(
             "memory.zswap.max" => properties.push(("MemoryZSwapMax", Value::Number(number()?))),
             "cpu.max" => properties.extend(quota(&write.value).ok_or_else(wrong)?),
             "cpuset.cpus" => {
-                properties.push(("AllowedCPUs", Value::Bytes(bits(&write.value).ok_or_else(wrong)?)));
+                properties.push(("AllowedCPUs", Value::Bytes(set(&write.value).ok_or_else(wrong)?)));
             }
             "cpuset.mems" => {
-                properties.push(("AllowedMemoryNodes", Value::Bytes(bits(&write.value).ok_or_else(wrong)?)));
+                properties.push(("AllowedMemoryNodes", Value::Bytes(set(&write.value).ok_or_else(wrong)?)));
             }
             _ => {}
         }
@@ -124,6 +124,9 @@ pub(super) fn of_v1(
     for write in writes {
         let number = || limit(&write.value).map(Value::Number).ok_or_else(|| wrong(write));
         match write.file.as_str() {
+            "memory.limit_in_bytes" if is_none(&write.value) => {
+                properties.push(("MemoryLimit", Value::Number(INFINITY)));
+            }
             "memory.limit_in_bytes" => properties.push(("MemoryLimit", number()?)),
             // 0 is no value there.
             "pids.max" if write.value == "0" => properties.push(("TasksMax", Value::Number(1))),
@@ -175,6 +178,11 @@ pub(super) fn limit(value: &str) -> Option<u64> {
     }
 }
 
+/// Whether version 1 shows no limit of memory: the largest number of whole pages (`PAGE_COUNTER_MAX`), of 64 KiB at most.
+fn is_none(value: &str) -> bool {
+    value.parse().is_ok_and(|bytes: i64| bytes >= i64::MAX & !0xffff)
+}
+
 /// `QUOTA PERIOD` as microseconds a second, rounded up to what systemd can keep, so that it never holds back more than was
 /// asked; the file gets the exact value.
 fn quota(value: &str) -> Option<[Property<'static>; 2]> {
@@ -186,6 +194,11 @@ fn quota(value: &str) -> Option<[Property<'static>; 2]> {
         quota => quota.checked_mul(1_000_000)?.checked_div(period)?.next_multiple_of(PERCENT),
     };
     Some([("CPUQuotaPeriodUSec", Value::Number(period)), ("CPUQuotaPerSecUSec", Value::Number(second))])
+}
+
+/// As [`bits`]; nothing for a file that is empty, as it is where there is no limit.
+fn set(list: &str) -> Option<Vec<u8>> {
+    if list.is_empty() { Some(Vec::new()) } else { bits(list) }
 }
 
 /// `0-2,7` as a field of bits, the lowest first.
@@ -307,6 +320,58 @@ mod tests {
         let unlimited = serde_json::json!({ "memory": { "limit": -1 }, "pids": { "limit": -1 } });
         let expected = [("TasksMax", number(u64::MAX)), ("MemoryLimit", number(u64::MAX))];
         assert_eq!(properties_of_v1(unlimited, &[]), expected);
+    }
+
+    #[test]
+    fn what_the_kernel_shows_as_no_limit_is_told_as_none() {
+        let limits = |resources: serde_json::Value, hierarchy| {
+            let resources: Resources = serde_json::from_value(resources).expect("resources");
+            files(&resources, hierarchy).expect("limits")
+        };
+        let some = serde_json::json!({ "memory": { "limit": 64 }, "pids": { "limit": 5 }, "cpu": { "quota": 5000 } });
+        let shown = |file: &str| {
+            let text = match file {
+                "memory.limit_in_bytes" => "9223372036854771712\n",
+                "cpu.cfs_quota_us" => "-1\n",
+                "cpu.max" => "max 100000\n",
+                _ => "max\n",
+            };
+            Some(text.to_owned())
+        };
+        let number = Value::Number;
+        let quota = [("CPUQuotaPeriodUSec", number(100_000)), ("CPUQuotaPerSecUSec", number(INFINITY))];
+        for (hierarchy, memory) in [(Hierarchy::V1, "MemoryLimit"), (Hierarchy::V2, "MemoryMax")] {
+            let now = limits(some.clone(), hierarchy).in_force(shown);
+            let told = match hierarchy {
+                Hierarchy::V1 => of_v1(&now.writes, |_| None),
+                Hierarchy::V2 => of(&now.writes, |_| None, || false),
+            };
+            let mut expected = vec![("TasksMax", number(INFINITY)), (memory, number(INFINITY))];
+            expected.extend(quota.clone());
+            assert_eq!(told.expect("properties"), expected, "{hierarchy:?}");
+        }
+        let cpus = limits(serde_json::json!({ "cpu": { "cpus": "1", "idle": 1 } }), Hierarchy::V2);
+        let now = cpus.in_force(|file| match file {
+            "cpu.weight" => Some("77\n".to_owned()),
+            "cpu.shares" => None,
+            "cpuset.cpus" => Some("\n".to_owned()),
+            _ => Some("0\n".to_owned()),
+        });
+        let expected = [("CPUWeight", number(77)), ("AllowedCPUs", Value::Bytes(Vec::new()))];
+        assert_eq!(of(&now.writes, |_| None, || false).expect("properties"), expected);
+
+        let device = |minor: i64| serde_json::json!({ "major": 8, "minor": minor, "rate": 5 });
+        let rates = serde_json::json!({ "blockIO": { "throttleReadBpsDevice": [device(0), device(16)] } });
+        let now = limits(rates, Hierarchy::V2).in_force(|_| {
+            Some(
+                "8:0 rbps=7 wbps=max riops=max wiops=max\n8:32 rbps=1 wbps=max riops=max wiops=max\n"
+                    .to_owned(),
+            )
+        });
+        let values: Vec<_> = now.writes.iter().map(|write| write.value.as_str()).collect();
+        let expected =
+            ["8:0 rbps=7 wbps=max riops=max wiops=max", "8:16 rbps=max wbps=max riops=max wiops=max"];
+        assert_eq!(values, expected);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 
 use std::fmt::Write;
 
+use husk_runtime::container::{Condition, Error, Record, StateRoot};
+use husk_spec::oci::ContainerId;
+
 use super::state::State;
 use super::state_root;
 use crate::command_line::{Globals, List, ListFormat};
@@ -17,11 +20,11 @@ pub(crate) fn list(globals: &Globals, list: &List) -> Result<Status, Failure> {
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut found = Vec::new();
     for id in root.ids()? {
-        // A container may be deleted while the others are looked at, and one that is damaged hides none of them.
-        let Ok(entry) = root.open(&id) else { continue };
-        let Ok(Some(record)) = entry.record() else { continue };
-        let condition = entry.condition(Some(&record));
-        found.push((record, condition));
+        // One that is damaged hides none of the others.
+        match look(&root, &id) {
+            Ok(entry) => found.extend(entry),
+            Err(error) => output::note(&format!("husk-oci: {error}\n")),
+        }
     }
     let states: Vec<_> = found
         .iter()
@@ -39,6 +42,17 @@ pub(crate) fn list(globals: &Globals, list: &List) -> Result<Status, Failure> {
     };
     output::product(&text)?;
     Ok(SUCCESS)
+}
+
+/// What is written down of a container; `None` if it is being made, or has been deleted while the others were looked at.
+fn look(root: &StateRoot, id: &ContainerId) -> Result<Option<(Record, Condition)>, Error> {
+    let entry = match root.open(id) {
+        Err(Error::NoSuchContainer { .. }) => return Ok(None),
+        entry => entry?,
+    };
+    let record = entry.record()?;
+    let condition = entry.condition(record.as_ref());
+    Ok(record.map(|record| (record, condition)))
 }
 
 /// The name of a user, its number if it has none.

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use husk_plan::in_words;
 use husk_runtime::container;
-use husk_spec::oci::{BlockIo, Cpu, Memory, Pids, Resources};
+use husk_spec::oci::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 
 use super::state_root;
 use crate::command_line::{Globals, Update};
@@ -17,8 +17,25 @@ pub(crate) fn update(globals: &Globals, update: &Update) -> Result<Status, Failu
         Some(path) => read(path)?,
         None => from_flags(update)?,
     };
-    container::update(&state_root(globals), &update.id, resources)?;
+    let schema = |name| text(update, name).map(str::to_owned);
+    // As in runc, also beside a file with limits.
+    let schemas = IntelRdt {
+        l3_cache_schema: schema("l3-cache-schema"),
+        mem_bw_schema: schema("mem-bw-schema"),
+        ..IntelRdt::default()
+    };
+    container::update(&state_root(globals), &update.id, resources, &schemas)?;
     Ok(SUCCESS)
+}
+
+/// The value of a flag; none, as in runc, if it is empty.
+fn text<'u>(update: &'u Update, name: &str) -> Option<&'u str> {
+    update
+        .flags
+        .iter()
+        .find(|(flag, _)| *flag == name)
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
 }
 
 /// The limits in a file, or on standard input for `-`.
@@ -36,8 +53,7 @@ fn read(path: &std::path::Path) -> Result<Resources, Failure> {
 }
 
 fn from_flags(update: &Update) -> Result<Resources, Failure> {
-    let text =
-        |name: &str| update.flags.iter().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_str());
+    let text = |name: &str| text(update, name);
     let invalid = |name: &str, value: &str, expected: &str| {
         Failure::new(format!("update: --{name} {value:?}: {expected} was expected"))
     };

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use husk_cgroup::stats::Stats;
 use husk_cgroup::systemd::Asked;
 use husk_cgroup::{OomEvent, Place, device, limits};
-use husk_spec::oci::{ContainerId, Resources, Status};
+use husk_spec::oci::{ContainerId, IntelRdt, Resources, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
+use super::resource_group::Change;
 use super::{Entry, Error, Record, StateRoot};
 
 /// A container that runs or waits to be started, and its cgroups.
@@ -75,13 +76,28 @@ pub fn processes(root: &StateRoot, id: &ContainerId) -> Result<Vec<i32>, Error> 
     Ok(Running::open(root, id, "list the processes of")?.place.pids()?)
 }
 
-/// Changes what a container's cgroups limit. What `resources` does not name stays as it is.
+/// Changes what a container's cgroups limit, and its group of the resource control file system. What is not named stays as it is,
+/// and all of it where one thing is refused.
 ///
 /// # Errors
-/// A container that does not run, or a limit that its cgroups cannot set.
-pub fn update(root: &StateRoot, id: &ContainerId, mut resources: Resources) -> Result<(), Error> {
+/// A container that does not run, or a limit that cannot be set.
+pub fn update(
+    root: &StateRoot,
+    id: &ContainerId,
+    resources: Resources,
+    schemas: &IntelRdt,
+) -> Result<(), Error> {
     let running = Running::open(root, id, "update")?;
     running.entry.lock()?;
+    let group = Change::make(&running.entry, schemas)?;
+    match (update_cgroups(&running, resources), group) {
+        (Ok(()), Some(group)) => group.join_all(|| Ok(running.place.pids()?)),
+        (Err(error), Some(group)) => Err(group.undone(error)),
+        (result, None) => result,
+    }
+}
+
+fn update_cgroups(running: &Running, mut resources: Resources) -> Result<(), Error> {
     running.place.complete(&mut resources);
     let limits = limits::files(&resources, running.place.version())
         .map_err(|error| Error::Limit { problem: error.to_string() })?;
@@ -92,14 +108,10 @@ pub fn update(root: &StateRoot, id: &ContainerId, mut resources: Resources) -> R
     match &running.record.scope {
         Some(scope) => {
             let asked = Asked { limits: &limits, devices: devices.as_deref() };
-            scope.update(&running.place, &asked)?;
+            Ok(scope.update(&running.place, &asked)?)
         }
-        None => running.place.update(&limits)?,
+        None => Ok(running.place.update(&limits, devices.as_deref())?),
     }
-    if let Some(rules) = &devices {
-        running.place.set_devices(rules)?;
-    }
-    Ok(())
 }
 
 /// What a container's processes have used.

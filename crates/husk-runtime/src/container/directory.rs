@@ -264,7 +264,7 @@ impl Entry {
     /// # Errors
     /// A file system that is full or read-only.
     pub fn write_record(&self, record: &Record) -> Result<(), Error> {
-        self.replace(STATE, record)
+        self.replace(STATE, &self.bytes(record)?)
     }
 
     /// Writes `record` down as what is to be undone, before anything else is made. Until there is a state it is the record.
@@ -280,11 +280,11 @@ impl Entry {
     /// # Errors
     /// As [`Entry::write_record`].
     pub(crate) fn rewrite_undo(&self, record: &Record) -> Result<(), Error> {
-        self.replace(UNDO, record)
+        self.replace(UNDO, &self.bytes(record)?)
     }
 
-    fn replace(&self, name: &'static str, record: &Record) -> Result<(), Error> {
-        self.write(NEW_STATE, &self.bytes(record)?)?;
+    fn replace(&self, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
+        self.write(NEW_STATE, bytes)?;
         renameat(&self.fd, NEW_STATE, &self.fd, name).map_err(|errno| self.failed("rename", NEW_STATE, errno))
     }
 
@@ -299,6 +299,14 @@ impl Entry {
     /// As [`Entry::write_record`].
     pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<(), Error> {
         self.write(CONFIG, bytes)
+    }
+
+    /// As [`Entry::write_config`], in the place of what was kept before.
+    ///
+    /// # Errors
+    /// As [`Entry::write_record`].
+    pub(crate) fn rewrite_config(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.replace(CONFIG, bytes)
     }
 
     fn write(&self, name: &str, mut bytes: &[u8]) -> Result<(), Error> {

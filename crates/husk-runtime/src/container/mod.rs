@@ -20,6 +20,7 @@ mod pid_file;
 mod probe;
 mod process;
 mod record;
+mod resource_group;
 mod signal;
 mod start;
 mod timestamp;

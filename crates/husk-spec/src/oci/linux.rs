@@ -335,3 +335,34 @@ pub struct IntelRdt {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub enable_monitoring: bool,
 }
+
+impl IntelRdt {
+    /// What is written into the group's `schemata`. Of a cache schema that has lines for the memory bus as well, those of its own
+    /// field take the place (`config-linux.md`, intelRdt); the kernel takes none twice.
+    pub fn lines(&self) -> Vec<String> {
+        let bus = self.mem_bw_schema.as_deref();
+        let is_replaced = |line: &&str| bus.is_some() && line.trim_start().starts_with("MB:");
+        let cache =
+            self.l3_cache_schema.iter().flat_map(|text| text.lines()).filter(|line| !is_replaced(line));
+        cache.chain(bus).map(str::to_owned).chain(self.schemata.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_bus_is_limited_by_its_own_field() {
+        let rdt = |l3: Option<&str>, bus: Option<&str>| IntelRdt {
+            l3_cache_schema: l3.map(str::to_owned),
+            mem_bw_schema: bus.map(str::to_owned),
+            schemata: vec!["L2:0=f".to_owned()],
+            ..IntelRdt::default()
+        };
+        let both = Some("L3:0=f\nMB:0=10");
+        assert_eq!(rdt(both, Some("MB:0=20")).lines(), ["L3:0=f", "MB:0=20", "L2:0=f"]);
+        assert_eq!(rdt(both, None).lines(), ["L3:0=f", "MB:0=10", "L2:0=f"]);
+        assert_eq!(rdt(None, Some("MB:0=20")).lines(), ["MB:0=20", "L2:0=f"]);
+    }
+}

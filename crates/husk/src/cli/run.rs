@@ -121,13 +121,13 @@ pub(crate) struct RunOptions {
     #[arg(long, short, value_name = "DIR", help_heading = "Command")]
     pub(crate) workdir: Option<OsString>,
     /// Who it runs as: the container's names, or ids
-    #[arg(long, short, value_name = "USER[:GROUP]", help_heading = "Command")]
+    #[arg(long, short, value_name = "USER[:GROUP]", allow_hyphen_values = true, help_heading = "Command")]
     pub(crate) user: Option<String>,
     /// File mode creation mask, octal
-    #[arg(long, value_name = "MASK", help_heading = "Command")]
+    #[arg(long, value_name = "MASK", allow_hyphen_values = true, help_heading = "Command")]
     pub(crate) umask: Option<String>,
     /// Resource limit: nofile=1024, core=unlimited
-    #[arg(long, value_name = "NAME=N[:MAX]", help_heading = "Command")]
+    #[arg(long, value_name = "NAME=N[:MAX]", allow_hyphen_values = true, help_heading = "Command")]
     pub(crate) ulimit: Vec<String>,
     /// Accepted: standard input always stays open
     #[arg(long, short, help_heading = "Command")]
@@ -159,31 +159,37 @@ pub(crate) struct RunOptions {
     pub(crate) chroot: bool,
 
     /// Memory, such as 512m; who needs more is killed
-    #[arg(long, short, value_name = "SIZE", help_heading = "Limits")]
+    #[arg(long, short, value_name = "SIZE", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) memory: Option<String>,
     /// Memory and swap together; -1 for any amount of swap. Otherwise as much swap as memory
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) memory_swap: Option<String>,
     /// Memory that it keeps when the machine runs short
-    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) memory_reservation: Option<String>,
     /// Processors' time: 1.5 is one and a half
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) cpus: Option<String>,
     /// Share of the time when it is short; 1024 is the normal one
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) cpu_shares: Option<String>,
     /// Processors that it may use: 0-2,5
-    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) cpuset_cpus: Option<String>,
     /// Memory nodes that it may use: 0,1
-    #[arg(long, value_name = "LIST", help_heading = "Limits")]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) cpuset_mems: Option<String>,
     /// Processes and threads, 1024 where you may set that; -1 for any number
     #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Limits")]
     pub(crate) pids_limit: Option<String>,
     /// Share of block devices when they are busy, 10 to 1000
-    #[arg(long, alias = "blkio-weight", value_name = "N", help_heading = "Limits")]
+    #[arg(
+        long,
+        alias = "blkio-weight",
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Limits"
+    )]
     pub(crate) io_weight: Option<String>,
     /// Bytes a second that it may read from a block device
     #[arg(long, value_name = "DEV:SIZE", help_heading = "Limits")]

@@ -142,16 +142,18 @@ pub(super) enum Root {
     AsItIs,
 }
 
-/// Keeps husk's own program from being written by a container in which root is the machine's: its command may be `/proc/self/exe`
-/// (CVE-2019-5736). In a user namespace of husk's making root owns no file of the host's. Before anything that is not to be done
-/// twice, since husk is then executed again, from a read-only mount.
+/// Keeps husk's own program from being written by a container in which root is the machine's, or that joins another's namespaces, where
+/// somebody may wait for it: its command may be `/proc/self/exe` (CVE-2019-5736). In a user namespace of root's making root owns no file
+/// of the host's; in a new one of an ordinary user's that command is refused. Before anything that is not to be done twice, since husk is
+/// then executed again, from a read-only mount or a sealed copy.
 ///
 /// # Errors
 /// That cannot be.
 pub(super) fn protect_own_binary(run: &Run) -> Result<(), Failure> {
     let options = &run.options;
-    let keeps_ids = options.userns.is_some() || !options.join.is_empty() || options.bundle.is_some();
-    if !keeps_ids || options.as_shell || !rustix::process::geteuid().is_root() {
+    let is_root = rustix::process::geteuid().is_root();
+    let joins = !options.join.is_empty() || options.bundle.is_some();
+    if options.as_shell || !(joins || is_root && options.userns.is_some()) {
         return Ok(());
     }
     own_binary::protect(|| own_binary::ALL.to_vec()).map_err(|error| Failure {

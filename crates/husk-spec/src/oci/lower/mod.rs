@@ -237,8 +237,7 @@ fn propagation(
 
 fn resource_group(linux: &Linux, exists: bool) -> Option<Given<ResourceGroup>> {
     let asked = linux.intel_rdt.as_ref()?;
-    let schemata = [&asked.l3_cache_schema, &asked.mem_bw_schema].into_iter().flatten();
-    let schemata = schemata.chain(&asked.schemata).cloned().collect();
+    let schemata = asked.lines();
     let (name, monitoring) = (asked.clos_id.clone(), asked.enable_monitoring);
     Some(Given::config(ResourceGroup { name, schemata, monitoring, exists }, "linux.intelRdt"))
 }
