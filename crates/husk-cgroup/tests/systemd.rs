@@ -194,6 +194,9 @@ fn limits_of_input_and_output_and_idleness_outlast_a_reload() {
     scoped.systemctl(&["daemon-reload"]);
     check("after an update and a reload", number, io, "0");
     assert_eq!(value(&place, "cpu.weight"), "100");
+    let idle = limits(json!({"cpu": {"idle": 1}}));
+    scoped.scope.update(&place, &Asked { limits: &idle, devices: None }).expect("idle again");
+    check("idle again", number, io, "1");
     let told = scoped.systemctl(&["show", "-p", "IOReadBandwidthMax", "--value", &scoped.scope.unit]);
     assert_eq!(told, format!("/dev/block/{disk} 1048576"));
 }
