@@ -346,6 +346,25 @@ fn a_cgroup_that_was_only_to_be_made_keeps_its_processes() {
     container.delete();
 }
 
+/// Who was given the same path after it had stopped is in it alone.
+#[test]
+fn a_cgroup_that_is_anothers_by_now_keeps_its_processes() {
+    let site = oci_site!();
+    if site.deviates("crun", "kills them") {
+        return;
+    }
+    let first = site.bundle().sh("true");
+    let path = first.spec["linux"]["cgroupsPath"].clone();
+    let stopped = first.start();
+    stopped.wait();
+    let container = site.bundle().sh("sleep 1000").change(|spec| spec["linux"]["cgroupsPath"] = path).start();
+    stopped.verb("delete").run().succeeds();
+    assert_eq!(container.status(), "running");
+    let cgroup = container.cgroup();
+    container.delete();
+    assert!(!cgroup.exists(), "{:?}", cgroup.directories());
+}
+
 /// Otherwise it would wait in there for ever, and so would whoever makes it.
 #[test]
 fn a_frozen_cgroup_is_refused() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use husk_cgroup::limits::Hierarchy;
 use husk_cgroup::systemd::{Scope, SystemdError};
 use husk_cgroup::{Hierarchies, Place};
-use husk_spec::oci::{ContainerId, Spec, Status};
+use husk_spec::oci::{ContainerId, NamespaceKind, Spec, Status};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -134,6 +134,16 @@ fn remove_beside_scope(record: &Record, place: Option<&Place>, scope: &Scope) ->
     }
 }
 
+/// The cgroup of a container that has ended with all its processes, as those of a pid namespace do with the first of them
+/// (pid_namespaces(7)): whoever is in it by now is another's, who has been given the same path.
+fn cgroup_of_ended<'r>(record: &'r Record, spec: Option<&Spec>) -> Option<&'r Place> {
+    let namespaces = &spec?.linux.as_ref()?.namespaces;
+    let has_pid_namespace =
+        namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none());
+    let has_ended = has_pid_namespace && !record.init.as_ref()?.is_alive();
+    record.cgroup.as_ref().filter(|_| has_ended && record.scope.is_none())
+}
+
 /// Takes away all that is left of a container.
 pub(crate) fn take_away(
     entry: Entry,
@@ -147,6 +157,8 @@ pub(crate) fn take_away(
     };
     if is_unused {
         end_first(&entry, record.as_ref())?;
+    } else if let Some(place) = record.as_ref().and_then(|record| cgroup_of_ended(record, spec)) {
+        place.remove_unless_used()?;
     } else {
         end(&entry, record.as_ref())?;
         record.as_ref().map_or(Ok(()), remove_cgroup)?;

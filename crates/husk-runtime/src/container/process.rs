@@ -121,9 +121,12 @@ impl Stat {
     /// The second field, the name in parentheses, may itself have spaces and parentheses.
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-        let is_over = matches!(fields.next()?, "Z" | "X" | "x");
+        let state = fields.next()?;
         let flags = fields.nth(5)?.parse().ok()?;
-        Some(Self { is_over, flags, start_time: fields.nth(12)?.parse().ok()? })
+        let threads: u64 = fields.nth(10)?.parse().ok()?;
+        // A process whose first thread has ended before others is a zombie that runs.
+        let is_over = matches!(state, "X" | "x") || state == "Z" && threads <= 1;
+        Some(Self { is_over, flags, start_time: fields.nth(1)?.parse().ok()? })
     }
 }
 
@@ -139,11 +142,14 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_spaces_hides_nothing() {
-        let rest = (3..=22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
-        let text = format!("7 (a) Z 1 2 (b) Z {rest} 23 24");
-        let stat = Stat::parse(&text).expect("a line");
-        assert!(stat.is_over);
-        assert_eq!((stat.flags, stat.start_time), (8, 21));
+        let with = |threads: u32| {
+            let field = |n: u32| if n == 20 { threads } else { n };
+            let rest = (4..=24).map(|n| field(n).to_string()).collect::<Vec<_>>().join(" ");
+            Stat::parse(&format!("7 (a) Z 1 2 (b) Z {rest}")).expect("a line")
+        };
+        let stat = with(1);
+        assert!(stat.is_over && !with(2).is_over);
+        assert_eq!((stat.flags, stat.start_time), (9, 22));
     }
 
     #[test]
