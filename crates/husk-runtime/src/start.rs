@@ -215,99 +215,127 @@ fn carry_out(
     plan: &Plan<'_>,
     inheritance: Inheritance<'_>,
     terminal: Option<&HostTerminal>,
-    mut maker: Option<&mut dyn Maker>,
+    maker: Option<&mut dyn Maker>,
     stopwatch: &Stopwatch,
 ) -> Result<Container, Error> {
-    let mut acquired = Acquired::default();
-    let mut container: Option<Container> = None;
+    let acquired = Acquired::default();
+    let mut half = Half { plan, inheritance, terminal, maker, container: None, acquired };
     for (index, planned) in plan.steps.iter().enumerate() {
         let Action::Host(step) = &planned.action else { continue };
+        match step {
+            HostStep::Clone { namespaces } => half.clone(index, *namespaces, stopwatch)?,
+            step => half.take(index, step)?,
+        }
+        stopwatch.done(index);
+    }
+    half.container.ok_or(Error::Supervise(Errno::INVAL))
+}
+
+/// husk's half of a plan, as far as it has got.
+struct Half<'p, 'm> {
+    plan: &'p Plan<'p>,
+    inheritance: Inheritance<'p>,
+    terminal: Option<&'p HostTerminal>,
+    maker: Option<&'m mut dyn Maker>,
+    /// From the clone on.
+    container: Option<Container>,
+    acquired: Acquired,
+}
+
+impl Half<'_, '_> {
+    /// Takes a step before or after the clone.
+    fn take(&mut self, index: usize, step: &HostStep<'_>) -> Result<(), Error> {
+        let plan = self.plan;
         let failed = |call: Call, errno| Error::step(plan, index, call.name(), errno, b"");
-        if let Some(maker) = &mut maker
+        if let Some(maker) = &mut self.maker
             && leaves_something(step)
         {
             maker.begins()?;
         }
-        match container.as_mut() {
-            None => match step {
-                HostStep::Clone { namespaces } => {
-                    let (cloned, link) = clone(plan, *namespaces, &acquired, inheritance, stopwatch)
-                        .map_err(|(call, errno)| failed(call, errno))?;
-                    let made = container.insert(Container::new(cloned, link, acquired.ids.take()));
-                    made.passing = acquired.passing.take();
-                    acquired.placeholder = None;
-                    if let Some(maker) = &mut maker {
-                        maker.begins()?;
-                        maker.made(made)?;
-                    }
-                }
-                HostStep::StartScope { .. } => {
-                    let holder = Placeholder::new().map_err(|errno| failed(Call::Clone3, errno))?;
-                    let beside = acquired.place.take();
-                    let place = start_scope(plan, index, holder.0.pid, inheritance, beside)?;
-                    let entry = place.open().map_err(|error| Error::cgroup(plan, index, &error))?;
-                    if let Some(maker) = &mut maker {
-                        maker.placed(&place)?;
-                    }
-                    acquired.placeholder = Some(holder);
-                    acquired.cgroup = Some(entry);
-                    acquired.place = Some(place);
-                }
-                HostStep::EnterScope { .. } => enter_scope(plan, index)?,
-                HostStep::MakeCgroup { only, .. } => {
-                    make_cgroup(plan, index, *only, maker.is_none(), &mut acquired)?;
-                    if let (Some(maker), Some(place)) = (&mut maker, &acquired.place) {
-                        maker.placed(place)?;
-                    }
-                }
-                step => acquire(plan, index, step, &mut acquired)?,
-            },
-            Some(container) => match (step, &mut maker, terminal) {
-                (HostStep::StartScope { .. }, maker, _) => {
-                    let beside = acquired.place.take();
-                    let place = start_scope(plan, index, container.pid, inheritance, beside)
-                        .map_err(|error| last_word(plan, container).unwrap_or(error))?;
-                    if let Some(maker) = maker {
-                        maker.placed(&place)?;
-                    }
-                    acquired.place = Some(place);
-                }
-                (HostStep::AttachToScope { .. }, _, _) => {
-                    let entry = inheritance.scope.ok_or(Error::Supervise(Errno::BADF))?;
-                    entry
-                        .attach(container.pid.as_raw_nonzero().get())
-                        .map_err(|error| Error::cgroup(plan, index, &error))?;
-                }
-                (HostStep::MakeCgroup { only, .. }, maker, _) => {
-                    make_cgroup(plan, index, *only, maker.is_none(), &mut acquired)?;
-                    if let (Some(maker), Some(place)) = (maker, &acquired.place) {
-                        maker.placed(place)?;
-                    }
-                }
-                (HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. }, _, _) => {
-                    limit_if_possible(plan, index, step, &mut acquired)?;
-                }
-                (HostStep::HandOverCgroup, _, _) => {
-                    hand_over_cgroup(container, &mut acquired).map_err(|errno| {
-                        last_word(plan, container).unwrap_or(failed(Call::Sendmsg, errno))
-                    })?;
-                }
-                (HostStep::Hooks | HostStep::Commit, Some(maker), _) => {
-                    meet(plan, index, step, container, *maker)?;
-                }
+        match (step, &mut self.container) {
+            (HostStep::EnterScope { .. }, _) => enter_scope(plan, index),
+            (HostStep::MakeCgroup { only, .. }, _) => self.make_cgroup(index, *only),
+            (HostStep::StartScope { .. }, None) => self.hold_scope(index),
+            (HostStep::StartScope { .. }, Some(container)) => {
+                let pid = container.pid;
+                self.start_scope(index, pid).map_err(|error| self.last_word().unwrap_or(error))
+            }
+            (HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. }, _) => {
+                limit_if_possible(plan, index, step, &mut self.acquired)
+            }
+            (step, None) => acquire(plan, index, step, &mut self.acquired),
+            (HostStep::AttachToScope { .. }, Some(container)) => {
+                let entry = self.inheritance.scope.ok_or(Error::Supervise(Errno::BADF))?;
+                entry
+                    .attach(container.pid.as_raw_nonzero().get())
+                    .map_err(|error| Error::cgroup(plan, index, &error))
+            }
+            (HostStep::HandOverCgroup, Some(container)) => hand_over_cgroup(container, &mut self.acquired)
+                .map_err(|errno| last_word(plan, container).unwrap_or(failed(Call::Sendmsg, errno))),
+            (HostStep::Hooks | HostStep::Commit, Some(container)) => match &mut self.maker {
+                Some(maker) => meet(plan, index, step, container, *maker),
                 // Whoever stays with it meets it there, and hears of its terminal before that.
-                (HostStep::Hooks, None, _) => {}
-                (HostStep::Guard, _, Some(terminal)) => {
-                    let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
-                    container.guard = Some(guard);
-                }
-                _ => attend(plan, index, step, container, &acquired)
-                    .map_err(|error| last_word(plan, container).unwrap_or(error))?,
+                None => Ok(()),
             },
+            (HostStep::Guard, Some(container)) => {
+                let terminal = self.terminal.ok_or(Error::Supervise(Errno::INVAL))?;
+                let guard = guard(container, terminal).map_err(|errno| failed(Call::Clone3, errno))?;
+                container.guard = Some(guard);
+                Ok(())
+            }
+            (step, Some(container)) => attend(plan, index, step, container, &self.acquired)
+                .map_err(|error| last_word(plan, container).unwrap_or(error)),
         }
-        stopwatch.done(index);
     }
-    container.ok_or(Error::Supervise(Errno::INVAL))
+
+    fn last_word(&self) -> Option<Error> {
+        last_word(self.plan, self.container.as_ref()?)
+    }
+
+    fn clone(&mut self, index: usize, namespaces: UnshareFlags, stopwatch: &Stopwatch) -> Result<(), Error> {
+        let (cloned, link) = clone(self.plan, namespaces, &self.acquired, self.inheritance, stopwatch)
+            .map_err(|(call, errno)| Error::step(self.plan, index, call.name(), errno, b""))?;
+        let ids = self.acquired.ids.take();
+        let container = self.container.insert(Container::new(cloned, link, ids));
+        container.passing = self.acquired.passing.take();
+        self.acquired.placeholder = None;
+        if let Some(maker) = &mut self.maker {
+            maker.begins()?;
+            maker.made(container)?;
+        }
+        Ok(())
+    }
+
+    fn make_cgroup(&mut self, index: usize, only: Option<Hierarchy>) -> Result<(), Error> {
+        make_cgroup(self.plan, index, only, self.maker.is_none(), &mut self.acquired)?;
+        match (&mut self.maker, &self.acquired.place) {
+            (Some(maker), Some(place)) => maker.placed(place),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has systemd make a scope around the process `pid`.
+    fn start_scope(&mut self, index: usize, pid: Pid) -> Result<(), Error> {
+        let beside = self.acquired.place.take();
+        let place = start_scope(self.plan, index, pid, self.inheritance, beside)?;
+        if let Some(maker) = &mut self.maker {
+            maker.placed(&place)?;
+        }
+        self.acquired.place = Some(place);
+        Ok(())
+    }
+
+    /// Has systemd make a scope before there is a child, around a process that holds its place.
+    fn hold_scope(&mut self, index: usize) -> Result<(), Error> {
+        let failed = |errno| Error::step(self.plan, index, Call::Clone3.name(), errno, b"");
+        let holder = Placeholder::new().map_err(failed)?;
+        let pid = holder.0.pid;
+        self.acquired.placeholder = Some(holder);
+        self.start_scope(index, pid)?;
+        let entry = self.acquired.place.as_ref().map(Place::open).transpose();
+        self.acquired.cgroup = entry.map_err(|error| Error::cgroup(self.plan, index, &error))?;
+        Ok(())
+    }
 }
 
 /// Whether what the step makes stays when husk is killed.
@@ -440,9 +468,6 @@ fn acquire(plan: &Plan<'_>, index: usize, step: &HostStep<'_>, acquired: &mut Ac
             let claimed = claim::claim(wanted).map_err(|errno| failed(Call::Socket, errno))?;
             let doing = || explain::describe(&plan.steps[index]);
             acquired.ids = Some(claimed.ok_or_else(|| Error::NoFreeIds { doing: doing() })?);
-        }
-        HostStep::LimitCgroup { .. } | HostStep::LimitDevices { .. } => {
-            limit_if_possible(plan, index, step, acquired)?;
         }
         HostStep::OomScoreAdj(value) => {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;

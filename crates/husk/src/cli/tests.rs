@@ -208,7 +208,7 @@ fn refusals() {
         &["run", "--name"],
         &["run", "-h"],
         &["run", "--tty=1"],
-        &["run", "--user", "-1"],
+        &["run", "--name", "-1"],
         &["run", "--privileged"],
         &["run", "-p", "80:80"],
         &["run", "-d"],
