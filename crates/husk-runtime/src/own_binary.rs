@@ -15,8 +15,8 @@
 //! starts is cheaper than asking whether it is needed. This is the rule that holds whether or not that worked.
 
 use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use husk_plan::{JoinedUser, in_words};
 use husk_sys::{MountChange, StringArray, ThinCStr, execveat, mount_setattr};
@@ -28,6 +28,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use rustix::process::{Pid, geteuid};
+use rustix::thread::set_name;
 
 /// This process's program file: a link of /proc that the kernel follows to the file itself, whatever has its name by now.
 const SELF: &str = "/proc/self/exe";
@@ -60,6 +61,9 @@ pub fn protect(uids: impl FnOnce() -> Vec<Range>) -> Result<(), Unprotected> {
     let file =
         open(SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(at("open /proc/self/exe"))?;
     let place = Place::of(file.as_fd())?;
+    if place.is_sealed || place.is_read_only {
+        take_name_of_call();
+    }
     if place.is_fixed() || !can_be_written(&place, &uids()) {
         return Ok(());
     }
@@ -68,6 +72,17 @@ pub fn protect(uids: impl FnOnce() -> Vec<Range>) -> Result<(), Unprotected> {
         Err(_) => sealed_copy()?,
     };
     Err(again(safe.as_fd()))
+}
+
+/// Who is executed by a descriptor is named after that before Linux 6.14, and after the file since then: `memfd:husk`. `ps`, and
+/// `husk see`, shall find the program that was called.
+fn take_name_of_call() {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let name =
+        called.as_deref().and_then(Path::file_name).and_then(|name| CString::new(name.as_bytes()).ok());
+    if let Some(name) = name {
+        let _ = set_name(&name);
+    }
 }
 
 /// Whether the command that `pid` has just become is this program's own file, by the mount that this process has it from, and that
