@@ -91,6 +91,8 @@ fn one_process_too_many_is_refused() {
     set(&container.place, &pids(4));
     assert_eq!(container.shell(script).wait(), End::Exit(0));
     container.place.kill().expect("they die");
+    // Whoever is dead counts until somebody has asked for its end.
+    until("they are gone", || value(&container.place, "pids", "pids.current", "pids.current") == "0");
     set(&container.place, &pids(3));
     assert!(matches!(container.shell(script).wait(), End::Exit(1..)), "the fork is refused");
     set(&container.place, &pids(-1));
