@@ -118,7 +118,9 @@ impl Place {
         let peak = file::number(&directory.file(peak)).ok();
         let is_own = self.has_reached_its_limit(directory, peak);
         let limit = self.memory_limits(directory).find(|limit| is_own || !limit.is_own);
-        Some(MemoryKills { kills, peak, limit })
+        // A scope of systemd's may have gone since it was asked for its kills, and whose limit it was is not known then.
+        let is_told = limit.is_some() || directory.path.exists();
+        is_told.then_some(MemoryKills { kills, peak, limit })
     }
 
     /// Counts what the cgroup above has counted, on version 2. `None` without the controller there.
