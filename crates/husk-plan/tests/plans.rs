@@ -369,7 +369,9 @@ fn many_cgroups_are_made_while_the_child_mounts() {
     assert_eq!(steps_of_cgroup(&limited(true), &hybrid), with(&["await", "namespace", "pivot"]));
     let new = Cgroup::New { path: None, resources: Box::default(), systemd: None };
     let everywhere = Config { cgroup: Some(Given::default(new, "cgroup")), ..config() };
-    assert_eq!(&steps_of_cgroup(&everywhere, &hybrid)[..4], ["make", "clone", "release", "make"]);
+    assert_eq!(&steps_of_cgroup(&everywhere, &hybrid)[..3], ["make", "clone", "release"]);
+    let lasting = Config { lifetime: Lifetime::Created, ..everywhere.clone() };
+    assert_eq!(&steps_of_cgroup(&lasting, &hybrid)[..4], ["make", "clone", "release", "make"]);
     assert_eq!(&steps_of_cgroup(&everywhere, &v1)[..3], ["clone", "release", "make"]);
     // One is entered by the clone.
     let v2 = host_with_cgroups(V2, "0::/user/own\n");

@@ -51,11 +51,13 @@ impl<'a> Compiler<'a, '_> {
 
     /// Whether the cgroups are made while the child mounts, which enters them by files that it is sent: to make one in each of many
     /// hierarchies of version 1 takes as long as to mount. On version 2 there is one, and `clone3` enters it. husk must be where it can
-    /// still make them after the clone, and must not need them before, as a tree that it prepares.
+    /// still make them after the clone, and must not need them before, as a tree that it prepares. Where it stays with the container, it
+    /// makes those of both versions at once, as it takes them away.
     fn is_made_meanwhile(&self, place: &Place) -> bool {
         let is_prepared = !self.user.is_host()
             && self.config.mounts.iter().any(|mount| matches!(mount.value, Mount::Cgroup(_)));
         place.version() == Hierarchy::V1
+            && (place.v2().is_none() || self.config.lifetime != Lifetime::Attached)
             && place.directories().len() <= MOST_CGROUPS
             && self.sees_cgroups_after_clone()
             && !is_prepared
