@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can go wrong with the cgroups of a host.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -20,7 +21,7 @@ pub enum CgroupError {
     )]
     Top(String),
     /// A call on a file or directory failed.
-    #[error("{action} {}: {}{}", path.display(), in_words(*errno), hint(*errno, path))]
+    #[error("{action} {}: {}{}", path.display(), in_words(errno), hint(*errno, path))]
     Call {
         /// What was tried: `mkdir`, `reading`.
         action: &'static str,
@@ -38,7 +39,7 @@ pub enum CgroupError {
     )]
     NoSubsystem(String),
     /// A limit was not taken.
-    #[error("{origin}: writing {value:?} to {}: {}{}", path.display(), in_words(*errno), hint(*errno, path))]
+    #[error("{origin}: writing {value:?} to {}: {}{}", path.display(), in_words(errno), hint(*errno, path))]
     Write {
         /// The field that asks for it.
         origin: String,
@@ -187,9 +188,9 @@ pub(crate) const DELEGATE: &str = "as root, put [Service] and Delegate=cpu cpuse
 
 const NO_NAME: &str = "no cgroup can have such a name";
 
-/// The C library's words alone: rustix appends the number.
-fn in_words(errno: Errno) -> String {
-    let text = errno.to_string();
+/// An error of the system, an [`Errno`] or [`std::io::Error`], in the C library's words alone: Rust appends its number.
+pub fn in_words(error: impl Display) -> String {
+    let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 

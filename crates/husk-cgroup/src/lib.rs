@@ -15,7 +15,7 @@ mod place;
 pub mod stats;
 pub mod systemd;
 
-pub use error::CgroupError;
+pub use error::{CgroupError, in_words};
 pub use hierarchy::{Hierarchies, Mounted};
 pub use place::{
     CountAbove, Directory, Entry, MemoryKills, MemoryLimit, OomEvent, OomWatch, Place, SubCgroup,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why there can be no plan.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
+use husk_cgroup::in_words;
 use husk_spec::{Given, NamespaceKind, Origin};
 use rustix::io::Errno;
 
@@ -158,12 +158,6 @@ fn field(root: &Given<PathBuf>) -> String {
 
 fn kind(directory: bool) -> &'static str {
     if directory { "directory" } else { "file" }
-}
-
-/// An error of the system, an [`Errno`] or [`std::io::Error`], in the C library's words alone: Rust appends its number.
-pub fn in_words(error: impl Display) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl PlanError {

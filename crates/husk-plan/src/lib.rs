@@ -24,8 +24,10 @@ mod user_namespace;
 pub use abilities::Abilities;
 pub use arena::Arena;
 pub use compile::plan;
-pub use error::{PlanError, in_words};
+pub use error::PlanError;
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers, resctrl};
+/// The words of an error of the system.
+pub use husk_cgroup::in_words;
 /// What a seccomp profile may ask for.
 pub use husk_seccomp::SUPPORTED as SECCOMP;
 pub use plan::{
