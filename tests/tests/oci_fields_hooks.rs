@@ -238,6 +238,25 @@ fn hooks_that_fail_at_start_keep_the_process_from_running() {
 }
 
 #[test]
+fn hooks_of_poststart_come_after_the_command_is_executed() {
+    let site = oci_site!();
+    if site.deviates("runc", "calls poststart hooks at create")
+        || site.deviates("crun", "calls poststart hooks beside the process")
+    {
+        return;
+    }
+    let name = "executed-by-now";
+    let bundle = site.bundle().args(&["sh", "-c", "sleep 1000; true", name]);
+    let (inside, outside) = place(&bundle, "poststart", "said");
+    let pid = r#"sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'"#;
+    let container =
+        with_hook(bundle, "poststart", hook(&format!("cat /proc/$({pid})/cmdline > {inside}"))).create();
+    container.start();
+    let told = read(&outside);
+    assert!(told.ends_with(&format!("{name}\0")), "{told:?}");
+}
+
+#[test]
 fn hooks_of_poststart_that_fail_end_the_container() {
     let site = oci_site!();
     if site.deviates("runc", "calls poststart hooks at create")

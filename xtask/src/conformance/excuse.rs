@@ -55,6 +55,7 @@ const DEFAULT_DEVICES: &str =
 const AT_CREATE: &str =
     "the specification calls prestart hooks at create since 1.0.2, with the status `creating`";
 const POSTSTART: &str = "a poststart hook that fails is an error since 1.3, and the container is stopped, where the suite wants a warning";
+const BESIDE: &str = "it wants the process to have written before the hook does, and they run at the same time once the process is executed";
 const NOT_STOPPED: &str = "runc deletes a container that was created and never started";
 
 const ENDED: &str =
@@ -81,6 +82,7 @@ static EXCUSES: &[Excuse] = &[
     suite("prestart", "", AT_CREATE),
     suite("misc_props", "implementations that are reading", "its bundle lacks the command that it names"),
     suite("pidfile", "create with '--pid-file'", "it waits for `true` to run for 10 s, and then kills it"),
+    suite("poststart", "the program ends well", BESIDE),
     suite("poststart_fail", "", POSTSTART),
     suite("process_rlimits", "has expected soft RLIMIT_NOFILE", "programs in Go raise that limit themselves"),
     engines("delete", "attempting to `delete`", NOT_STOPPED),
