@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
-use super::run::{AFTER, Run, RunLine, RunOptions};
+use super::run::{EXPLAIN_AFTER, Run, RunLine, RunOptions};
 use super::{Explained, Request};
 use crate::failure::{COMMAND_FAILED, Failure};
 
@@ -94,7 +94,7 @@ impl Explain {
 
 // No doc comment: clap would print it.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER, args_override_self = true, disable_help_flag = true)]
+#[command(after_help = EXPLAIN_AFTER, args_override_self = true, disable_help_flag = true)]
 pub(super) struct ExplainLine {
     /// text; json: for programs; sh: a script, as of husk run --as-shell; md: a table in Markdown
     #[arg(long, value_name = "text|json|sh|md", hide_possible_values = true, help_heading = "Explanation")]

@@ -191,8 +191,8 @@ fn parse_with(command: clap::Command, line: &[OsString]) -> Result<Request, Fail
 
 /// The exit status of a line that cannot be understood: some commands keep 1 for something else.
 fn refusal_status(line: &[OsString]) -> u8 {
-    // `husk why run` is a run, too.
-    let mut words = line.iter().skip(1).skip_while(|word| *word == "why");
+    // `husk why run` and `husk step run` are runs, too.
+    let mut words = line.iter().skip(1).skip_while(|word| *word == "why" || *word == "step");
     match words.next().and_then(|word| word.to_str()) {
         Some("run") => RUN_FAILED,
         Some("diff") => DIFF_FAILED,

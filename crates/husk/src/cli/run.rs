@@ -22,14 +22,38 @@ pub(super) const STEP_USAGE: &str = "husk step run [--until STAGE] [OPTIONS] [RO
        husk step run [--until STAGE] [OPTIONS] -- [COMMAND [ARG...]]
        husk step run [--until STAGE] [OPTIONS] --bundle DIR";
 
-pub(super) const AFTER: &str = "\
+/// How the words after the options are read.
+macro_rules! words {
+    () => {
+        "\
 The first word after the options is always ROOTFS, a directory; all that follow
 are the command's, also those that look like options. With no ROOTFS, or `--` in
 its place, a default root is used and its writes are thrown away. The default
-COMMAND is /bin/sh.
+COMMAND is /bin/sh."
+    };
+}
+
+pub(super) const AFTER: &str = concat!(
+    words!(),
+    "
 
 Exit status: the command's; 128+N if signal N ended it; 125 if husk failed; 126
-if the command could not be executed; 127 if it was not found.";
+if the command could not be executed; 127 if it was not found."
+);
+
+pub(super) const EXPLAIN_AFTER: &str = concat!(
+    words!(),
+    "
+
+Exit status: 0; 1 if husk failed."
+);
+
+pub(super) const STEP_AFTER: &str = concat!(
+    words!(),
+    "
+
+Exit status: as of `husk run`; 0 if it was stopped on the way."
+);
 
 /// `husk run` as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

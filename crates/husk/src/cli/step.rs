@@ -7,8 +7,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use husk_plan::Stage;
 
-use super::run::{AFTER, Run, RunLine};
-use crate::failure::{COMMAND_FAILED, Failure};
+use super::run::{Run, RunLine, STEP_AFTER};
+use crate::failure::{Failure, RUN_FAILED};
 
 /// `husk step run` as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct StepRun {
 
 // No doc comment: clap would print it.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER, args_override_self = true, disable_help_flag = true)]
+#[command(after_help = STEP_AFTER, args_override_self = true, disable_help_flag = true)]
 pub(super) struct StepLine {
     /// Go on without asking until this stage is over: namespaces, root, mounts, pivot, identity or confine
     #[arg(
@@ -48,7 +48,7 @@ impl StepLine {
                 doing: "reading the command line".to_owned(),
                 problem: "--as-shell: a script has no stages to stop after".to_owned(),
                 hints: vec!["`husk run --as-shell` prints it".to_owned()],
-                status: COMMAND_FAILED,
+                status: RUN_FAILED,
             });
         }
         let until = self.until.and_then(|name| STOPS.into_iter().find(|stage| stage.name() == name));

@@ -57,6 +57,16 @@ fn the_first_word_is_always_rootfs_and_the_rest_the_commands() {
 }
 
 #[test]
+fn a_run_that_cannot_be_read_ends_as_one_that_fails() {
+    for line in [&["run"][..], &["why", "run"], &["step", "run"]] {
+        assert_eq!(refusal(&[line, &["--nope"]].concat()).0, 125, "{line:?}");
+    }
+    assert_eq!(refusal(&["step", "run", "--as-shell"]).0, 125);
+    assert_eq!(refusal(&["explain", "run", "--nope"]).0, 1);
+    assert_eq!(refusal(&["diff", "--nope"]).0, 2);
+}
+
+#[test]
 fn two_dashes_in_the_place_of_rootfs_mean_the_default_root() {
     assert_eq!(split(&["run", "--"]), (None, String::new()));
     assert_eq!(split(&["run", "--", "ls"]), (None, "ls".into()));
