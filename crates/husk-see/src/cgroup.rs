@@ -166,8 +166,8 @@ fn number(level: &Path, file: &str) -> Limit {
 }
 
 fn limit_of(text: &str) -> Limit {
-    /// What v1 writes for none: the largest number of pages.
-    const NONE_V1: u64 = i64::MAX as u64 & !0xfff;
+    /// What v1 writes for none is the greatest multiple of the page size that fits, whatever that is.
+    const NONE_V1: u64 = 1 << 62;
     match text.parse() {
         Ok(number) if number >= NONE_V1 => Limit::None,
         Ok(number) => Limit::At(number),
@@ -216,7 +216,9 @@ mod tests {
     #[test]
     fn limits_in_the_words_of_the_kernel() {
         assert_eq!(limit_of("max"), Limit::None);
-        assert_eq!(limit_of("9223372036854771712"), Limit::None);
+        for pages in ["9223372036854771712", "9223372036854710272"] {
+            assert_eq!(limit_of(pages), Limit::None, "of 4 KiB and of 64 KiB");
+        }
         assert_eq!(limit_of("1048576"), Limit::At(1_048_576));
         assert_eq!(limit_of(""), Limit::Unknown);
         assert_eq!(thousandths("150000 100000\n"), Limit::At(1500));
