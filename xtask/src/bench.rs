@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -168,9 +169,16 @@ pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
     pub(crate) fn new() -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("husk-bench-{}", process::id()));
-        fs::create_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        Ok(Self(directory))
+        // A run that was killed may have left one, under the same process id.
+        for number in 0_u32.. {
+            let directory = std::env::temp_dir().join(format!("husk-xtask-{}-{number}", process::id()));
+            match fs::create_dir(&directory) {
+                Ok(()) => return Ok(Self(directory)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(format!("{}: {error}", directory.display()).into()),
+            }
+        }
+        Err("every name for a directory is taken".into())
     }
 }
 
@@ -319,6 +327,13 @@ mod tests {
 
     fn contestant(name: &'static str, program: &str) -> Contestant {
         Contestant { name, words: vec![program.into()], user: None }
+    }
+
+    #[test]
+    fn what_an_earlier_run_has_left_is_in_nobodys_way() {
+        let (first, second) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        assert_ne!(first.0, second.0);
+        assert!(first.0.is_dir() && second.0.is_dir());
     }
 
     #[test]
