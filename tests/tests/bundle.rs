@@ -7,6 +7,7 @@ use std::path::Path;
 
 use husk_tests::oci::Cgroup;
 use husk_tests::{Caller, Place, is_root, note_skip, skip, until, write_program};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// A bundle's configuration, of as little as there can be.
@@ -188,6 +189,51 @@ fn a_path_in_systemds_form_asks_for_a_scope() {
     }
     let step = caller.husk(["step", "run", "--until", "pivot", "--bundle"]).arg(&bundle).run();
     assert!(step.exits(0).stderr.contains("pivot: the container's root is the root"), "{step}");
+}
+
+/// Asserts that a bundle's command that needs too much memory is killed for it, and that it is told whose limit was reached.
+fn kill_for_memory_is_told(caller: &Caller<'_>, cgroups_path: &str) {
+    let script = "exec busybox dd if=/dev/zero of=/dev/null count=1 bs=200M";
+    let mut config = config(caller, &caller.root("root"), script);
+    config["linux"]["cgroupsPath"] = cgroups_path.into();
+    config["linux"]["resources"] = json!({ "memory": { "limit": 64 << 20, "swap": 64 << 20 } });
+    let bundle = caller.bundle("bundle", &config);
+    let told = "its own limit of 64 MiB was reached (linux.resources.memory.limit, cgroup /sys/fs/cgroup/";
+    let cure = "give it more, in config.json: linux.resources.memory.limit: 134217728";
+    let run = caller.husk(["run", "--bundle"]).arg(&bundle).run();
+    run.exits(137).says(told).says(&format!("hint: {cure}"));
+    let why = caller.husk(["why", "run", "--bundle"]).arg(&bundle).run();
+    why.exits(137).says(told).says(&format!("  cure     {cure}"));
+    // The harmless twin: somebody else kills it.
+    config["process"]["args"] = json!(["/bin/sh", "-c", "echo up; read end"]);
+    let bundle = caller.bundle("bundle", &config);
+    let mut running = caller.husk(["run", "--bundle"]).arg(&bundle).start();
+    running.wait_for("up\n");
+    let pid = i32::try_from(running.container()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, Signal::KILL).expect("it is there");
+    let killed = running.finish();
+    assert!(!killed.exits(137).stderr.contains("memory"), "{killed}");
+}
+
+#[test]
+fn a_kill_for_memory_is_told_with_the_field_of_its_limit() {
+    let test = "a_kill_for_memory_is_told_with_the_field_of_its_limit";
+    if !is_root() {
+        skip!(test, "only root may make a cgroup wherever a bundle wants it");
+    }
+    let place = Place::new();
+    kill_for_memory_is_told(&place.root(), &format!("/husk-test-memory-{}", std::process::id()));
+}
+
+/// systemd takes a scope away as soon as its last process has left, and with it what the kernel has counted.
+#[test]
+fn a_kill_for_memory_in_a_scope_is_told() {
+    let test = "a_kill_for_memory_in_a_scope_is_told";
+    if !is_root() || !Path::new("/run/systemd/system").is_dir() {
+        skip!(test, "the machine's systemd makes scopes for root, and does not run here");
+    }
+    let place = Place::new();
+    kill_for_memory_is_told(&place.root(), &format!("system.slice:husktest{}:memory", std::process::id()));
 }
 
 #[test]

@@ -472,10 +472,7 @@ fn too_little_memory_to_be_made_is_told() {
     if site.runtime().name() == "husk-oci" {
         let told =
             "its own limit of 32768 bytes was reached (linux.resources.memory.limit, cgroup /sys/fs/cgroup/";
-        // Of version 1 systemd may have taken the cgroup away by then, and nothing above it counts.
-        let is_gone = !is_unified() && site.driver() == Driver::Systemd;
-        let told_or_gone = if is_gone { "was killed by signal 9" } else { told };
-        assert!(output.stderr.contains(told) || output.stderr.contains(told_or_gone), "{output}");
+        assert!(output.stderr.contains(told), "{output}");
         assert!(!output.stderr.contains("the machine's memory"), "{output}");
     } else {
         assert!(output.stderr.contains("memory limit"), "{output}");

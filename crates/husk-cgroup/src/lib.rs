@@ -18,5 +18,5 @@ pub mod systemd;
 pub use error::{CgroupError, in_words};
 pub use hierarchy::{Hierarchies, Mounted};
 pub use place::{
-    CountAbove, Directory, Entry, MemoryKills, MemoryLimit, OomEvent, OomWatch, Place, SubCgroup,
+    Directory, Entry, MemoryKills, MemoryLimit, OomEvent, OomWatch, Place, ScopeWatch, SubCgroup,
 };

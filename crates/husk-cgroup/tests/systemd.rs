@@ -6,6 +6,8 @@ mod skip;
 mod until;
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -45,9 +47,19 @@ struct Scoped {
 
 impl Scoped {
     fn new(name: &str) -> Self {
+        Self::of(name, Command::new("sleep").arg("60").stdin(Stdio::null()))
+    }
+
+    /// With a process that needs 200 MiB of memory once it is sent a line.
+    fn waiting(name: &str) -> Self {
+        let script = "read line; exec dd if=/dev/zero of=/dev/null count=1 bs=200M 2>/dev/null";
+        Self::of(name, Command::new("sh").args(["-c", script]).stdin(Stdio::piped()))
+    }
+
+    fn of(name: &str, command: &mut Command) -> Self {
         let user = !rustix::process::geteuid().is_root();
         let path = format!(":husk-test-{}:{name}", std::process::id());
-        let process = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep");
+        let process = command.spawn().expect("it starts");
         let scope = Scope::new(Some(&path), "", user).expect("a scope");
         let place = scope.place(&Hierarchies::read().expect("hierarchies"));
         Self { process, scope, beside: place.map(|place| place.beside_systemd()) }
@@ -307,4 +319,33 @@ fn without_systemd_the_error_says_where_it_was_looked_for() {
     let error = error.to_string();
     let expected = ["connecting to systemd through /run/", "for an ordinary user's systemd"];
     assert!(expected.iter().any(|text| error.starts_with(text)), "{error}");
+}
+
+/// What the kernel has counted in a scope goes with it, and systemd takes it away as soon as it is empty.
+#[test]
+fn a_kill_for_memory_is_known_when_the_scope_is_gone() {
+    if !is_here("a_kill_for_memory_is_known_when_the_scope_is_gone") {
+        return;
+    }
+    let limits = limits(json!({ "memory": { "limit": 33_554_432, "swap": 33_554_432 } }));
+    let killed_in_scope = |name: &str, kill: &dyn Fn(&mut Child)| {
+        let mut scoped = Scoped::waiting(name);
+        let place = scoped.start(&limits).expect("it starts");
+        let watch = place.watch_scope();
+        kill(&mut scoped.process);
+        let status = scoped.process.wait().expect("one's own child");
+        assert_eq!(status.signal(), Some(9), "{name}");
+        until("the scope is gone", || !place.exists());
+        assert_eq!(watch.kills(), None, "{name}: it cannot be asked any more");
+        (watch.kills_of_killed(), place)
+    };
+    let (kills, place) = killed_in_scope("memory", &|process| {
+        process.stdin.take().expect("it is piped").write_all(b"\n").expect("it reads");
+    });
+    let limit = kills.expect("it was killed for want of memory").limit.expect("a limit");
+    assert!(limit.is_own && limit.bytes == 33_554_432, "{limit:?}");
+    assert_eq!(limit.directory, place.directory("memory").expect("a controller").path);
+    // The harmless twin.
+    let (kills, _) = killed_in_scope("otherwise", &|process| process.kill().expect("one's own child"));
+    assert_eq!(kills, None, "somebody else has killed it");
 }

@@ -3,7 +3,7 @@
 
 use husk_cgroup::limits::Hierarchy;
 use husk_cgroup::systemd::{Asked, ScopeEntry};
-use husk_cgroup::{Entry, MemoryKills, Place};
+use husk_cgroup::{Entry, MemoryKills, Place, ScopeWatch};
 use husk_init::{Call, Guard, Program, own_pipes, stand_by, stand_guard};
 use husk_plan::{Action, HostStep, IdMaps, Need, Plan, TreeMaps, explain};
 use husk_spec::{IdMapping, NamespaceKind};
@@ -42,8 +42,11 @@ pub(crate) struct Container {
     guard: Option<GuardProcess>,
     ids: Option<Claimed>,
     passing: Option<Passing>,
+    scope: Option<ScopeWatch>,
     reaped: bool,
 }
+
+const KILLED: End = End::Killed { signal: Signal::KILL.as_raw(), by_husk: false };
 
 /// The guard, and the end of the pipe whose closing tells it that husk is gone.
 #[derive(Debug)]
@@ -66,13 +69,18 @@ impl Container {
             guard: None,
             ids,
             passing: None,
+            scope: None,
             reaped: false,
         }
     }
 
-    /// Processes that the kernel has killed in its cgroup for want of memory.
-    pub(crate) fn memory_kills(&self) -> Option<MemoryKills> {
-        self.passing.as_ref().and_then(Passing::memory_kills)
+    /// Processes that the kernel has killed in its cgroup for want of memory, if its first process has ended so.
+    pub(crate) fn memory_kills(&self, end: End) -> Option<MemoryKills> {
+        match (&self.passing, &self.scope) {
+            (Some(passing), _) => passing.memory_kills(),
+            (None, Some(scope)) if end == KILLED => scope.kills_of_killed(),
+            (None, scope) => scope.as_ref().and_then(ScopeWatch::kills),
+        }
     }
 
     /// The signal that the first process was killed by; it is ending already. That it is waited for later changes nothing.
@@ -128,6 +136,8 @@ struct Acquired {
     /// By which a group of the resource control file system is joined.
     tasks: Vec<OwnedFd>,
     passing: Option<Passing>,
+    /// What watches a scope that goes with the container.
+    scope: Option<ScopeWatch>,
     placeholder: Option<Placeholder>,
 }
 
@@ -298,6 +308,7 @@ impl Half<'_, '_> {
         let ids = self.acquired.ids.take();
         let container = self.container.insert(Container::new(cloned, link, ids));
         container.passing = self.acquired.passing.take();
+        container.scope = self.acquired.scope.take();
         self.acquired.placeholder = None;
         if let Some(maker) = &mut self.maker {
             maker.begins()?;
@@ -318,8 +329,10 @@ impl Half<'_, '_> {
     fn start_scope(&mut self, index: usize, pid: Pid) -> Result<(), Error> {
         let beside = self.acquired.place.take();
         let place = start_scope(self.plan, index, pid, self.inheritance, beside)?;
-        if let Some(maker) = &mut self.maker {
-            maker.placed(&place)?;
+        match (&mut self.maker, &mut self.container) {
+            (Some(maker), _) => maker.placed(&place)?,
+            (None, Some(container)) => container.scope = Some(place.watch_scope()),
+            (None, None) => self.acquired.scope = Some(place.watch_scope()),
         }
         self.acquired.place = Some(place);
         Ok(())

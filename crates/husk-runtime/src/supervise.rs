@@ -406,7 +406,7 @@ impl Attended<'_> {
         }
         let end = self.container.wait().map_err(Error::Supervise)?;
         let end = self.ended_by.map_or(end, |signal| End::Killed { signal: signal.as_raw(), by_husk: true });
-        Ok(Ended { end, memory: self.container.memory_kills() })
+        Ok(Ended { end, memory: self.container.memory_kills(end) })
     }
 }
 

@@ -117,7 +117,7 @@ impl Story {
 
     /// How the command ended, if that needs words: a signal, or a status that stands for one. `memory` is what the container's own
     /// cgroup has counted.
-    pub fn of_end(end: End, memory: Option<&MemoryKills>, watch: Option<&Watch>) -> Option<Self> {
+    pub fn of_end(end: End, memory: Option<(&MemoryKills, Setting)>, watch: Option<&Watch>) -> Option<Self> {
         let (signal, story) = match end {
             End::Killed { signal, by_husk } => {
                 let story = Self::default().row("signal", named(signal));
@@ -138,10 +138,11 @@ impl Story {
             End::Exited(_) => return None,
         };
         let story = story.row("means", meaning(signal));
-        if let Some(kills) = memory {
+        if let Some((kills, setting)) = memory {
             let logged = watch.map(Watch::logged).unwrap_or_default();
-            let story =
-                story.row("memory", killed_for_memory(kills, "--memory")).row("cure", more_memory(kills));
+            let story = story
+                .row("memory", killed_for_memory(kills, setting))
+                .row("cure", more_memory(kills, setting));
             return Some(story.rows("log", logged));
         }
         Some(match watch {
@@ -275,9 +276,28 @@ fn meaning(signal: i32) -> &'static str {
         .map_or("somebody sent it, and the program had no use for it", |(.., meaning)| meaning)
 }
 
-/// That the kernel has killed for want of memory: whose limit it was, of which cgroup, and how much. `origin` is what sets the
+/// Where the limit of a container's memory is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// By an option.
+    Option,
+    /// In `config.json`.
+    Field,
+}
+
+impl Setting {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Option => "--memory",
+            Self::Field => "linux.resources.memory.limit",
+        }
+    }
+}
+
+/// That the kernel has killed for want of memory: whose limit it was, of which cgroup, and how much. `setting` is what sets the
 /// container's own.
-pub fn killed_for_memory(kills: &MemoryKills, origin: &str) -> String {
+pub fn killed_for_memory(kills: &MemoryKills, setting: Setting) -> String {
     let killed = match kills.kills {
         1 => "the kernel killed one of its processes for want of memory",
         // With memory.oom.group the kernel counts the first one twice.
@@ -286,8 +306,9 @@ pub fn killed_for_memory(kills: &MemoryKills, origin: &str) -> String {
     let peak = kills.peak.map_or(String::new(), |bytes| format!("; it used {} at most", amount(bytes)));
     match &kills.limit {
         Some(limit) if limit.is_own => format!(
-            "{killed}: its own limit of {} was reached ({origin}, cgroup {}){peak}",
+            "{killed}: its own limit of {} was reached ({}, cgroup {}){peak}",
             amount(limit.bytes),
+            setting.name(),
             limit.directory.display()
         ),
         Some(limit) => format!(
@@ -302,11 +323,17 @@ pub fn killed_for_memory(kills: &MemoryKills, origin: &str) -> String {
 }
 
 /// What to do about it.
-pub fn more_memory(kills: &MemoryKills) -> String {
+pub fn more_memory(kills: &MemoryKills, setting: Setting) -> String {
     match &kills.limit {
         Some(limit) if limit.is_own => {
             // The kernel makes less than a page 0.
-            format!("give it more: --memory {}m", limit.bytes.saturating_mul(2).div_ceil(1 << 20).max(1))
+            let enough = limit.bytes.saturating_mul(2).div_ceil(1 << 20).max(1);
+            match setting {
+                Setting::Option => format!("give it more: {} {enough}m", setting.name()),
+                Setting::Field => {
+                    format!("give it more, in config.json: {}: {}", setting.name(), enough << 20)
+                }
+            }
         }
         Some(limit) => format!("whoever set the limit of {} can raise it", limit.directory.display()),
         None => "end something else, or give the machine more memory or swap".to_owned(),

@@ -26,7 +26,7 @@ use crate::limits::Hierarchy;
 
 pub use enter::{Entry, SubCgroup};
 pub(crate) use keep::Kept;
-pub use oom::{CountAbove, MemoryKills, MemoryLimit, OomEvent, OomWatch};
+pub use oom::{MemoryKills, MemoryLimit, OomEvent, OomWatch, ScopeWatch};
 pub(crate) use scope::SYSTEMDS;
 
 /// A container's cgroup in one hierarchy.

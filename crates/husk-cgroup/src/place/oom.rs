@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -36,13 +36,22 @@ pub struct MemoryKills {
     pub limit: Option<MemoryLimit>,
 }
 
-/// What the cgroup above a container's has counted so far. A scope of systemd's goes with its last process, and its own counts with it.
+/// What tells of kills for want of memory in a scope of systemd's, which goes with its last process, and its own counts with it.
 #[derive(Debug)]
-pub struct CountAbove {
-    above: PathBuf,
-    before: Counts,
-    /// The container's own limit, and those further up.
+pub struct ScopeWatch {
+    place: Place,
+    after: Option<AfterScope>,
+    /// The scope's own limit, and those further up.
     limits: Vec<MemoryLimit>,
+}
+
+/// What is still known when the scope is gone.
+#[derive(Debug)]
+enum AfterScope {
+    /// On version 2, what the cgroup above has counted before.
+    Above { above: PathBuf, before: Counts },
+    /// On version 1, where nobody counts for those below, what the kernel has told.
+    Notice { notice: OwnedFd, _control: OwnedFd },
 }
 
 /// `memory.events`, which counts what happens in a cgroup and below, and `memory.events.local`, in itself (`cgroup-v2.rst`).
@@ -64,16 +73,54 @@ impl Counts {
     }
 }
 
-impl CountAbove {
-    /// What the kernel has killed since for want of memory, as far as it can have been in the container's cgroup: somebody has been killed
-    /// in one of those below that one above. It is for the caller to know that a process of the container's was.
+impl ScopeWatch {
+    /// Processes of the scope that the kernel has killed for want of memory, as far as the scope is there to be asked.
     pub fn kills(&self) -> Option<MemoryKills> {
-        let now = Counts::read(&self.above)?;
-        let kills = now.kills.checked_sub(self.before.kills).filter(|kills| *kills > 0)?;
-        let is_own = now.hits_below > self.before.hits_below;
-        let limit = self.limits.iter().find(|limit| is_own || !limit.is_own).cloned();
-        Some(MemoryKills { kills, peak: None, limit })
+        self.place.memory_kills()
     }
+
+    /// As [`Self::kills`], when it is known that a process of the scope was killed by somebody: what is known otherwise counts too if
+    /// the scope is gone.
+    pub fn kills_of_killed(&self) -> Option<MemoryKills> {
+        self.kills().or_else(|| if self.place.exists() { None } else { self.kills_of_gone() })
+    }
+
+    fn kills_of_gone(&self) -> Option<MemoryKills> {
+        let (kills, limit) = match self.after.as_ref()? {
+            AfterScope::Above { above, before } => {
+                let now = Counts::read(above)?;
+                let kills = now.kills.checked_sub(before.kills).filter(|kills| *kills > 0)?;
+                let is_own = now.hits_below > before.hits_below;
+                (kills, self.limits.iter().find(|limit| is_own || !limit.is_own))
+            }
+            // Which of several limits was reached is not told.
+            AfterScope::Notice { notice, .. } if has_told_of_kill(notice) => {
+                (1, self.limits.iter().min_by_key(|limit| limit.bytes))
+            }
+            AfterScope::Notice { .. } => return None,
+        };
+        Some(MemoryKills { kills, peak: None, limit: limit.cloned() })
+    }
+}
+
+/// Whether the kernel has told of a kill in a cgroup of version 1 that is gone. It tells of each, and in the end, a moment later, once of
+/// the end of the cgroup.
+fn has_told_of_kill(notice: &OwnedFd) -> bool {
+    const A_MOMENT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+    let mut told = 0;
+    while told < 2 {
+        match poll(&mut [PollFd::new(notice, PollFlags::IN)], Some(&A_MOMENT)) {
+            Ok(1..) => {}
+            Err(Errno::INTR) => continue,
+            Ok(0) | Err(_) => return false,
+        }
+        let mut count = [0; 8];
+        if rustix::io::read(notice, &mut count).is_err() {
+            return false;
+        }
+        told += u64::from_ne_bytes(count);
+    }
+    true
 }
 
 /// A limit of memory.
@@ -123,12 +170,20 @@ impl Place {
         is_told.then_some(MemoryKills { kills, peak, limit })
     }
 
-    /// Counts what the cgroup above has counted, on version 2. `None` without the controller there.
-    pub fn count_above(&self) -> Option<CountAbove> {
-        let directory = self.v2().filter(|_| self.version == Hierarchy::V2)?;
-        let above = directory.path.parent()?.to_owned();
-        let before = Counts::read(&above)?;
-        Some(CountAbove { above, before, limits: self.memory_limits(directory).collect() })
+    /// Begins to watch what is killed in a scope of systemd's for want of memory.
+    pub fn watch_scope(&self) -> ScopeWatch {
+        let limits = self.directory("memory").map(|directory| self.memory_limits(directory).collect());
+        let after = match self.version {
+            Hierarchy::V1 => self
+                .oom_counter()
+                .and_then(|counter| v1(&counter).ok())
+                .map(|(notice, control)| AfterScope::Notice { notice, _control: control }),
+            Hierarchy::V2 => self.v2().and_then(|directory| {
+                let above = directory.path.parent()?.to_owned();
+                Some(AfterScope::Above { before: Counts::read(&above)?, above })
+            }),
+        };
+        ScopeWatch { place: self.clone(), after, limits: limits.unwrap_or_default() }
     }
 
     /// The limits of a cgroup and of those above it.

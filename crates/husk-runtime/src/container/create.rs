@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use husk_cgroup::{CountAbove, MemoryKills, Place};
+use husk_cgroup::{MemoryKills, Place, ScopeWatch};
 use husk_init::Step;
 use husk_plan::{Action, CgroupPlan, Plan};
 use husk_spec::oci::{ContainerId, Seccomp, Spec, State, Status};
@@ -27,7 +27,7 @@ use crate::End;
 use crate::start::{self, Container, Inheritance, Maker};
 use crate::supervise::{self, Signals};
 use crate::terminal::HostTerminal;
-use crate::why::killed_for_memory;
+use crate::why::{Setting, killed_for_memory};
 
 /// A container that is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +163,7 @@ fn for_memory(error: Error, kills: impl FnOnce() -> Option<MemoryKills>) -> Erro
     match kills() {
         Some(kills) => Error::KilledForMemory {
             error: Box::new(error),
-            killed: killed_for_memory(&kills, "linux.resources.memory.limit"),
+            killed: killed_for_memory(&kills, Setting::Field),
         },
         None => error,
     }
@@ -220,9 +220,10 @@ fn make<'m>(entry: &'m Entry, making: &'m Making<'m>) -> Result<(Container, Crea
             }
             entry.write_record(&creation.record)?;
             let was_killed = matches!(error, crate::Error::Ended { signal: Some(signal), .. } if signal == Signal::KILL.as_raw());
-            let above = creation.above.as_ref().filter(|_| was_killed);
-            let place = creation.record.cgroup.as_ref();
-            let kills = || place.and_then(Place::memory_kills).or_else(|| above?.kills());
+            let kills = || match &creation.scope {
+                Some(scope) if was_killed => scope.kills_of_killed(),
+                _ => creation.record.cgroup.as_ref().and_then(Place::memory_kills),
+            };
             Err(for_memory(failure.unwrap_or(Error::Run(error)), kills))
         }
     }
@@ -261,8 +262,8 @@ struct Creation<'m> {
     is_recorded: bool,
     /// Whether its cgroups are there, and its own.
     is_placed: bool,
-    /// What was counted above a cgroup that goes with its last process.
-    above: Option<CountAbove>,
+    /// Who was killed for want of memory in a cgroup that goes with its last process.
+    scope: Option<ScopeWatch>,
     /// Why this side could not go on.
     failure: Option<Error>,
 }
@@ -303,7 +304,7 @@ impl<'m> Creation<'m> {
             notify: None,
             is_recorded: false,
             is_placed: false,
-            above: None,
+            scope: None,
             failure: None,
         })
     }
@@ -379,7 +380,7 @@ impl Maker for Creation<'_> {
     fn placed(&mut self, place: &Place) -> Result<(), crate::Error> {
         self.is_placed = true;
         self.record.cgroup = Some(place.clone());
-        self.above = self.record.scope.as_ref().and_then(|_| place.count_above());
+        self.scope = self.record.scope.as_ref().map(|_| place.watch_scope());
         let written = match (place.is_of_known_scope(), place.made()) {
             (true, _) => self.entry.write_record(&self.record),
             // What husk makes itself is written down already, but for those above.

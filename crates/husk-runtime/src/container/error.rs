@@ -10,6 +10,8 @@ use husk_spec::InvalidConfig;
 use husk_spec::oci::Status;
 use rustix::io::Errno;
 
+use crate::why::Setting;
+
 /// Why something could not be done to a container.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -183,7 +185,7 @@ impl Error {
                  capset, capget and prctl as well"
                     .to_owned(),
             ),
-            Self::KilledForMemory { .. } => Some("a greater linux.resources.memory.limit".to_owned()),
+            Self::KilledForMemory { .. } => Some(format!("a greater {}", Setting::Field.name())),
             Self::ForeignRoot { .. } => Some("name a directory of your own with --root".to_owned()),
             Self::NoCgroup { .. } => Some(
                 "an ordinary user's container has one where a cgroup was delegated to the user, as in a session of systemd: \

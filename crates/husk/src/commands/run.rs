@@ -25,7 +25,7 @@ use crate::output;
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     protect_own_binary(run)?;
     let lowered = configure(run)?;
-    let teller = Teller::new(&lowered.config.name, false);
+    let teller = Teller::new(&lowered, false);
     with_plan(run, &lowered.config, Root::Built, &teller, |plan, host| {
         if run.options.as_shell {
             return Ok(output::explanation(plan, Format::Sh, host.uid, None));
@@ -46,7 +46,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
 pub(crate) fn why(run: &Run) -> Result<ExitCode, Failure> {
     protect_own_binary(run)?;
     let lowered = configure(run)?;
-    let teller = Teller::new(&lowered.config.name, true);
+    let teller = Teller::new(&lowered, true);
     with_plan(run, &lowered.config, Root::Built, &teller, |plan, _| {
         if !run.options.quiet {
             note(plan);
@@ -116,7 +116,7 @@ pub(crate) fn explain(explain: &ExplainRun) -> Result<ExitCode, Failure> {
     let root = if explain.timing { Root::Built } else { Root::AsItIs };
     let explained = configure(run).and_then(|lowered| {
         let config = &lowered.config;
-        let teller = Teller::new(&config.name, false);
+        let teller = Teller::new(&lowered, false);
         with_plan(run, config, root, &teller, |plan, host| {
             if !explain.timing {
                 return Ok(output::explanation(plan, explain.format, host.uid, None));

@@ -31,7 +31,7 @@ pub(crate) fn run(step: &StepRun) -> Result<ExitCode, Failure> {
     }
     protect_own_binary(&step.run)?;
     let lowered = configure(&step.run)?;
-    let teller = Teller::new(&lowered.config.name, false);
+    let teller = Teller::new(&lowered, false);
     with_plan(&step.run, &lowered.config, Root::Built, &teller, |plan, _| {
         let plan = plan.clone().with_pauses();
         if step.run.options.explain {

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 use husk_plan::{Plan, PlanError};
 use husk_runtime::doctor::Facts;
 use husk_runtime::past_failures;
-use husk_runtime::why::{self, Story, Watch};
+use husk_runtime::why::{self, Setting, Story, Watch};
 use husk_runtime::{End, Ended, Error};
 use husk_see::Text;
 
 use crate::cli::{Why, is_slip};
 use crate::commands::{run, see, why_running};
 use crate::failure::{COMMAND_FAILED, Failure, RUN_FAILED};
+use crate::lower::Lowered;
 use crate::output;
 use crate::view::lines::hanging;
 
@@ -88,14 +89,16 @@ fn ago(time: Duration) -> String {
 #[derive(Debug)]
 pub(crate) struct Teller<'n> {
     name: &'n str,
+    limits: Setting,
     /// With `husk why`: what was seen before.
     watch: Option<Watch>,
 }
 
 impl<'n> Teller<'n> {
-    /// For the container `name`; `at_length` for `husk why`.
-    pub(crate) fn new(name: &'n str, at_length: bool) -> Self {
-        Self { name, watch: at_length.then(Watch::begin) }
+    /// For a container; `at_length` for `husk why`.
+    pub(crate) fn new(lowered: &'n Lowered, at_length: bool) -> Self {
+        let limits = if lowered.bundle.is_some() { Setting::Field } else { Setting::Option };
+        Self { name: &lowered.config.name, limits, watch: at_length.then(Watch::begin) }
     }
 
     /// There is no plan.
@@ -141,10 +144,11 @@ impl<'n> Teller<'n> {
     pub(crate) fn ended(&self, ended: &Ended) -> ExitCode {
         let Ended { end, memory } = ended;
         let end = *end;
-        let story = Story::of_end(end, memory.as_ref(), self.watch.as_ref());
-        if let (Some(kills), None) = (memory, &self.watch) {
-            output::told(&format!("husk: {}: {}", self.name, why::killed_for_memory(kills, "--memory")));
-            output::hint(&why::more_memory(kills));
+        let memory = memory.as_ref().map(|kills| (kills, self.limits));
+        let story = Story::of_end(end, memory, self.watch.as_ref());
+        if let (Some((kills, limits)), None) = (memory, &self.watch) {
+            output::told(&format!("husk: {}: {}", self.name, why::killed_for_memory(kills, limits)));
+            output::hint(&why::more_memory(kills, limits));
         }
         let what = match (&story, end.status()) {
             (Some(_), _) => "the command did not end by itself".to_owned(),
