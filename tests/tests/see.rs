@@ -243,7 +243,11 @@ fn what_is_not_there_is_said() {
             .says("hint: `husk see`");
         caller.husk(["see", "\u{1b}[1m"]).run().exits(1).says("looking for \\x1b[1m");
         caller.husk(["see", "--watch"]).run().exits(1).says("--watch: standard output is not a terminal");
-        caller.husk(["see", "--html", "/no/such/page"]).run().exits(1).says("writing /no/such/page");
+        caller
+            .husk(["see", "--html", "/no/such/page"])
+            .run()
+            .exits(1)
+            .says("writing /no/such/page: No such file or directory\n");
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use husk_plan::in_words;
 use husk_see::{Engine, Machine};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -76,7 +77,10 @@ fn walk(restart: bool) -> Result<ExitCode, Failure> {
 
 fn working_directory() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
-        failure(&format!("the working directory: {error}"), "change to a directory that exists: cd")
+        failure(
+            &format!("the working directory: {}", in_words(error)),
+            "change to a directory that exists: cd",
+        )
     })
 }
 
@@ -96,7 +100,8 @@ fn converse(walk: &mut Walk, workshop: &Workshop, file: Option<&std::path::Path>
                 && let Err(error) = walk.progress().save(file)
             {
                 can_save = false;
-                output::note(&format!("{}: {error}: the next time begins at the beginning", file.display()));
+                let (file, why) = (file.display(), in_words(error));
+                output::note(&format!("{file}: {why}: the next time begins at the beginning"));
             }
             if !show(walk, &said) {
                 return Ok(false);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
+use husk_plan::in_words;
 use husk_see::{Details, Machine};
 
 use crate::cli::See;
@@ -43,7 +44,7 @@ pub(crate) fn see(see: &See) -> Result<ExitCode, Failure> {
 pub(super) fn observe() -> Result<Machine, Failure> {
     Machine::observe().map_err(|error| Failure {
         doing: "looking at the processes of this machine".to_owned(),
-        problem: error.to_string(),
+        problem: in_words(error),
         hints: vec!["husk see reads /proc: mount -t proc proc /proc".to_owned()],
         status: COMMAND_FAILED,
     })
@@ -141,7 +142,7 @@ pub(super) fn details(machine: &Machine, pid: u32) -> Result<Details, Failure> {
 fn write_page(machine: &Machine, file: &std::path::Path) -> Result<ExitCode, Failure> {
     std::fs::write(file, view::page::page(machine)).map_err(|error| Failure {
         doing: format!("writing {}", file.display()),
-        problem: error.to_string(),
+        problem: in_words(error),
         hints: vec!["--html takes the path of a file that you may write".to_owned()],
         status: COMMAND_FAILED,
     })?;

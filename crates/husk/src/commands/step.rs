@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::process::{Command, ExitCode};
 
-use husk_plan::{Plan, Stage, explain};
+use husk_plan::{Plan, Stage, explain, in_words};
 use husk_runtime::{BundleHooks, Next, Pause};
 
 use super::run::{Root, configure, protect_own_binary, with_hooks, with_plan};
@@ -96,7 +96,7 @@ fn shell(stage: Stage, pid: i32) {
     let status = nsenter.status();
     husk_runtime::take_foreground();
     if let Err(error) = status {
-        output::note(&format!("nsenter cannot be started: {error}"));
+        output::note(&format!("nsenter cannot be started: {}", in_words(error)));
     }
 }
 
