@@ -34,6 +34,33 @@ fn own(container: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_container_is_husks_by_any_word_that_runs_it_and_called_as_husk_was_told() {
+    let place = Place::new();
+    for caller in place.callers() {
+        let root = caller.root("root");
+        let name = format!("named-{caller}-{}", std::process::id());
+        for words in [&["run"][..], &["why", "run"]] {
+            for options in [&["-q", "--name", &name][..], &["-q"]] {
+                let command = caller.husk(words.iter().chain(options)).arg(&root);
+                // Of two words, one is the command's own.
+                let script = "echo $HOSTNAME up; read end; true";
+                let mut running = command.args(["/bin/sh", "-c", script, "sh", "--name", "another"]).start();
+                running.wait_for(" up\n");
+                let seen = seen(&caller, &[]);
+                let pid = running.container();
+                let container = container_of(&seen, pid).unwrap_or_else(|| panic!("{caller}: {seen:#}"));
+                assert_eq!(container["engine"], "husk", "{caller}: {words:?}");
+                running.write("\n");
+                let output = running.finish();
+                let its = output.stdout.trim_end().trim_end_matches(" up");
+                assert_eq!(container["name"], its, "{caller}: {words:?} {options:?}");
+                assert!(options.len() == 1 || its == name, "{its}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_classic_pair_of_unshare_and_chroot() {
     let place = Place::new();
     for caller in place.callers() {

@@ -116,9 +116,7 @@ fn by_process(process: &Process) -> Option<Maker> {
     let value = |names: &[&str]| names.iter().find_map(|name| option(words, name));
     let with = |engine, id, name| Some(Maker { engine, id, name });
     match &*program.unicode() {
-        "husk" if words.get(1).is_some_and(|word| word.is("run")) => {
-            with(Engine::Husk, None, value(&["--name"]))
-        }
+        "husk" => with(Engine::Husk, None, option(husks_options(words)?, "--name")),
         "bwrap" => Some(Maker::new(Engine::Bubblewrap)),
         "unshare" => Some(Maker::new(Engine::Unshare)),
         "conmon" => {
@@ -140,6 +138,62 @@ fn by_process(process: &Process) -> Option<Maker> {
         _ if process.name.is("[lxc monitor]") => Some(Maker::new(Engine::Lxc)),
         _ => None,
     }
+}
+
+/// The options of husk's runs that take no value, without their dashes.
+pub const HUSK_FLAGS: &[&str] = &[
+    "allow-setuid",
+    "as-shell",
+    "chroot",
+    "ephemeral",
+    "explain",
+    "hardened",
+    "help",
+    "i",
+    "init",
+    "interactive",
+    "no-systemd-cgroup",
+    "q",
+    "quiet",
+    "read-only",
+    "rm",
+    "systemd-cgroup",
+    "t",
+    "timing",
+    "tty",
+];
+
+/// The words of husk's that run a container, up to the root or the `--` in its place: what follows is the container's own. `None` if they
+/// run none.
+fn husks_options(words: &[Text]) -> Option<&[Text]> {
+    let is_at = |index: usize, known: &[&str]| {
+        known.iter().any(|known| words[index..].first().is_some_and(|word| word.is(known)))
+    };
+    let first = match () {
+        () if is_at(1, &["run"]) => 1,
+        () if is_at(1, &["why", "step", "explain"]) && is_at(2, &["run"]) => 2,
+        () if is_at(1, &["why"]) && is_at(2, &["--"]) => return Some(&words[..2]),
+        () => return None,
+    };
+    let mut end = first + 1;
+    while let Some(word) = words.get(end) {
+        end += match word.bytes() {
+            b"--" | b"-" => break,
+            [b'-', b'-', name @ ..] if name.contains(&b'=') || is_flag(name) => 1,
+            [b'-', b'-', ..] => 2,
+            // Letters together: the first that takes a value has the others for it, or the next word.
+            [b'-', letters @ ..] => match letters.iter().position(|letter| !is_flag(&[*letter])) {
+                Some(valued) if valued + 1 == letters.len() => 2,
+                _ => 1,
+            },
+            _ => break,
+        };
+    }
+    words.get(first..end.min(words.len()))
+}
+
+fn is_flag(name: &[u8]) -> bool {
+    HUSK_FLAGS.iter().any(|flag| flag.as_bytes() == name)
 }
 
 /// The value of an option: the word after it, or what follows its `=`.
@@ -271,9 +325,38 @@ mod tests {
         assert_eq!(made(&conmon, "/"), (Engine::Podman, id(), name("web")));
         assert_eq!(made(&["/x/husk", "run", "--name=box", "root"], "/"), (Engine::Husk, None, name("box")));
         assert_eq!(made(&["/x/husk", "run", "root", "--", "--name", "x"], "/"), (Engine::Husk, None, None));
-        assert_eq!(made(&["husk", "see"], "/"), (Engine::Unknown, None, None));
+        for line in ["husk see", "husk", "husk why", "husk why web", "husk explain --pid 7", "husk step"] {
+            let words: Vec<_> = line.split(' ').collect();
+            assert_eq!(made(&words, "/"), (Engine::Unknown, None, None), "{line}");
+        }
         assert_eq!(made(&["unshare", "--pid", "--fork"], "/"), (Engine::Unshare, None, None));
         assert_eq!(made(&["systemd-nspawn", "-M", "m1"], "/"), (Engine::Nspawn, None, name("m1")));
+    }
+
+    #[test]
+    fn a_husk_is_known_by_each_word_that_runs_and_its_container_by_its_own_options() {
+        let name = |line: &str| {
+            let (engine, _, name) = made(&line.split(' ').collect::<Vec<_>>(), "/");
+            assert_eq!(engine, Engine::Husk, "{line}");
+            name
+        };
+        for run in ["run", "why run", "step run --until root", "explain run --timing"] {
+            for before in
+                ["", " -q", " -itq -m 64m", " -m64m -e A=1 -qe A", " --memory=1g --tty", " --user --rm"]
+            {
+                for (options, its) in [(" --name web", Some("web")), (" --name=web", Some("web")), ("", None)]
+                {
+                    let own =
+                        [" root", " -- sh", ""].map(|rest| format!("husk {run}{before}{options}{rest}"));
+                    for line in own {
+                        assert_eq!(name(&line).as_deref(), its, "{line}");
+                    }
+                    let line = format!("husk {run}{before}{options} root prog --name other -n");
+                    assert_eq!(name(&line).as_deref(), its, "{line}");
+                }
+            }
+        }
+        assert_eq!(name("husk why -- prog --name other"), None);
     }
 
     #[test]

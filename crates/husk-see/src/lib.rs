@@ -30,7 +30,7 @@ pub use cgroup::{Cgroup, Encounters, Limit, Limits};
 pub use container::{Container, Rooted, Seen};
 pub use details::{Details, ResourceLimit};
 pub use difference::{Difference, Facts, Topic, compare};
-pub use engine::{Engine, Maker};
+pub use engine::{Engine, HUSK_FLAGS, Maker};
 pub use id_map::{IdMap, IdRange};
 pub use machine::{Host, Machine};
 pub use mountinfo::Mount;

@@ -66,6 +66,33 @@ fn a_run_that_cannot_be_read_ends_as_one_that_fails() {
     assert_eq!(refusal(&["diff", "--nope"]).0, 2);
 }
 
+/// `husk see` tells by them where the words of a container begin.
+#[test]
+fn husk_see_knows_which_options_take_no_value() {
+    let root = Cli::command();
+    let of = |path: &[&str]| {
+        let find = |command: &clap::Command, name: &&str| {
+            let mut command = command.find_subcommand(name).expect("a command").clone();
+            command.build();
+            command
+        };
+        let command = path.iter().fold(root.clone(), |command, name| find(&command, name));
+        let flags = command.get_arguments().filter(|argument| !argument.get_action().takes_values());
+        let names = |flag: &clap::Arg| {
+            let short = flag.get_short().map(String::from);
+            flag.get_long().map(str::to_owned).into_iter().chain(short).collect::<Vec<_>>()
+        };
+        flags.flat_map(names).collect::<Vec<_>>()
+    };
+    let mut flags: Vec<_> = [&["run"][..], &["why", "run"], &["step", "run"], &["explain", "run"]]
+        .into_iter()
+        .flat_map(of)
+        .collect();
+    flags.sort_unstable();
+    flags.dedup();
+    assert_eq!(flags, husk_see::HUSK_FLAGS);
+}
+
 #[test]
 fn two_dashes_in_the_place_of_rootfs_mean_the_default_root() {
     assert_eq!(split(&["run", "--"]), (None, String::new()));
