@@ -355,6 +355,25 @@ fn a_hook_that_fails_ends_it_and_is_named() {
 }
 
 #[test]
+fn what_is_killed_before_it_runs_has_no_hook_that_it_has_started() {
+    let test = "what_is_killed_before_it_runs_has_no_hook_that_it_has_started";
+    if !is_root() {
+        skip!(test, "only root may make a cgroup wherever a bundle wants it");
+    }
+    let place = Place::new();
+    let caller = place.root();
+    let mut config = config(&caller, &caller.root("root"), "true");
+    config["linux"]["cgroupsPath"] = json!(format!("/husk-test-hooks-{}", std::process::id()));
+    config["hooks"]["poststart"] = hooks(caller.home())["poststart"].clone();
+    for (limit, status, hooks) in [(32 << 10, 137, ""), (64 << 20, 0, "poststart")] {
+        config["linux"]["resources"] = json!({ "memory": { "limit": limit, "swap": limit } });
+        caller.husk(["run", "--bundle"]).arg(caller.bundle("bundle", &config)).run().exits(status);
+        let log = fs::read_to_string(caller.home().join("hooks")).unwrap_or_default();
+        assert_eq!(log.split(' ').next(), Some(hooks), "{limit}");
+    }
+}
+
+#[test]
 fn stopping_on_the_way_runs_no_hook_that_belongs_later() {
     let place = Place::new();
     for caller in place.callers() {

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 use rustix::stdio::stdin;
 
 use crate::container::notify::{Notify, Told};
+use crate::container::process;
 use crate::error::Error;
 use crate::link::{Heard, Link};
 use crate::own_binary;
@@ -302,7 +303,9 @@ impl Attended<'_> {
                 if let Some(relay) = &mut self.relay {
                     relay.begin().map_err(Error::Supervise)?;
                 }
-                if let Some(hooks) = self.stops.hooks.as_mut().filter(|_| !self.stops.is_over) {
+                // The link ends with the process, too, if that is killed before.
+                let runs = process::has_executed(self.container.pid.as_raw_nonzero().get()) != Some(false);
+                if let Some(hooks) = self.stops.hooks.as_mut().filter(|_| runs && !self.stops.is_over) {
                     hooks.started(self.container.pid)?;
                 }
             }

@@ -18,7 +18,7 @@ pub(crate) mod hooks;
 pub mod notify;
 mod pid_file;
 mod probe;
-mod process;
+pub(crate) mod process;
 mod record;
 mod resource_group;
 mod signal;
