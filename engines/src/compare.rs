@@ -28,9 +28,9 @@ impl Trial {
         for step in case.steps {
             let outcome = world.run(step.typed)?;
             // What follows would wait for the same thing again.
-            let hangs = outcome.status == Outcome::TOO_LONG && step.exits != Outcome::TOO_LONG;
+            let was_ended = was_ended(step, &outcome);
             outcomes.push(outcome);
-            if hangs {
+            if was_ended {
                 break;
             }
         }
@@ -51,7 +51,7 @@ impl Trial {
         let said = format!("{}{}", outcome.stdout, outcome.stderr);
         let said = said.trim_end().lines().rev().take(4).collect::<Vec<_>>();
         let said = said.into_iter().rev().collect::<Vec<_>>().join(" | ");
-        Some(format!("{}: exit status {}: {said}", step.typed, outcome.status))
+        Some(format!("{}: {}: {said}", step.typed, end(step, outcome)))
     }
 
     /// As it is compared.
@@ -61,11 +61,20 @@ impl Trial {
             lines.extend(step.typed.lines().map(|line| format!("$ {line}")));
             lines.extend(normal(&outcome.stdout).lines().map(String::from));
             lines.extend(normal(&outcome.stderr).lines().map(|line| format!("stderr: {line}")));
-            lines.push(format!("exit status {}", outcome.status));
+            lines.push(end(step, outcome));
         }
         lines.extend(self.left.lines().map(|line| format!("left behind: {line}")));
         lines
     }
+}
+
+fn end(step: &Step, outcome: &Outcome) -> String {
+    let why = if was_ended(step, outcome) { ": it took too long, and was ended" } else { "" };
+    format!("exit status {}{why}", outcome.status)
+}
+
+fn was_ended(step: &Step, outcome: &Outcome) -> bool {
+    outcome.status == Outcome::TOO_LONG && step.exits != Outcome::TOO_LONG
 }
 
 fn is_as_expected(step: &Step, outcome: &Outcome) -> bool {
@@ -236,6 +245,14 @@ mod tests {
         assert!(judge(&CASE, &good, &trial([(0, "a\n1\nb\n"), (4, "")], "create\n")).is_failure());
         let untidy = Trial { left: "/sys/fs/cgroup/x\n".into(), ..good.clone() };
         assert!(judge(&CASE, &good, &untidy).is_failure());
+    }
+
+    #[test]
+    fn what_took_too_long_is_said() {
+        let good = trial([(0, "1\n"), (3, "")], "create\n");
+        let slow = trial([(0, "1\n"), (Outcome::TOO_LONG, "")], "create\n");
+        let Verdict::Differs(lines) = judge(&CASE, &good, &slow) else { panic!("a difference in the end") };
+        assert!(lines.contains("    + exit status 124: it took too long, and was ended\n"), "{lines}");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Engine {
         own.iter().chain(&of_worlds).find(|program| !is_there(program)).copied()
     }
 
-    /// Starts it in a world and gives it the image `box`: busybox, with the programs `look` and `limit`.
+    /// Starts it in a world and gives it the image `box`: busybox, with the programs `look`, `limit` and `size`.
     pub fn start(self, world: &mut World) -> Result {
         root(world)?;
         let starting = match self {
@@ -143,6 +143,7 @@ fn root(world: &mut World) -> Result {
     world.must("cd /tmp/engines && mkdir -p root/bin root/etc root/proc root/sys root/dev root/tmp root/root root/run root/data root/home/ana")?;
     world.write_file("root/bin/look", include_str!("../world/image/look"))?;
     world.write_file("root/bin/limit", include_str!("../world/image/limit"))?;
+    world.write_file("root/bin/size", include_str!("../world/image/size"))?;
     world.write_file(
         "root/etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nana:x:1000:1000:ana:/home/ana:/bin/sh\n",
@@ -169,7 +170,7 @@ const ROOT: &str = r#"
 cd /tmp/engines
 cp "$(command -v busybox)" root/bin/busybox
 for applet in $(busybox --list); do [ -e root/bin/$applet ] || ln -s busybox root/bin/$applet; done
-chmod 755 root/bin/look root/bin/limit
+chmod 755 root/bin/look root/bin/limit root/bin/size
 chmod 1777 root/tmp
 chown 1000:1000 root/home/ana
 echo 'not a program' >root/data/text
@@ -198,10 +199,7 @@ echo remap:100000:65536 | tee -a /etc/subuid >>/etc/subgid
 dockerd --data-root=/tmp/engines/docker/data --exec-root=/tmp/engines/docker/exec --pidfile=/tmp/engines/docker/pid \
     -H unix:///tmp/engines/docker/socket --bip=172.30.7.1/24 --iptables=false --ip6tables=false \
     --shutdown-timeout=1 $MORE >log 2>&1 &
-for _ in $(seq 200); do
-    docker version >/dev/null 2>&1 && break
-    sleep 0.05
-done
+started $! docker version || exit 1
 docker import --change 'ENV PATH=/bin' /tmp/engines/root.tar box >/dev/null || { tail -n 20 log >&2; exit 1; }
 "#;
 
@@ -267,10 +265,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 path = "/tmp/engines/containerd/opt"
 END
 containerd --config config.toml >log 2>&1 &
-for _ in $(seq 200); do
-    ctr version >/dev/null 2>&1 && break
-    sleep 0.05
-done
+started $! ctr version || exit 1
 layer=$(sha256sum </tmp/engines/root.tar | cut -d' ' -f1)
 printf '{"architecture":"%s","os":"linux","config":{"Cmd":["sh"],"Env":["PATH=/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
     "$(dpkg --print-architecture)" "$layer" >image/config.json
@@ -325,10 +320,7 @@ chmod 755 bin/none; ln bin/none bin/loopback
 echo '{"cniVersion": "0.3.1", "name": "none", "plugins": [{"type": "none"}]}' >net.d/10-none.conflist
 containerd --config config.toml >log 2>&1 &
 export CONTAINERD_ADDRESS=/tmp/engines/cri/socket CONTAINERD_NAMESPACE=k8s.io
-for _ in $(seq 200); do
-    ctr version >/dev/null 2>&1 && break
-    sleep 0.05
-done
+started $! ctr version || exit 1
 layer=$(sha256sum </tmp/engines/root.tar | cut -d' ' -f1)
 ln /tmp/engines/root.tar layer.tar
 for image in 'box ["sh"]' 'pause ["sleep","1000000"]'; do

@@ -4,7 +4,6 @@
 // Printing is what this program is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
@@ -225,7 +224,12 @@ fn play(
         };
         let (references, tests) = (start(&runtimes.reference), start(&runtimes.tested));
         for (index, case) in cases.iter().enumerate() {
-            let trials = || Ok::<_, Box<dyn Error + Send + Sync>>((references.recv()??, tests.recv()??));
+            let trial = |trials: &Receiver<Result<Trial>>, runtime: &Path| -> Result<Trial> {
+                Ok(trials.recv()?.map_err(|error| format!("with {}: {error}", runtime.display()))?)
+            };
+            let trials = || -> Result<_> {
+                Ok((trial(&references, &runtimes.reference)?, trial(&tests, &runtimes.tested)?))
+            };
             let (reference, tested) = match trials() {
                 Ok(trials) => trials,
                 Err(error) => {

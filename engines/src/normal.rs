@@ -160,7 +160,7 @@ fn is_id(word: &str) -> bool {
     }
 }
 
-/// A day and what follows it: `2026-11-23T20:48:37.99Z`, `2026-11-23 20:48:45.9 +0000 UTC`.
+/// A day and what follows it: `2026-11-23T20:48:37.99Z`, `2026-11-23 20:48:45.9 +0000 UTC`; of `ls -l`, `Nov 23 20:48`.
 fn times(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -175,14 +175,14 @@ fn times(line: &str) -> String {
 
 /// The length of the time at the beginning of a text.
 fn time(text: &str) -> Option<usize> {
-    let shape = b"dddd-dd-dd?dd:dd:dd";
-    let bytes = text.as_bytes();
-    let fits = |(byte, shape): (&u8, &u8)| match shape {
-        b'd' => byte.is_ascii_digit(),
-        b'?' => matches!(byte, b'T' | b' '),
-        _ => byte == shape,
-    };
-    if bytes.len() < shape.len() || !bytes.iter().zip(shape).all(fits) {
+    const MONTHS: &[&str] =
+        &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let of_list = "Mon _d dd:dd";
+    if MONTHS.iter().any(|month| text.starts_with(month)) && has_shape(&text[3..], &of_list[3..]) {
+        return Some(of_list.len());
+    }
+    let shape = "dddd-dd-dd?dd:dd:dd";
+    if !has_shape(text, shape) {
         return None;
     }
     let fraction =
@@ -190,6 +190,17 @@ fn time(text: &str) -> Option<usize> {
     let end = shape.len() + fraction;
     let zone = ["Z", " +0000 UTC", "+00:00"].into_iter().find(|zone| text[end..].starts_with(zone));
     Some(end + zone.map_or(0, str::len))
+}
+
+/// Whether a text begins so: `d` stands for a digit, `_` for one or a blank, `?` for a blank or a `T`, all else for itself.
+fn has_shape(text: &str, shape: &str) -> bool {
+    let fits = |(byte, shape): (u8, u8)| match shape {
+        b'd' => byte.is_ascii_digit(),
+        b'_' => byte.is_ascii_digit() || byte == b' ',
+        b'?' => matches!(byte, b'T' | b' '),
+        _ => byte == shape,
+    };
+    text.len() >= shape.len() && text.bytes().zip(shape.bytes()).all(fits)
 }
 
 #[cfg(test)]
@@ -218,6 +229,8 @@ mod tests {
         assert_eq!(normal("at 2026-11-23T20:48:37.990713554Z."), "at <time>.\n");
         assert_eq!(normal("2026-11-23 20:48:45.978 +0000 UTC é"), "<time> é\n");
         assert_eq!(normal("2026-11-23"), "2026-11-23\n");
+        assert_eq!(normal("1,  11 Nov 30 13:17 /dev/kmsg"), "1,  11 <time> /dev/kmsg\n");
+        assert_eq!(normal("Jan  3 00:00 é, May 2026, Nové"), "<time> é, May 2026, Nové\n");
     }
 
     #[test]

@@ -15,6 +15,7 @@ const INSIDE: &str = include_str!("../world/world.sh");
 const PROGRAMS: &[(&str, &str)] = &[
     ("await", include_str!("../world/bin/await")),
     ("left", include_str!("../world/bin/left")),
+    ("started", include_str!("../world/bin/started")),
     ("outside", include_str!("../world/bin/outside")),
     ("terminal", include_str!("../world/bin/terminal")),
 ];

@@ -65,7 +65,7 @@ kill -KILL "$world" 2>/dev/null
 wait "$world" 2>/dev/null
 
 # The last processes may take a moment to be gone.
-for ((tries = 0; tries < 200; tries++)); do
+for ((tries = 0; tries < 1200; tries++)); do
     left=0
     for directory in "${cgroups[@]}"; do
         [[ -d $directory ]] || continue

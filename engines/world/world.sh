@@ -42,7 +42,15 @@ if [ "$unified" = cgroup2fs ]; then
     for pid in 1 $$; do echo "$pid" >/sys/fs/cgroup/world/cgroup.procs; done
     # The guard leaves this cgroup at about this time; until then it can have no children with controllers.
     for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-        until echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control; do sleep 0.05; done 2>/dev/null
+        tries=0
+        until { echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control; } 2>/dev/null; do
+            tries=$((tries + 1))
+            if [ $tries -gt 1200 ]; then
+                echo "the world gets no controller $controller for what is below it" >&2
+                exit 1
+            fi
+            sleep 0.05
+        done
     done
 else
     mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup

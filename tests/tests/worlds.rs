@@ -83,13 +83,41 @@ fn a_step_says_what_came_of_it() {
 }
 
 #[test]
+fn what_a_case_waits_for_may_take_its_time_and_is_named_when_it_does_not_come() {
+    if let Some(reason) = missing() {
+        skip!("what_a_case_waits_for_may_take_its_time_and_is_named_when_it_does_not_come", "{reason}");
+    }
+    let mut world = world();
+    // A prompt that takes long, what is typed on the screen a moment later, and then keys.
+    let slow = "echo no prompt; sleep 6; printf '/ # '; stty -icanon -echo\n\
+                typed=$(dd bs=1 count=4 2>/dev/null); sleep 1; printf %s \"$typed\"; read rest; echo \"[$rest]\"\n\
+                sleep 1; printf '/ # '; key=$(dd bs=1 count=1 2>/dev/null); echo \"key $key\"; exit 3\n";
+    world.write_file("slow", slow).expect("the world listens");
+    let screen = output(&mut world, "terminal 'sh slow' abcd 'see:/ #' key:x");
+    assert_eq!(screen, "no prompt\n/ # abcd[]\n/ # key x\nstatus 3\n");
+    let fails = |world: &mut World, typed: &str| {
+        let outcome = world.run(typed).expect("an outcome");
+        assert_eq!(outcome.status, 1, "{typed}: {outcome:?}");
+        outcome.stdout
+    };
+    assert_eq!(fails(&mut world, "PATIENCE=1 await 2 echo 1"), "await: 1 instead of 2: echo 1\n");
+    let screen = fails(&mut world, "PATIENCE=1 terminal 'echo up; sleep 100' see:down");
+    assert_eq!(screen, "up\nterminal: in vain: the last line is to end with down\n");
+    // A daemon that answers, one that does not, and one that has ended.
+    assert_eq!(output(&mut world, "sleep 100 & started $! true"), "");
+    let unheard = fails(&mut world, "echo why >log; sleep 100 & PATIENCE=1 started $! false");
+    assert_eq!(unheard, "started: in vain: false\nwhy\n");
+    assert_eq!(fails(&mut world, "true & started $! false"), unheard);
+}
+
+#[test]
 fn what_was_mounted_before_is_not_left_behind() {
     if let Some(reason) = missing() {
         skip!("what_was_mounted_before_is_not_left_behind", "{reason}");
     }
     let mut world = world();
     assert_eq!(output(&mut world, "left"), "");
-    let mount = "mkdir -p rootfs && mount -t tmpfs x rootfs && left";
+    let mount = "mkdir -p rootfs && mount -t tmpfs x rootfs && PATIENCE=0 left";
     assert_eq!(output(&mut world, mount), "/tmp/engines/rootfs\n");
     assert_eq!(output(&mut world, "cut -d' ' -f2 /proc/mounts >mounts && left"), "");
 }

@@ -12,11 +12,13 @@ pub(crate) const CASES: Cases = &[
         "run: standard input",
         &[shows("echo hello | run --rm one sh -c 'read line; echo got $line'", "got hello")],
     ),
-    ("terminal", &[shows("terminal 'run --rm -t one sh' 'tty; stty size' 'exit 3'", "status 3")]),
+    ("terminal", &[shows("terminal 'run --rm -t one sh' 'tty; size' 'exit 3'", "status 3")]),
     (
         "life",
         &[
-            does("run -d one sh -c 'trap \"exit 5\" TERM; while :; do sleep 0.1; done'"),
+            // As many processes at any time.
+            does("run -d one sh -c 'trap \"exit 5\" TERM; sleep 100 & : >/tmp/up; wait'"),
+            does("until ctr task exec --exec-id u$$ one test -e /tmp/up; do sleep 0.1; done"),
             shows("ctr task ls | awk '{ print $1, $3 }'", "one RUNNING"),
             does("ctr task pause one"),
             shows("ctr task ls | awk '{ print $1, $3 }'", "one PAUSED"),
@@ -42,8 +44,11 @@ pub(crate) const CASES: Cases = &[
                 "run -d one sh -c 'for s in HUP USR1 WINCH; do trap \"echo $s >>/tmp/got\" $s; done; touch /tmp/up; while :; do sleep 0.05; done'",
             ),
             does("until ctr task exec --exec-id u$$ one test -e /tmp/up; do sleep 0.1; done"),
-            does("for s in HUP USR1 28; do ctr task kill -s $s one; sleep 0.2; done"),
-            shows("ctr task exec --exec-id e1 one cat /tmp/got", "HUP\nUSR1\nWINCH"),
+            does("for s in HUP USR1 28; do ctr task kill -s $s one; done"),
+            shows(
+                "await \"$(printf 'HUP\\nUSR1\\nWINCH')\" sh -c 'ctr task exec --exec-id e$$ one cat /tmp/got'",
+                "HUP\nUSR1\nWINCH",
+            ),
         ],
     ),
     (
@@ -91,7 +96,7 @@ pub(crate) const CASES: Cases = &[
                 "for kind in pid ipc net mnt uts cgroup; do [ $(readlink /proc/$(ctr task ls | awk '/^pause/ { print $2 }')/ns/$kind) = $(readlink /proc/$(ctr task ls | awk '/^one/ { print $2 }')/ns/$kind) ] && echo $kind shared || echo $kind not; done",
                 "net shared",
             ),
-            does("ctr task kill -s 15 one; ctr task kill -a -s 9 one; ctr task kill -a -s 9 pause"),
+            does("ctr task kill -a -s 9 one && ctr task kill -a -s 9 pause"),
             shows("await 2 sh -c \"ctr task ls | grep -c STOPPED\"", "2"),
         ],
     ),

@@ -14,7 +14,7 @@ pub(crate) const CASES: Cases = &[
             shows("kubelet status one", "CONTAINER_RUNNING"),
             shows("kubelet exec one look", "host name web"),
             shows("kubelet exec one cat /etc/resolv.conf /etc/hostname", "nameserver 10.0.0.10"),
-            shows("kubelet log web one | sort", "stdout F up"),
+            shows("await 2 sh -c 'kubelet log web one | wc -l' && kubelet log web one | sort", "stdout F up"),
             shows("kubelet stats one", "cpu { value: N memory { value: N"),
             does("kubelet stop one 0"),
             shows("kubelet status one", "CONTAINER_EXITED 137 Error"),
@@ -114,7 +114,7 @@ pub(crate) const CASES: Cases = &[
             exits(1, "kubelet exec one touch /ro/new"),
             does("mkdir kv/sub && mount -t tmpfs later kv/sub && touch kv/sub/arrived"),
             shows("kubelet exec one ls /follows/sub", "arrived"),
-            shows("kubelet exec one ls -l /dev/log | cut -c1-50", "1,  11"),
+            shows("kubelet exec one ls -l /dev/log | cut -c1-43", "1,  11"),
             does(
                 "kubelet create web two \"command: ['sh', '-c', 'mkdir /both/out && mount -t tmpfs x /both/out && touch /both/out/here; sleep 100'] mounts { container_path: '/both' host_path: '/tmp/engines/kv' propagation: PROPAGATION_BIDIRECTIONAL } linux { security_context { privileged: true } }\" && kubelet start two",
             ),
@@ -143,7 +143,7 @@ pub(crate) const CASES: Cases = &[
             shows("await 'stdout F up' kubelet log web one", "up"),
             does("kubelet stop one 5"),
             shows("kubelet status one", "CONTAINER_EXITED 5 Error"),
-            shows("kubelet log web one", "asked"),
+            shows("await 2 sh -c 'kubelet log web one | wc -l' && kubelet log web one", "asked"),
             does(
                 "kubelet create web two \"command: ['sh', '-c', 'trap \\\"\\\" TERM; sleep 60 & sleep 61 & wait']\" && kubelet start two",
             ),

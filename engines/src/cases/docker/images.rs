@@ -9,6 +9,7 @@ pub(crate) const CASES: Cases = &[
         "copy, differences, export",
         &[
             does("docker run -d --name one box sh -c 'echo x >/tmp/x; sleep 100'"),
+            shows("await x docker exec one cat /tmp/x", "x"),
             does("echo in >in.txt && docker cp in.txt one:/data/in.txt"),
             shows("docker exec one cat /data/in.txt", "in"),
             shows("docker cp one:/tmp/x - | tar -xO", "x"),
@@ -46,7 +47,7 @@ pub(crate) const CASES: Cases = &[
         "compose",
         &[
             does(
-                "mkdir -p c && cat >c/docker-compose.yml <<'END'\nversion: '2.4'\nservices:\n  one:\n    image: box\n    network_mode: none\n    command: sh -c 'echo one >/shared/one; sleep 100'\n    volumes: ['data:/shared']\n    mem_limit: 32m\n    healthcheck: {test: 'test -e /shared/one', interval: 0.2s}\n  two:\n    image: box\n    network_mode: none\n    depends_on: {one: {condition: service_healthy}}\n    command: sh -c 'cat /shared/one; exit 3'\n    volumes: ['data:/shared']\nvolumes: {data: {}}\nEND",
+                "mkdir -p c && cat >c/docker-compose.yml <<'END'\nversion: '2.4'\nservices:\n  one:\n    image: box\n    network_mode: none\n    command: sh -c 'echo one >/shared/one; sleep 100'\n    volumes: ['data:/shared']\n    mem_limit: 32m\n    healthcheck: {test: 'test -e /shared/one', interval: 0.2s, retries: 100}\n  two:\n    image: box\n    network_mode: none\n    depends_on: {one: {condition: service_healthy}}\n    command: sh -c 'cat /shared/one; exit 3'\n    volumes: ['data:/shared']\nvolumes: {data: {}}\nEND",
             ),
             does("docker-compose --no-ansi -p group -f c/docker-compose.yml up -d 2>/dev/null"),
             shows(

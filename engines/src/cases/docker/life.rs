@@ -35,7 +35,7 @@ pub(crate) const CASES: Cases = &[
     ),
     (
         "terminal",
-        &[shows("terminal 'docker run --rm -it box sh' 'tty; stty size; echo $TERM' 'exit 3'", "status 3")],
+        &[shows("terminal 'docker run --rm -it box sh' 'tty; size; echo $TERM' 'exit 3'", "status 3")],
     ),
     (
         "terminal: inside",
@@ -46,21 +46,28 @@ pub(crate) const CASES: Cases = &[
     ),
     (
         "terminal: interrupted",
-        &[shows("terminal 'docker run --rm -it box sh' 'sleep 100' 'key:C-c' 'echo $?' 'exit 3'", "130\n")],
+        &[shows(
+            "terminal 'docker run --rm -it box sh' 'echo up; sleep 100' 'see:up' 'key:C-c' 'echo $?' 'exit 3'",
+            "130\n",
+        )],
     ),
     (
         "terminal: resized",
         &[shows(
-            "terminal 'docker run --rm -it box sh' 'stty size' 'size:100x30' 'stty size' 'exit'",
+            "terminal 'docker run --rm -it box sh' 'size' 'see:#' 'size:100x30' 'size 30 100' 'exit'",
             "30 100",
         )],
     ),
     (
         "terminal: detach and attach",
         &[
-            shows("terminal 'docker run -it --name one box sh' 'X=kept' 'key:C-p' 'key:C-q'", "status 0"),
+            shows(
+                "terminal 'docker run -it --name one box sh' 'X=kept' 'see:#' 'key:C-p' 'key:C-q'",
+                "status 0",
+            ),
             shows("docker inspect -f '{{.State.Status}}' one", "running"),
-            shows("terminal 'docker attach one' 'key:Enter' 'echo $X' 'exit 4'", "status 4"),
+            // Whether the new size of the terminal makes the shell print its prompt once more is chance.
+            shows("terminal 'docker attach one' 'key:Enter' 'clear; echo $X' 'exit 4'", "status 4"),
         ],
     ),
     (
@@ -82,14 +89,14 @@ pub(crate) const CASES: Cases = &[
             does("docker run -d --name one box sleep 100"),
             does("docker exec -d one sh -c 'echo here >/tmp/file; sleep 50'"),
             shows("await here docker exec one cat /tmp/file", "here"),
-            shows("docker exec one ps -o args", "sleep 50"),
+            shows("await 1 sh -c \"docker exec one ps -o args | grep -c '^sleep 50'\"", "1"),
         ],
     ),
     (
         "exec: terminal",
         &[
             does("docker run -d --name one box sleep 100"),
-            shows("terminal 'docker exec -it one sh' 'tty; stty size' 'exit 6'", "status 6"),
+            shows("terminal 'docker exec -it one sh' 'tty; size' 'exit 6'", "status 6"),
         ],
     ),
     (
@@ -150,7 +157,7 @@ pub(crate) const CASES: Cases = &[
                 "docker run -d --name one --stop-signal USR1 box sh -c 'trap \"echo no\" USR1; echo up; while :; do sleep 0.1; done'",
             ),
             shows("await up docker logs one", "up"),
-            does("docker stop -t 1 one"),
+            does("docker stop -t 3 one"),
             shows("docker logs one", "no"),
             shows("docker inspect -f '{{.State.ExitCode}}' one", "137"),
         ],
@@ -162,8 +169,8 @@ pub(crate) const CASES: Cases = &[
                 "docker run -d --name one box sh -c 'for s in HUP USR1 USR2 WINCH; do trap \"echo $s\" $s; done; echo up; while :; do sleep 0.05; done'",
             ),
             shows("await up docker logs one", "up"),
-            does("for s in HUP SIGUSR1 12 WINCH; do docker kill -s $s one; sleep 0.2; done"),
-            shows("docker logs one", "USR2\nWINCH"),
+            does("for s in HUP SIGUSR1 12 WINCH; do docker kill -s $s one; done"),
+            shows("await 5 sh -c 'docker logs one | wc -l' && docker logs one", "USR2\nWINCH"),
             does("docker kill one"),
             shows("docker wait one", "137"),
             exits(1, "docker kill one"),
@@ -173,8 +180,9 @@ pub(crate) const CASES: Cases = &[
         "restart",
         &[
             does("docker run -d --name one box sh -c 'date +%s%N; sleep 100'"),
+            shows("await 1 sh -c 'docker logs one | wc -l'", "1"),
             does("docker restart -t 0 one"),
-            shows("docker logs one | wc -l", "2"),
+            shows("await 2 sh -c 'docker logs one | wc -l'", "2"),
             shows("docker inspect -f '{{.State.Status}}' one", "running"),
         ],
     ),
@@ -203,15 +211,19 @@ pub(crate) const CASES: Cases = &[
             does("docker run -d --name one box sh -c 'sleep 60; true'"),
             does("pkill -9 -f '[c]ontainerd-shim-runc-v2 -namespace moby'"),
             shows("await exited docker inspect -f '{{.State.Status}}' one", "exited"),
-            shows("ps -e -o args= | grep -c '^sleep 60'; true", "0"),
+            shows("await 0 sh -c \"ps -e -o args= | grep -c '^sleep 60'\"", "0"),
             does("docker start one"),
-            shows("docker exec one ps -o args", "sleep 60"),
+            shows("await 1 sh -c \"docker exec one ps -o args | grep -c '^sleep 60'\"", "1"),
         ],
     ),
     (
         "pause",
         &[
-            does("docker run -d --name one box sh -c 'i=0; while :; do i=$((i+1)); echo $i >/tmp/i; done'"),
+            // One that never rests does not let runc freeze it on a busy machine.
+            does(
+                "docker run -d --name one box sh -c 'i=0; while :; do i=$((i+1)); echo $i >/tmp/i; sleep 0.05; done'",
+            ),
+            shows("await yes docker exec one sh -c '[ -s /tmp/i ] && echo yes'", "yes"),
             shows("docker pause one", "one"),
             shows("docker inspect -f '{{.State.Status}} {{.State.Paused}}' one", "paused true"),
             exits(1, "docker exec one true"),
@@ -252,6 +264,7 @@ pub(crate) const CASES: Cases = &[
         "top",
         &[
             does("docker run -d --name one box sh -c 'sleep 100; true'"),
+            shows("await 1 sh -c \"docker exec one ps -o args | grep -c '^sleep 100'\"", "1"),
             shows("docker top one -o pid,args | cut -c21- | sort", "sleep 100"),
             shows("docker top one -o pid,user,comm | cut -c21- | sort", "root"),
         ],
@@ -260,6 +273,7 @@ pub(crate) const CASES: Cases = &[
         "stats",
         &[
             does("docker run -d --name one --memory 64m box sh -c 'sleep 100; true'"),
+            shows("await 1 sh -c \"docker exec one ps -o args | grep -c '^sleep 100'\"", "1"),
             shows(
                 "docker stats --no-stream --format '{{.Name}} {{.PIDs}} {{.MemUsage}}' one | sed 's/[0-9.]*[KM]iB \\///'",
                 "one 2  64MiB",
@@ -282,6 +296,7 @@ pub(crate) const CASES: Cases = &[
         &[
             shows("docker run --rm --init box ps -o args", "docker-init"),
             does("docker run -d --init --name one box sleep 100"),
+            shows("await 1 sh -c \"docker exec one ps -o args | grep -c '^sleep 100'\"", "1"),
             does("docker stop one"),
             shows("docker inspect -f '{{.State.ExitCode}}' one", "143"),
         ],

@@ -189,7 +189,11 @@ pub(crate) const CASES: Cases = &[
                 "10",
             ),
             shows(
-                "docker run --name one --memory 32m --memory-swap 32m --oom-score-adj 500 box sh -c 'cat /proc/self/oom_score_adj; tail -c 100m /dev/zero' | cat; docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' one",
+                "docker run --name one --memory 32m --memory-swap 32m --oom-score-adj 500 box sh -c 'cat /proc/self/oom_score_adj; tail -c 100m /dev/zero' | cat",
+                "500",
+            ),
+            shows(
+                "await 'true 137' docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' one",
                 "true 137",
             ),
         ],
@@ -201,7 +205,7 @@ pub(crate) const CASES: Cases = &[
             shows("docker run --rm --pids-limit 30 box limit pids", "30"),
             exits(
                 2,
-                "docker run --rm --pids-limit 30 box sh -c 'for i in $(seq 40); do sleep 1 & done; wait' 2>/dev/null",
+                "docker run --rm --pids-limit 30 box sh -c 'for i in $(seq 40); do sleep 30 & done; wait' 2>/dev/null",
             ),
         ],
     ),

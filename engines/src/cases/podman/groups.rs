@@ -25,6 +25,7 @@ pub(crate) const CASES: Cases = &[
                 "one Paused",
             ),
             does("podman pod unpause group && podman pod stop -t 0 group && podman pod start group"),
+            shows("await 2 sh -c \"podman pod top group args | grep -c '^sleep 1*[09]'\"", "2"),
             shows("podman pod top group args | sort", "sleep 99"),
             does("podman pod rm -f -t 0 group"),
         ],
@@ -71,6 +72,7 @@ pub(crate) const CASES: Cases = &[
         "copy, differences, commit",
         &[
             does("podman run -d --name one box sh -c 'echo x >/tmp/x; sleep 100'"),
+            shows("await x podman exec one cat /tmp/x", "x"),
             does("echo in >in.txt && podman cp in.txt one:/data/in.txt"),
             shows("podman exec one cat /data/in.txt", "in"),
             shows("podman diff one | sort", "A /tmp/x"),

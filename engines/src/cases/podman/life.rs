@@ -36,25 +36,32 @@ pub(crate) const CASES: Cases = &[
     ),
     (
         "terminal",
-        &[shows("terminal 'podman run --rm -it box sh' 'tty; stty size; echo $TERM' 'exit 3'", "status 3")],
+        &[shows("terminal 'podman run --rm -it box sh' 'tty; size; echo $TERM' 'exit 3'", "status 3")],
     ),
     (
         "terminal: interrupted",
-        &[shows("terminal 'podman run --rm -it box sh' 'sleep 100' 'key:C-c' 'echo $?' 'exit 3'", "130\n")],
+        &[shows(
+            "terminal 'podman run --rm -it box sh' 'echo up; sleep 100' 'see:up' 'key:C-c' 'echo $?' 'exit 3'",
+            "130\n",
+        )],
     ),
     (
         "terminal: resized",
         &[shows(
-            "terminal 'podman run --rm -it box sh' 'stty size' 'size:100x30' 'stty size' 'exit'",
+            "terminal 'podman run --rm -it box sh' 'size' 'see:#' 'size:100x30' 'size 30 100' 'exit'",
             "30 100",
         )],
     ),
     (
         "terminal: detach and attach",
         &[
-            shows("terminal 'podman run -it --name one box sh' 'X=kept' 'key:C-p' 'key:C-q'", "status 0"),
+            shows(
+                "terminal 'podman run -it --name one box sh' 'X=kept' 'see:#' 'key:C-p' 'key:C-q'",
+                "status 0",
+            ),
             shows("podman inspect -f '{{.State.Status}}' one", "running"),
-            shows("terminal 'podman attach one' 'key:Enter' 'echo $X' 'exit 4'", "kept"),
+            // Whether the new size of the terminal makes the shell print its prompt once more is chance.
+            shows("terminal 'podman attach one' 'key:Enter' 'clear; echo $X' 'exit 4'", "kept"),
         ],
     ),
     (
@@ -76,14 +83,14 @@ pub(crate) const CASES: Cases = &[
             does("podman run -d --name one box sleep 100"),
             does("podman exec -d one sh -c 'echo here >/tmp/file; sleep 50'"),
             shows("await here podman exec one cat /tmp/file", "here"),
-            shows("podman exec one ps -o args", "sleep 50"),
+            shows("await 1 sh -c \"podman exec one ps -o args | grep -c '^sleep 50'\"", "1"),
         ],
     ),
     (
         "exec: terminal",
         &[
             does("podman run -d --name one box sleep 100"),
-            shows("terminal 'podman exec -it one sh' 'tty; stty size' 'exit 6'", "status 6"),
+            shows("terminal 'podman exec -it one sh' 'tty; size' 'exit 6'", "status 6"),
         ],
     ),
     (
@@ -142,8 +149,8 @@ pub(crate) const CASES: Cases = &[
                 "podman run -d --name one box sh -c 'for s in HUP USR1 USR2 WINCH; do trap \"echo $s\" $s; done; echo up; while :; do sleep 0.05; done'",
             ),
             shows("await up podman logs one", "up"),
-            does("for s in HUP SIGUSR1 12 WINCH; do podman kill -s $s one; sleep 0.2; done"),
-            shows("podman logs one", "USR2\nWINCH"),
+            does("for s in HUP SIGUSR1 12 WINCH; do podman kill -s $s one; done"),
+            shows("await 5 sh -c 'podman logs one | wc -l' && podman logs one", "USR2\nWINCH"),
             does("podman kill one"),
             shows("podman wait one", "137"),
             exits(125, "podman kill one"),
@@ -153,6 +160,7 @@ pub(crate) const CASES: Cases = &[
         "restart",
         &[
             does("podman run -d --name one box sh -c 'date +%s%N; sleep 100'"),
+            shows("await 1 sh -c 'podman logs one | wc -l'", "1"),
             does("podman restart -t 0 one"),
             shows("await 2 sh -c 'podman logs one | wc -l'", "2"),
             shows("podman inspect -f '{{.State.Status}}' one", "running"),
@@ -179,7 +187,7 @@ pub(crate) const CASES: Cases = &[
     (
         "pause",
         &[
-            does("podman run -d --name one box sh -c 'i=0; while :; do i=$((i+1)); echo $i >/tmp/i; done'"),
+            does("podman run -d --name one box sleep 100"),
             shows("podman pause one", "one"),
             shows("podman inspect -f '{{.State.Status}} {{.State.Paused}}' one", "paused true"),
             exits(255, "podman exec one true"),
@@ -211,6 +219,7 @@ pub(crate) const CASES: Cases = &[
         "top",
         &[
             does("podman run -d --name one box sh -c 'sleep 100; true'"),
+            shows("await 1 sh -c \"podman exec one ps -o args | grep -c '^sleep 100'\"", "1"),
             shows("podman top one user args | sort", "sleep 100"),
             shows("podman top one capeff seccomp state | sort", "filter"),
         ],
@@ -219,6 +228,7 @@ pub(crate) const CASES: Cases = &[
         "stats",
         &[
             does("podman run -d --name one --memory 64m box sh -c 'sleep 100; true'"),
+            shows("await 1 sh -c \"podman exec one ps -o args | grep -c '^sleep 100'\"", "1"),
             shows(
                 "podman stats --no-stream --format '{{.Name}} {{.PIDS}} {{.MemUsage}}' one | sed 's/[0-9.]*[kM]B \\///'",
                 "one 2",

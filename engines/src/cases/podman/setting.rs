@@ -199,7 +199,7 @@ pub(crate) const CASES: Cases = &[
             shows("podman run --rm --pids-limit 30 box limit pids", "30"),
             exits(
                 2,
-                "podman run --rm --pids-limit 30 box sh -c 'for i in $(seq 40); do sleep 1 & done; wait' 2>/dev/null",
+                "podman run --rm --pids-limit 30 box sh -c 'for i in $(seq 40); do sleep 30 & done; wait' 2>/dev/null",
             ),
             shows(
                 "podman run --rm --cpus 0.5 --cpu-shares 512 --cpuset-cpus 1 --cpuset-mems 0 box limit cpu shares cpuset",
