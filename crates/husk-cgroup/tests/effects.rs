@@ -19,7 +19,7 @@ use husk_cgroup::{CgroupError, OomEvent, Place};
 use husk_spec::oci::{Cpu, Memory, Pids, Resources};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use skip::skip;
 use until::until;
 
@@ -66,6 +66,39 @@ fn more_memory_than_the_limit_is_killed_and_told() {
     let ready = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&timeout)).expect("poll");
     assert_eq!((ready, watch.take()), (1, OomEvent::Oom));
     assert_eq!(container.place.oom_kills(), Some(1));
+}
+
+/// As in a scope of systemd's, which is taken away by others as soon as it is empty.
+#[test]
+fn a_kill_for_memory_is_known_when_the_cgroup_has_gone() {
+    let test = "a_kill_for_memory_is_known_when_the_cgroup_has_gone";
+    let is_known = |script: &str, kill: bool| {
+        let container = Container::new(test, &["memory"])?;
+        if container.place.version() == Hierarchy::V2 {
+            skip(
+                test,
+                "on version 2 the cgroup above counts, and there is none here: tests of systemd's scopes",
+            );
+            return None;
+        }
+        set(&container.place, &memory(32 * M, 32 * M));
+        let watch = container.place.watch_scope();
+        let running = container.shell(script);
+        if kill {
+            kill_process(running.pid, Signal::KILL).expect("one's own child");
+        }
+        assert_eq!(running.wait(), KILLED);
+        assert_eq!(watch.kills_of_killed().is_some(), !kill, "as long as it is there, it is asked");
+        until("it can be removed", || container.place.remove().is_ok() && !container.place.exists());
+        assert_eq!(watch.kills(), None);
+        let directory = container.place.directory("memory").map(|directory| directory.path.clone());
+        Some((watch.kills_of_killed(), directory))
+    };
+    let Some((kills, directory)) = is_known("exec tail /dev/zero", false) else { return };
+    let limit = kills.and_then(|kills| kills.limit).expect("it was killed for its limit");
+    assert_eq!((limit.is_own, limit.bytes, Some(limit.directory)), (true, 32 << 20, directory));
+    // The harmless twin: somebody else kills it.
+    assert_eq!(is_known("exec sleep 100", true).and_then(|(kills, _)| kills), None);
 }
 
 #[test]
