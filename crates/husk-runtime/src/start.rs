@@ -76,10 +76,11 @@ impl Container {
 
     /// Processes that the kernel has killed in its cgroup for want of memory, if its first process has ended so.
     pub(crate) fn memory_kills(&self, end: End) -> Option<MemoryKills> {
-        match (&self.passing, &self.scope) {
-            (Some(passing), _) => passing.memory_kills(),
-            (None, Some(scope)) if end == KILLED => scope.kills_of_killed(),
-            (None, scope) => scope.as_ref().and_then(ScopeWatch::kills),
+        // What passes beside a scope of version 1 has no memory to count.
+        match &self.scope {
+            Some(scope) if end == KILLED => scope.kills_of_killed(),
+            Some(scope) => scope.kills(),
+            None => self.passing.as_ref().and_then(Passing::memory_kills),
         }
     }
 

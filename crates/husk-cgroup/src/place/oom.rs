@@ -82,7 +82,9 @@ impl ScopeWatch {
     /// As [`Self::kills`], when it is known that a process of the scope was killed by somebody: what is known otherwise counts too if
     /// the scope is gone.
     pub fn kills_of_killed(&self) -> Option<MemoryKills> {
-        self.kills().or_else(|| if self.place.exists() { None } else { self.kills_of_gone() })
+        // Of version 1 systemd takes one directory after the other.
+        let is_there = || self.place.directory("memory").is_some_and(|directory| directory.path.exists());
+        self.kills().or_else(|| if is_there() { None } else { self.kills_of_gone() })
     }
 
     fn kills_of_gone(&self) -> Option<MemoryKills> {
