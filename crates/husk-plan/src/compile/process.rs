@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use husk_init::{Exec, Privileges, ProcessCapabilities, Step};
 use husk_spec::{Capabilities, Environment, Grant, Lifetime, Origin, Resource as ResourceName, Stdio};
@@ -269,24 +269,25 @@ impl<'a> Compiler<'a, '_> {
         self.strings(&strings)
     }
 
-    /// The paths at which the command is tried: itself if it has a slash in it or is empty, else in each directory of the
-    /// container's PATH (execvp(3)).
     fn candidates(&self) -> Result<&'a [&'a CStr], PlanError> {
         let process = &self.config.process;
         let command = process.args.value.first().map_or(OsStr::new(""), OsString::as_os_str);
-        if command.is_empty() || command.as_bytes().contains(&b'/') {
-            return Ok(self.arena.slice(&[self.arena.cstr(command)?]));
-        }
         let path = process.environment.iter().rev().find(|variable| variable.value.name == "PATH");
-        let path = path.map_or(OsStr::new(PATH), |variable| &variable.value.value);
-        let mut candidates = Vec::new();
-        for directory in path.as_bytes().split(|byte| *byte == b':') {
-            let directory = if directory.is_empty() { b"." } else { directory };
-            let candidate = Path::new(OsStr::from_bytes(directory)).join(command);
-            candidates.push(self.arena.cstr(candidate)?);
-        }
+        let paths = command_paths(command, path.map(|variable| variable.value.value.as_os_str()));
+        let candidates: Vec<_> = paths.iter().map(|path| self.arena.cstr(path)).collect::<Result<_, _>>()?;
         Ok(self.arena.slice(&candidates))
     }
+}
+
+/// The paths at which a command is tried: itself if it has a slash in it or is empty, else in each directory of the container's
+/// PATH (execvp(3)).
+pub fn command_paths(command: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
+    if command.is_empty() || command.as_bytes().contains(&b'/') {
+        return vec![command.into()];
+    }
+    let directories = path.unwrap_or(OsStr::new(PATH)).as_bytes().split(|byte| *byte == b':');
+    let directories = directories.map(|directory| if directory.is_empty() { b"." } else { directory });
+    directories.map(|directory| Path::new(OsStr::from_bytes(directory)).join(command)).collect()
 }
 
 /// The bounding set and the other sets.
