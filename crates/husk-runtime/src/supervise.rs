@@ -170,7 +170,7 @@ pub(crate) fn stay_with_command<'p>(
     };
     if let Some(relay) = &mut attended.relay {
         relay.resize();
-        relay.begin().map_err(Error::Supervise)?;
+        relay.begin().map_err(Error::Terminal)?;
     }
     while !attended.attend(signals)? {}
     attended.finish().map(|ended| ended.end)
@@ -300,7 +300,7 @@ impl Attended<'_> {
                     return Err(Error::OwnProgram);
                 }
                 if let Some(relay) = &mut self.relay {
-                    relay.begin().map_err(Error::Supervise)?;
+                    relay.begin().map_err(Error::Terminal)?;
                 }
                 if let Some(hooks) = self.stops.hooks.as_mut().filter(|_| !self.stops.is_over) {
                     hooks.started(self.container.pid)?;
