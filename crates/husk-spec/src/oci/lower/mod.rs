@@ -238,7 +238,7 @@ fn propagation(
 fn resource_group(linux: &Linux, exists: bool) -> Option<Given<ResourceGroup>> {
     let asked = linux.intel_rdt.as_ref()?;
     let schemata = asked.lines();
-    let (name, monitoring) = (asked.clos_id.clone(), asked.enable_monitoring);
+    let (name, monitoring) = (asked.class().map(str::to_owned), asked.enable_monitoring);
     Some(Given::config(ResourceGroup { name, schemata, monitoring, exists }, "linux.intelRdt"))
 }
 
