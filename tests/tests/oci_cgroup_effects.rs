@@ -316,6 +316,31 @@ fn a_cgroup_that_is_refused_in_one_hierarchy_is_in_none() {
     assert!(!cgroup.exists(), "{:?}", cgroup.directories());
 }
 
+/// The kernel kills whoever is started in a cgroup that `cgroup.kill` was written in, from any other.
+#[test]
+fn a_cgroup_that_kills_whoever_is_started_in_it_is_told() {
+    let site = oci_site!();
+    if site.deviates("runc", "moves in") || site.deviates("crun", "tells it otherwise") {
+        return;
+    }
+    let bundle = site.bundle();
+    let cgroup = Cgroup::new(bundle.spec["linux"]["cgroupsPath"].as_str().expect("a path"));
+    let killed = cgroup.directory("unified");
+    if site.driver() == Driver::Systemd || fs::create_dir_all(&killed).is_err() {
+        site.note("that takes a hierarchy of version 2, and a cgroup that was there before");
+        return;
+    }
+    bundle.output().succeeds();
+    fs::create_dir_all(&killed).expect("a cgroup");
+    fs::write(killed.join("cgroup.kill"), "1").expect("it is killed");
+    let Err(output) = bundle.create_with(&[], &[]) else {
+        site.note("this kernel kills nobody who comes after a kill");
+        return;
+    };
+    assert!(output.stderr.contains("was killed by signal 9"), "{output}");
+    assert!(output.stderr.contains("cgroup.kill was written once"), "{output}");
+}
+
 /// A runtime may be killed after it has written down where the container's cgroup is to be, and before it has found another's
 /// processes there.
 #[test]

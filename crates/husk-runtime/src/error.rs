@@ -82,6 +82,8 @@ pub enum Error {
         number: usize,
         /// Why it was in the plan.
         origin: Origin,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// A signal asked husk to stop before the command ran.
     #[error("interrupted by signal {0} before the command ran")]
@@ -159,7 +161,13 @@ impl Error {
     /// The error of a first process that has ended while step number `index` (from 0) of `plan` waited for it.
     pub(crate) fn ended(plan: &Plan<'_>, index: usize, signal: Option<i32>) -> Self {
         let step = &plan.steps[index];
-        Self::Ended { doing: explain::describe(step), signal, number: index + 1, origin: step.origin.clone() }
+        Self::Ended {
+            doing: explain::describe(step),
+            signal,
+            number: index + 1,
+            origin: step.origin.clone(),
+            hint: None,
+        }
     }
 
     /// The error of step number `index` (from 0) of `plan`.
@@ -200,9 +208,9 @@ impl Error {
                  with another standard input (</dev/null)"
                     .to_owned(),
             ),
+            Self::Ended { hint, .. } => hint.clone(),
             Self::Hook { .. }
             | Self::Cgroup { .. }
-            | Self::Ended { .. }
             | Self::Interrupted(_)
             | Self::Terminal(_)
             | Self::Supervise(_) => None,

@@ -220,15 +220,10 @@ fn carry_out(
 ) -> Result<Container, Error> {
     let acquired = Acquired::default();
     let mut half = Half { plan, inheritance, terminal, maker, container: None, acquired };
-    for (index, planned) in plan.steps.iter().enumerate() {
-        let Action::Host(step) = &planned.action else { continue };
-        match step {
-            HostStep::Clone { namespaces } => half.clone(index, *namespaces, stopwatch)?,
-            step => half.take(index, step)?,
-        }
-        stopwatch.done(index);
+    match half.take_all(stopwatch) {
+        Ok(()) => half.container.ok_or(Error::Supervise(Errno::INVAL)),
+        Err(error) => Err(half.with_hint(error)),
     }
-    half.container.ok_or(Error::Supervise(Errno::INVAL))
 }
 
 /// husk's half of a plan, as far as it has got.
@@ -243,6 +238,30 @@ struct Half<'p, 'm> {
 }
 
 impl Half<'_, '_> {
+    fn take_all(&mut self, stopwatch: &Stopwatch) -> Result<(), Error> {
+        for (index, planned) in self.plan.steps.iter().enumerate() {
+            let Action::Host(step) = &planned.action else { continue };
+            match step {
+                HostStep::Clone { namespaces } => self.clone(index, *namespaces, stopwatch)?,
+                step => self.take(index, step)?,
+            }
+            stopwatch.done(index);
+        }
+        Ok(())
+    }
+
+    /// The error, with what to do about a child that has been killed for the cgroup that it started in.
+    fn with_hint(&self, mut error: Error) -> Error {
+        let entry = self.inheritance.cgroup.or(self.acquired.cgroup.as_ref());
+        if let Error::Ended { signal: Some(signal), hint, .. } = &mut error
+            && *signal == Signal::KILL.as_raw()
+            && entry.and_then(|entry| entry.directory.as_ref()).is_some_and(kills_newcomers)
+        {
+            *hint = Some(KILLED_CGROUP.to_owned());
+        }
+        error
+    }
+
     /// Takes a step before or after the clone.
     fn take(&mut self, index: usize, step: &HostStep<'_>) -> Result<(), Error> {
         let plan = self.plan;
@@ -338,6 +357,23 @@ impl Half<'_, '_> {
     }
 }
 
+const KILLED_CGROUP: &str = "cgroup.kill was written once in the container's cgroup or in the caller's own, and since then the kernel kills \
+     every process that is started from the one in the other: remove that cgroup, or call from another";
+
+/// Whether the kernel kills a process that starts in this cgroup of version 2: it takes the number of kills from the
+/// caller's cgroup, compares it with the new one's, and takes a difference for a kill in between (`kill_seq` in
+/// `cgroup_css_set_fork` and `cgroup_post_fork` of `kernel/cgroup/cgroup.c`, seen on Linux 6.12 and 6.18).
+fn kills_newcomers(directory: &OwnedFd) -> bool {
+    let args = Clone {
+        namespaces: UnshareFlags::empty(),
+        cgroup: Some(directory.as_fd()),
+        exit_signal: Signal::CHILD.as_raw() as u32,
+    };
+    let Ok(newcomer) = clone3(&args, || husk_sys::exit(0)) else { return false };
+    let end = waitid(WaitId::PidFd(newcomer.pidfd.as_fd()), WaitIdOptions::EXITED);
+    end.ok().flatten().and_then(|end| end.terminating_signal()) == Some(Signal::KILL.as_raw())
+}
+
 /// Whether what the step makes stays when husk is killed.
 fn leaves_something(step: &HostStep<'_>) -> bool {
     matches!(
@@ -386,7 +422,8 @@ fn make_cgroup(
                 Some(other) => place.with(other),
                 None => place,
             });
-            acquired.cgroup = Some(entry);
+            let before = acquired.cgroup.take().and_then(|entry| entry.directory);
+            acquired.cgroup = Some(Entry { directory: entry.directory.or(before), ..entry });
             Ok(())
         }
         Err(error) => {
@@ -453,7 +490,7 @@ fn limit_if_possible(
 /// Sends the child the files by which it enters its cgroups; none if it has to do without.
 fn hand_over_cgroup(container: &mut Container, acquired: &mut Acquired) -> Result<(), Errno> {
     container.passing = acquired.passing.take();
-    let tasks = acquired.cgroup.take().map_or_else(Vec::new, |entry| entry.tasks);
+    let tasks = acquired.cgroup.as_mut().map(|entry| std::mem::take(&mut entry.tasks)).unwrap_or_default();
     match &container.link {
         Some(link) => link.hand_over(&tasks).or_else(unless_dead),
         None => Ok(()),
