@@ -101,8 +101,8 @@ const WAYS: &[Way] = &[
 /// Makes a machine with all controllers of version 1.
 const OLDER_KERNEL: &str = include_str!("older_kernel.sh");
 
-/// Seconds for a boot and the tests in it, in software emulation.
-const LIMIT: &str = "800";
+/// Seconds for a boot and the tests in it, in software emulation. Where other work runs, nearly 700 have been seen.
+const LIMIT: &str = "1200";
 
 /// The verb: without arguments all of [`WAYS`], else those named.
 pub(crate) fn run(args: &[String]) -> Result {
