@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use husk_tests::oci::Cgroup;
 use husk_tests::{Caller, Place, is_root, note_skip, skip, until, write_program};
@@ -145,10 +146,15 @@ fn each_step_has_its_place_in_config_json() {
     }
 }
 
+/// With the last scope in a slice, systemd takes all away that is empty there, in hierarchies of version 1 that it needs no more: also
+/// what somebody else is about to use.
+static SYSTEMD: Mutex<()> = Mutex::new(());
+
 /// A path as engines write it for systemd: the scope where one can be had, and else a word about it.
 #[test]
 fn a_path_in_systemds_form_asks_for_a_scope() {
     let test = "a_path_in_systemds_form_asks_for_a_scope";
+    let _alone = SYSTEMD.lock().unwrap_or_else(PoisonError::into_inner);
     if !is_root() {
         skip!(test, "the machine's systemd makes scopes for root");
     }
@@ -232,6 +238,7 @@ fn a_kill_for_memory_in_a_scope_is_told() {
     if !is_root() || !Path::new("/run/systemd/system").is_dir() {
         skip!(test, "the machine's systemd makes scopes for root, and does not run here");
     }
+    let _alone = SYSTEMD.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Place::new();
     kill_for_memory_is_told(&place.root(), &format!("system.slice:husktest{}:memory", std::process::id()));
 }

@@ -315,6 +315,62 @@ fn a_configuration_is_refused_by_its_field() {
 }
 
 #[test]
+fn what_cannot_be_read_says_what_was_to_be_named() {
+    let site = oci_site!();
+    if site.runtime().name() != "husk-oci" {
+        return site.note("other runtimes have words of their own");
+    }
+    let bundle = site.bundle();
+    bundle.write();
+    let create = |path: &Path| site.oci(["create", "--bundle"]).arg(path).arg(bundle.id()).run();
+    let missing = create(&site.path().join("nowhere"));
+    missing
+        .exits(1)
+        .says("/nowhere: no such file or directory: --bundle names the bundle, a directory with config.json");
+    let file = create(&bundle.path().join("config.json"));
+    file.exits(1).says("/config.json/config.json: not a directory: --bundle names its directory");
+    let container = bundle.create();
+    let update = |flag: &str, value: &str| container.verb_with("update", [flag, value]).run();
+    update("--resources", "nowhere").exits(1).says("cannot read nowhere: no such file or directory\n");
+    update("--resources", "/dev/zero").exits(1).says("/dev/zero: 16777217 bytes are too many");
+    let endless = site.command("sh").args(["-c", "exec \"$@\" </dev/zero", "sh"]);
+    let endless = endless.arg(site.runtime().path()).arg("--root").arg(site.root());
+    endless
+        .args(["update", "--resources", "-", container.id()])
+        .run()
+        .exits(1)
+        .says("-: 16777217 bytes are too many");
+    for value in ["70000", "-1"] {
+        let said = format!("update: --blkio-weight \"{value}\": a number from 10 to 1000 was expected");
+        update("--blkio-weight", value).exits(1).says(&said);
+    }
+}
+
+#[test]
+fn a_call_that_is_not_understood_is_logged() {
+    let site = oci_site!();
+    if site.runtime().name() != "husk-oci" {
+        return site.note("other runtimes have words of their own");
+    }
+    let log = site.path().join("log");
+    let calls: [(&[&str], i32); 4] = [
+        (&["create", "--wat", "c"], 1),
+        (&["state", "../c"], 1),
+        (&["exec"], 255),
+        (&["exec", "--wat", "c", "true"], 255),
+    ];
+    for (words, status) in calls {
+        let refused = site.bare_oci(["--log"]).arg(&log).args(["--log-format", "json"]).args(words).run();
+        refused.exits(status);
+        let text = fs::read_to_string(&log).expect("a log");
+        let line: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let said = line["msg"].as_str().expect("text");
+        assert_eq!((line["level"].as_str(), format!("husk-oci: {said}\n")), (Some("error"), refused.stderr));
+        fs::remove_file(&log).expect("a log");
+    }
+}
+
+#[test]
 fn what_it_answers_by_itself() {
     let site = oci_site!();
     if site.runtime().name() != "husk-oci" {

@@ -6,7 +6,7 @@
 use std::fs;
 
 use husk_tests::oci::{Container, SpecChange};
-use husk_tests::oci_site;
+use husk_tests::{oci_site, write_program};
 use serde_json::{Value, json};
 
 /// A line of /proc/PID/status, without its name.
@@ -328,4 +328,30 @@ fn a_capability_that_the_caller_has_not_is_named() {
     let refused = ask(&["CAP_KILL", "CAP_SYS_TIME"]);
     refused.exits(1).says("[step").says("process.capabilities]").says("husk was started without SYS_TIME:");
     ask(&["CAP_KILL"]).succeeds();
+}
+
+#[test]
+fn what_is_found_on_path_and_cannot_run_is_named() {
+    let site = oci_site!();
+    if site.runtime().name() != "husk-oci" {
+        return site.note("other runtimes have words of their own");
+    }
+    let bundle = |command: &str, path: &str| {
+        let bundle = site.bundle().args(&[command]);
+        fs::write(bundle.in_root("bin/data"), "data").expect("a file");
+        write_program(&bundle.in_root("bin/garbage"), "\0");
+        bundle.change(|spec| spec["process"]["env"] = json!([format!("PATH={path}")]))
+    };
+    let many: String = (0..300).map(|number| format!("/nowhere-{number}:")).collect();
+    for path in ["/nowhere:/bin", &(many + "/bin")] {
+        bundle("data", path)
+            .refused()
+            .says("permission denied: cannot run `/bin/data`: it is not executable");
+        let started = bundle("garbage", path).create().verb("start").run();
+        started.exits(1).says("permission denied: cannot run `/bin/garbage`: ");
+    }
+    // A directory of PATH that is a file is none, as for a shell.
+    bundle("nothing", "/bin/data:/bin")
+        .refused()
+        .says("executable file not found in $PATH: there is no `nothing`");
 }

@@ -367,6 +367,26 @@ fn in_the_background_husk_waits_to_be_brought_back() {
     assert_eq!(terminal.settings(), before);
 }
 
+/// Whose job it was has gone: nobody can bring it to the foreground, and the kernel does not stop it but refuses.
+#[test]
+fn in_the_background_of_nobody_husk_says_so() {
+    needs_terminal!("in_the_background_of_nobody_husk_says_so");
+    let place = Place::new();
+    let caller = &place.callers()[0];
+    caller.root("box");
+    let terminal = Terminal::new(caller);
+    let before = terminal.settings();
+    terminal.type_line("sh -c '(sleep 0.3; ../husk run -q box sh; echo status=$?) </dev/tty &' &");
+    terminal.wait_for("status=125");
+    let said = terminal.history().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("tcsetattr of the terminal on standard input: Input/output error"), "{said}");
+    assert!(
+        said.contains("it is in the background, and nobody is left to bring it to the foreground"),
+        "{said}"
+    );
+    assert_eq!(terminal.settings(), before);
+}
+
 /// Ten megabytes that no two chunks of are alike, with every byte in them.
 fn noise() -> Vec<u8> {
     let mut state: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -8,7 +8,7 @@ use crate::Call;
 
 /// How much of the kernel's own words on a failed mount travels along.
 pub(crate) const LOG: usize = 200;
-const HEADER: usize = 9;
+const HEADER: usize = 14;
 const TERMINAL: u8 = b'T';
 const LISTENER: u8 = b'L';
 const PAUSED: u8 = b'P';
@@ -18,13 +18,13 @@ const FAILURE: u8 = b'F';
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
     /// The number of the step in the child's program, from 0.
-    pub step: u16,
+    pub step: u32,
     /// The system call that failed.
     pub call: Call,
     /// How.
     pub errno: Errno,
     /// For a failed exec, which of its candidates.
-    pub candidate: u8,
+    pub candidate: u32,
     log: [u8; LOG],
     log_length: u8,
 }
@@ -37,7 +37,7 @@ impl core::fmt::Debug for Failure {
 
 impl Failure {
     /// A failure of `call` in step number `step`.
-    pub fn new(step: u16, call: Call, errno: Errno) -> Self {
+    pub fn new(step: u32, call: Call, errno: Errno) -> Self {
         Self { step, call, errno, candidate: 0, log: [0; LOG], log_length: 0 }
     }
 
@@ -92,10 +92,10 @@ impl Message {
             }
         };
         buffer[0] = FAILURE;
-        buffer[1..3].copy_from_slice(&failure.step.to_ne_bytes());
-        buffer[3] = failure.call as u8;
-        buffer[4] = failure.candidate;
-        buffer[5..9].copy_from_slice(&failure.errno.raw_os_error().to_ne_bytes());
+        buffer[1] = failure.call as u8;
+        buffer[2..6].copy_from_slice(&failure.step.to_ne_bytes());
+        buffer[6..10].copy_from_slice(&failure.candidate.to_ne_bytes());
+        buffer[10..HEADER].copy_from_slice(&failure.errno.raw_os_error().to_ne_bytes());
         let log = failure.kernel_log();
         buffer[HEADER..HEADER + log.len()].copy_from_slice(log);
         HEADER + log.len()
@@ -107,12 +107,13 @@ impl Message {
             [TERMINAL] => Some(Self::Terminal),
             [LISTENER] => Some(Self::Listener),
             [PAUSED] => Some(Self::Paused),
-            [FAILURE, s0, s1, call, candidate, e0, e1, e2, e3, ref log @ ..] => {
-                let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
-                let errno = (1..4096).contains(&errno).then(|| Errno::from_raw_os_error(errno))?;
-                let failure =
-                    Failure::new(u16::from_ne_bytes([s0, s1]), Call::from_byte(call)?, errno).with_log(log);
-                Some(Self::Failure(Failure { candidate, ..failure }))
+            [FAILURE, call, ref numbers @ ..] => {
+                let (numbers, log) = numbers.split_at_checked(HEADER - 2)?;
+                let number = |at: usize| Some(u32::from_ne_bytes(numbers.get(at..at + 4)?.try_into().ok()?));
+                let errno = i32::try_from(number(8)?).ok().filter(|errno| (1..4096).contains(errno))?;
+                let errno = Errno::from_raw_os_error(errno);
+                let failure = Failure::new(number(0)?, Call::from_byte(call)?, errno).with_log(log);
+                Some(Self::Failure(Failure { candidate: number(4)?, ..failure }))
             }
             _ => None,
         }
@@ -125,8 +126,8 @@ mod tests {
 
     #[test]
     fn messages_survive_the_link() {
-        let mut failure = Failure::new(513, Call::Write, Errno::PERM).with_log(&[b'x'; 300]);
-        failure.candidate = 3;
+        let mut failure = Failure::new(70_000, Call::Write, Errno::PERM).with_log(&[b'x'; 300]);
+        failure.candidate = 300;
         for message in [Message::Terminal, Message::Listener, Message::Paused, Message::Failure(failure)] {
             let mut buffer = [0; Message::MAX];
             let length = message.encode(&mut buffer);
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn noise_is_no_message() {
-        for noise in [&b""[..], b"T2", b"F", b"F\0\0\xff\0\0\0\0\0"] {
+        for noise in [&b""[..], b"T2", b"F", b"F\xff\0\0\0\0\0\0\0\0\x01\0\0\0", &[0; HEADER]] {
             assert_eq!(Message::decode(noise), None);
         }
     }

@@ -206,6 +206,10 @@ fn go_on(mut world: World<'_>, first: usize) -> Infallible {
     let steps = world.program.steps;
     for (number, step) in steps.iter().enumerate().skip(first) {
         let result = match step {
+            Step::FindCommand(exec) => match find_command(exec) {
+                Ok(()) => Ok(()),
+                Err(refusal) => exit(refusal.tell(&world, number, Call::Faccessat)),
+            },
             Step::Exec(exec) => exit(become_command(&world, number, exec)),
             Step::BecomeInit => {
                 return match reap::become_init(|| go_on(world, number + 1)) {
@@ -216,12 +220,9 @@ fn go_on(mut world: World<'_>, first: usize) -> Infallible {
             step => carry_out(&mut world, step),
         };
         if let Err(fault) = result {
-            let failure = Failure::new(number as u16, fault.call, fault.errno);
+            let failure = Failure::new(number as u32, fault.call, fault.errno);
             let failure = failure.with_log(&world.log.0[..world.log.1]);
-            match step {
-                Step::FindCommand(_) => tell_with_root(&world, failure),
-                _ => drop(terminal::send(world.link(), Message::Failure(failure), None)),
-            }
+            let _ = terminal::send(world.link(), Message::Failure(failure), None);
             exit(OWN_FAILURE);
         }
         if let Some(time) = world.program.times.and_then(|times| times.get(number)) {
@@ -341,13 +342,12 @@ fn carry_out<'a>(world: &mut World<'a>, step: &Step<'a>) -> Result<(), Fault> {
             await_parent(world)
         }
         Step::Hook(ref program) => hook::run(world, program),
-        Step::FindCommand(ref exec) => find_command(exec),
         Step::ForgetParent => set_parent_process_death_signal(None).at(Call::Prctl),
         Step::AwaitStart { first } => start::await_start(world, first),
         Step::CloseDescriptors { first } => close_range(first).at(Call::CloseRange),
         Step::Seccomp(ref filter) => filter_calls(world, filter),
-        // `go_on` has dealt with these two, which do not return.
-        Step::BecomeInit | Step::Exec(_) => Ok(()),
+        // `go_on` has dealt with these.
+        Step::FindCommand(_) | Step::BecomeInit | Step::Exec(_) => Ok(()),
     }
 }
 
@@ -371,17 +371,16 @@ fn join_session_keyring(name: &CStr) -> Result<(), Fault> {
 
 /// Looks for the command as [`become_command`] will, so that what is missing is said when the container is made and not when it
 /// is started.
-fn find_command(exec: &Exec<'_>) -> Result<(), Fault> {
-    let mut found = Errno::NOENT;
-    for path in exec.candidates {
+fn find_command(exec: &Exec<'_>) -> Result<(), Refusal> {
+    let mut refusal = Refusal::NONE;
+    for (candidate, path) in exec.candidates.iter().enumerate() {
         match accessat(CWD, *path, Access::EXEC_OK, AtFlags::EACCESS) {
             Ok(()) if is_file(path) => return Ok(()),
-            Ok(()) => found = Errno::ACCESS,
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(errno) => found = errno,
+            Ok(()) => refusal.note(candidate, Errno::ACCESS),
+            Err(errno) => refusal.note(candidate, errno),
         }
     }
-    Err(Fault { call: Call::Faccessat, errno: found })
+    Err(refusal)
 }
 
 fn is_file(path: &CStr) -> bool {
@@ -496,23 +495,45 @@ fn filter_calls(world: &World<'_>, filter: &SyscallFilter<'_>) -> Result<(), Fau
     }
 }
 
-/// Tries the candidates in order, as `execvp(3)` does: one that may not be executed is remembered, one that is not there
-/// is passed over. Returns, as an exit status, only if none could be executed.
+/// Tries the candidates in order, as `execvp(3)` does. Returns, as an exit status, only if none could be executed.
 fn become_command(world: &World<'_>, number: usize, exec: &Exec<'_>) -> i32 {
-    let mut failure = Failure::new(number as u16, Call::Execve, Errno::NOENT);
+    let mut refusal = Refusal::NONE;
     for (candidate, path) in exec.candidates.iter().enumerate() {
         let errno = execve(path, exec.arguments, exec.environment);
-        let absent = matches!(errno, Errno::NOENT | Errno::NOTDIR);
-        if !absent || failure.errno == Errno::NOENT {
-            failure.errno = errno;
-            failure.candidate = candidate as u8;
-        }
-        if !absent && errno != Errno::ACCESS {
+        refusal.note(candidate, errno);
+        if !is_absent(errno) && errno != Errno::ACCESS {
             break;
         }
     }
-    tell_with_root(world, failure);
-    OWN_FAILURE
+    refusal.tell(world, number, Call::Execve)
+}
+
+/// Why none of the candidates can be executed: one that is not there is passed over, one that may not be executed is remembered.
+struct Refusal {
+    candidate: u32,
+    errno: Errno,
+}
+
+impl Refusal {
+    const NONE: Self = Self { candidate: 0, errno: Errno::NOENT };
+
+    fn note(&mut self, candidate: usize, errno: Errno) {
+        if !is_absent(errno) || self.errno == Errno::NOENT {
+            *self = Self { candidate: candidate as u32, errno };
+        }
+    }
+
+    /// Returns the exit status.
+    fn tell(self, world: &World<'_>, number: usize, call: Call) -> i32 {
+        let mut failure = Failure::new(number as u32, call, self.errno);
+        failure.candidate = self.candidate;
+        tell_with_root(world, failure);
+        OWN_FAILURE
+    }
+}
+
+fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR)
 }
 
 /// Tells a failure whose reason is in the root, which is there for the other side to look at as long as this process is.

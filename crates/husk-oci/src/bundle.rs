@@ -2,7 +2,7 @@
 //! A bundle: a directory with a `config.json` and a root file system. Read and judged here, once.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use husk_plan::in_words;
@@ -27,9 +27,11 @@ impl Bundle {
     /// Reads the one at `path`, or in the working directory, for a container to be made of it.
     pub(crate) fn read(globals: &Globals, path: Option<&Path>) -> Result<Self, Failure> {
         let asked = path.unwrap_or(Path::new("."));
-        let path = fs::canonicalize(asked).map_err(|error| unreadable(asked, error))?;
+        let path = fs::canonicalize(asked).map_err(|error| {
+            unreadable(asked, error, "--bundle names the bundle, a directory with config.json")
+        })?;
         let file = path.join("config.json");
-        let config = read_bounded(&file)?;
+        let config = read_bounded(&file, "--bundle names its directory, and husk-oci spec writes one")?;
         // Before anything else: this program may have to begin again.
         own_binary::protect(|| uids(&UserIds::of_config(&config)))?;
         let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
@@ -42,7 +44,7 @@ impl Bundle {
 
 /// Reads the file of `exec --process`.
 pub(crate) fn read_process(globals: &Globals, file: &Path) -> Result<Process, Failure> {
-    let bytes = read_bounded(file)?;
+    let bytes = read_bounded(file, "")?;
     let refused = |problem: String| Failure::new(format!("{}: {problem}", file.display()));
     let process = Process::from_json(&bytes).map_err(|error| refused(error.to_string()))?;
     judge_process(globals, file, &process)?;
@@ -66,20 +68,25 @@ fn warn(globals: &Globals, file: &Path, warnings: &[oci::Warning]) {
 /// Room for what engines mostly write, in bytes: it is then read at once.
 const USUAL: usize = 16 << 10;
 
+/// What a file holds. `missing` is the way out where there is none.
+pub(crate) fn read_bounded(file: &Path, missing: &str) -> Result<Vec<u8>, Failure> {
+    File::open(file).and_then(bounded).map_err(|error| unreadable(file, error, missing))
+}
+
 /// One byte more than is taken, so that a file that is too large is refused and not cut off.
-fn read_bounded(file: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(USUAL);
-    let read = File::open(file).and_then(|open| open.take(oci::MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| unreadable(file, error))?;
+    source.take(oci::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> Failure {
-    let is_missing_bundle = error.kind() == ErrorKind::NotFound && path.ends_with("config.json");
-    let hint =
-        if is_missing_bundle { ": --bundle names its directory, and husk-oci spec writes one" } else { "" };
-    Failure::new(format!("cannot read {}: {}{hint}", path.display(), in_words(error).to_lowercase()))
+pub(crate) fn unreadable(path: &Path, error: io::Error, missing: &str) -> Failure {
+    let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    let colon = if is_missing && !missing.is_empty() { ": " } else { "" };
+    let hint = if is_missing { missing } else { "" };
+    Failure::new(format!("cannot read {}: {}{colon}{hint}", path.display(), in_words(error).to_lowercase()))
 }
+
 fn uids(ids: &UserIds) -> Vec<(u32, u32)> {
     match ids {
         UserIds::All => own_binary::ALL.to_vec(),

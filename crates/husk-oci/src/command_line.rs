@@ -14,6 +14,7 @@ use husk_oci::definition::{Flag, GLOBALS, Verb};
 use husk_spec::oci::ContainerId;
 
 use crate::failure::Failure;
+use crate::verbs::exec;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -146,9 +147,18 @@ pub(crate) struct Kill {
     pub(crate) all: bool,
 }
 
-/// Reads the command line, without the program's name.
-pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> {
+/// Reads the command line, without the program's name. What stands before the verb counts also if the rest is refused: it says
+/// where that is logged.
+pub(crate) fn parse(arguments: &[OsString]) -> (Globals, Result<Call, Failure>) {
+    match parse_globals(arguments) {
+        Ok((globals, flags, rest)) => (globals, parse_call(&flags, &rest)),
+        Err(failure) => (Globals::default(), Err(failure)),
+    }
+}
+
+fn parse_globals(arguments: &[OsString]) -> Result<(Globals, Flags, Vec<OsString>), Failure> {
     let (flags, rest) = Flags::read("", &[GLOBALS], arguments, Order::FlagsFirst)?;
+    check_rootless(&flags)?;
     let globals = Globals {
         root: flags.path("root"),
         log: flags.path("log"),
@@ -162,15 +172,18 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Call), Failure> 
         debug: flags.is_on("debug")?,
         systemd_cgroup: flags.is_on("systemd-cgroup")?,
     };
-    check_rootless(&flags)?;
+    Ok((globals, flags, rest))
+}
+
+fn parse_call(flags: &Flags, rest: &[OsString]) -> Result<Call, Failure> {
     if flags.is_on("version")? {
-        return Ok((globals, Call::Version));
+        return Ok(Call::Version);
     }
-    let Some((verb, rest)) = rest.split_first().filter(|_| !matches!(flags.is_on("help"), Ok(true))) else {
-        return Ok((globals, Call::Help(None)));
-    };
-    let call = parse_verb(verb, rest)?;
-    Ok((globals, call))
+    match rest.split_first() {
+        Some((verb, rest)) if !flags.is_on("help")? => parse_verb(verb, rest)
+            .map_err(|failure| if verb == "exec" { failure.with_status(exec::FAILED) } else { failure }),
+        _ => Ok(Call::Help(None)),
+    }
 }
 
 /// Whether cgroups may be missing is seen without being told; only the word has to be one of runc's.
@@ -249,10 +262,7 @@ fn parse_verb(verb: &OsStr, rest: &[OsString]) -> Result<Call, Failure> {
             },
             stats: flags.is_on("stats")?,
         })),
-        "exec" => {
-            let exec = exec(&flags, rest).map_err(|failure| failure.with_status(255))?;
-            Ok(Call::Exec(Box::new(exec)))
-        }
+        "exec" => Ok(Call::Exec(Box::new(exec(&flags, rest)?))),
         "spec" => {
             nothing_follows(verb, rest)?;
             Ok(Call::Spec { bundle: flags.path("bundle"), rootless: flags.is_on("rootless")? })
@@ -538,7 +548,8 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<(Globals, Call), Failure> {
-        parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+        let (globals, call) = parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+        call.map(|call| (globals, call))
     }
 
     #[test]

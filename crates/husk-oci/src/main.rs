@@ -43,14 +43,11 @@ fn run() -> Status {
         return fail(&Globals::default(), &Failure::new(problem));
     }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let (globals, call) = match command_line::parse(&arguments) {
-        Ok(parsed) => parsed,
-        Err(failure) => return fail(&Globals::default(), &failure),
-    };
+    let (globals, call) = command_line::parse(&arguments);
     // Before anything is opened: what is open now is the caller's.
-    let closed = close_descriptors(&call);
+    let closed = call.and_then(|call| close_descriptors(&call).map(|()| call));
     let ready = log::open(&globals).and(closed);
-    match ready.and_then(|()| carry_out(&globals, call)) {
+    match ready.and_then(|call| carry_out(&globals, call)) {
         Ok(status) => status,
         Err(failure) => fail(&globals, &failure),
     }
@@ -62,9 +59,8 @@ fn close_descriptors(call: &Call) -> Result<(), Failure> {
     let passed = match call {
         Call::Create(create) => Descriptors::of_container(create.preserve_fds)?,
         Call::Run(run) => Descriptors::of_container(run.create.preserve_fds)?,
-        Call::Exec(exec) => {
-            Descriptors::of_exec(exec.preserve_fds).map_err(|failure| failure.with_status(255))?
-        }
+        Call::Exec(exec) => Descriptors::of_exec(exec.preserve_fds)
+            .map_err(|failure| failure.with_status(verbs::exec::FAILED))?,
         _ => Descriptors::default(),
     };
     husk_sys::close_range(passed.count.saturating_add(3))

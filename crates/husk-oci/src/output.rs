@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use husk_plan::in_words;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -15,7 +16,9 @@ use crate::failure::Failure;
 pub(crate) fn product(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
+    written.map_err(|error| {
+        Failure::new(format!("cannot write to standard output: {}", in_words(error).to_lowercase()))
+    })
 }
 
 /// One line of JSON.

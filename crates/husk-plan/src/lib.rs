@@ -23,7 +23,7 @@ mod user_namespace;
 
 pub use abilities::Abilities;
 pub use arena::Arena;
-pub use compile::plan;
+pub use compile::{command_paths, plan};
 pub use error::PlanError;
 pub use host::{Found, Host, HostAccounts, IdRange, JoinedUser, MapHelpers, resctrl};
 /// The words of an error of the system.

@@ -88,6 +88,9 @@ pub enum Error {
     /// A signal asked husk to stop before the command ran.
     #[error("interrupted by signal {0} before the command ran")]
     Interrupted(i32),
+    /// The terminal that husk was called from could not be made raw.
+    #[error("cannot hand over what is typed: tcsetattr of the terminal on standard input: {}", in_words(.0))]
+    Terminal(#[source] Errno),
     /// husk could not wait, poll or read.
     #[error("cannot attend to the container: {}", in_words(.0))]
     Supervise(#[source] Errno),
@@ -200,8 +203,17 @@ impl Error {
                 "check your ranges in /etc/subuid and /etc/subgid, or do without: --userns single".to_owned(),
             ),
             Self::NoFreeIds { .. } => Some("end other containers first, or use --userns single".to_owned()),
+            Self::Terminal(Errno::IO) => Some(
+                "it is in the background, and nobody is left to bring it to the foreground: start it in the foreground, or \
+                 with another standard input (</dev/null)"
+                    .to_owned(),
+            ),
             Self::Ended { hint, .. } => hint.clone(),
-            Self::Hook { .. } | Self::Cgroup { .. } | Self::Interrupted(_) | Self::Supervise(_) => None,
+            Self::Hook { .. }
+            | Self::Cgroup { .. }
+            | Self::Interrupted(_)
+            | Self::Terminal(_)
+            | Self::Supervise(_) => None,
         }
     }
 

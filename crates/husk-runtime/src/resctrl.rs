@@ -96,7 +96,7 @@ pub(crate) fn remove(root: &Path, id: &str, asked: &IntelRdt) -> std::io::Result
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     };
-    match &asked.clos_id {
+    match asked.class() {
         None => gone(root.join(id)),
         Some(class) if asked.enable_monitoring => gone(root.join(class).join("mon_groups").join(id)),
         Some(_) => Ok(()),
@@ -151,6 +151,28 @@ mod tests {
         let failed = prepare(&ResourceGroup { make: true, ..group(&root, c"absent") }).expect_err("no files");
         assert_eq!(failed.errno, Errno::NOENT);
         assert!(directory.path().join("absent").is_dir());
+    }
+
+    #[test]
+    fn the_default_class_is_the_file_system_itself() {
+        let (directory, root) = resctrl();
+        fill(directory.path());
+        let asked =
+            IntelRdt { clos_id: Some("/".to_owned()), enable_monitoring: true, ..IntelRdt::default() };
+        let monitor = directory.path().join("mon_groups/box");
+        fs::create_dir(&monitor).expect("a directory");
+        fs::write(monitor.join("tasks"), "").expect("a file");
+        let name = std::ffi::CString::new(asked.class().expect("a class")).expect("no NUL");
+        let group = ResourceGroup { monitor: Some(c"box"), ..group(&root, &name) };
+        let tasks = prepare(&group).expect("groups that are there");
+        join(&tasks, rustix::process::getpid()).expect("files");
+        let own = format!("{}\n", std::process::id());
+        for tasks in [directory.path().join("tasks"), monitor.join("tasks")] {
+            assert_eq!(fs::read_to_string(tasks).expect("text"), own);
+        }
+        fs::remove_file(monitor.join("tasks")).expect("a file, which the kernel takes away itself");
+        remove(directory.path(), "box", &asked).expect("one to take away");
+        assert!(directory.path().join("tasks").exists() && !monitor.exists());
     }
 
     #[test]

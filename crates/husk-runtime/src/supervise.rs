@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use husk_init::{Exec, Failure, Step};
+use husk_init::{Failure, Step};
 use husk_plan::{Action, Plan, PlannedStep};
 use husk_sys::{SignalSet, default_disposition, is_ignored, read_signals, set_signal_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,7 +24,7 @@ use crate::pause::{Next, Stop, Stops};
 use crate::start::Container;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::{HostTerminal, Relay};
-use crate::why_exec::{self, ExecProblem};
+use crate::why_exec::Attempt;
 use crate::{End, Ended};
 
 /// How often a terminal that nobody inside holds open is looked at again.
@@ -171,7 +171,7 @@ pub(crate) fn stay_with_command<'p>(
     };
     if let Some(relay) = &mut attended.relay {
         relay.resize();
-        relay.begin().map_err(Error::Supervise)?;
+        relay.begin().map_err(Error::Terminal)?;
     }
     while !attended.attend(signals)? {}
     attended.finish().map(|ended| ended.end)
@@ -301,7 +301,7 @@ impl Attended<'_> {
                     return Err(Error::OwnProgram);
                 }
                 if let Some(relay) = &mut self.relay {
-                    relay.begin().map_err(Error::Supervise)?;
+                    relay.begin().map_err(Error::Terminal)?;
                 }
                 // The link ends with the process, too, if that is killed before.
                 let runs = process::has_executed(self.container.pid.as_raw_nonzero().get()) != Some(false);
@@ -442,11 +442,17 @@ fn is_lost_on(pid: Pid, signal: Signal) -> bool {
 /// The error that a failure in the child is.
 pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) -> Error {
     let (steps, numbers) = plan.program();
-    let number = usize::from(failure.step);
+    let number = failure.step as usize;
     match (steps.get(number), root) {
         (Some(Step::Exec(exec) | Step::FindCommand(exec)), Some(root)) => {
-            let problem = exec_problem(&steps, exec, failure, root.as_fd());
-            Error::Exec { problem, errno: failure.errno }
+            let directory = steps.iter().rev().find_map(|step| match step {
+                Step::WorkingDirectory(path) => Some(path.to_bytes()),
+                _ => None,
+            });
+            let candidates: Vec<_> = exec.candidates.iter().map(|path| path.to_bytes()).collect();
+            let name = exec.arguments.iter().next().map_or(&b""[..], |name| name.to_bytes());
+            let attempt = Attempt { directory: directory.unwrap_or(b"/"), name, candidates: &candidates };
+            attempt.failed(failure, root.as_fd())
         }
         (Some(Step::Hook(hook)), _) => {
             let index = numbers.get(number).copied().unwrap_or(0);
@@ -459,24 +465,4 @@ pub(crate) fn failed(plan: &Plan<'_>, failure: &Failure, root: Option<OwnedFd>) 
             Error::step(plan, index, failure.call.name(), failure.errno, failure.kernel_log())
         }
     }
-}
-
-/// Why none of the candidates could be executed. The child still waits, so its root is as it was.
-fn exec_problem(steps: &[Step<'_>], exec: &Exec<'_>, failure: &Failure, root: BorrowedFd<'_>) -> ExecProblem {
-    let directory = steps.iter().rev().find_map(|step| match step {
-        Step::WorkingDirectory(path) => Some(path.to_bytes()),
-        _ => None,
-    });
-    let why = |path: &[u8]| why_exec::diagnose(root, directory.unwrap_or(b"/"), path, failure.errno);
-    if failure.errno != Errno::NOENT {
-        let path =
-            exec.candidates.get(usize::from(failure.candidate)).map_or(&b""[..], |path| path.to_bytes());
-        return why(path);
-    }
-    // ENOENT of a file that is there is that of its interpreter.
-    let there =
-        exec.candidates.iter().map(|path| why(path.to_bytes())).find(|problem| {
-            !matches!(problem, ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. })
-        });
-    there.unwrap_or_else(|| why(exec.arguments.iter().next().map_or(&b""[..], |name| name.to_bytes())))
 }

@@ -95,6 +95,7 @@ impl Story {
             | Error::Hook { .. }
             | Error::NoFreeIds { .. }
             | Error::Interrupted(_)
+            | Error::Terminal(_)
             | Error::Supervise(_) => Self::default().explained(error.hint(), &[]),
         }
     }

@@ -13,10 +13,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use husk_init::Failure;
 use husk_plan::in_words;
 use rustix::fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
+use crate::Error;
 use crate::elf::{self, Arch, ElfError, ReadAt};
 use crate::shebang;
 
@@ -159,6 +161,36 @@ pub enum ExecProblem {
 /// of the container's own mounts, or a file on a `noexec` mount of the container's cannot be told.
 pub fn diagnose(root: BorrowedFd<'_>, cwd: &[u8], command: &[u8], errno: Errno) -> ExecProblem {
     Diagnosis { root, cwd, errno }.of(command, 0)
+}
+
+/// A command that was tried inside.
+pub(crate) struct Attempt<'a> {
+    /// The working directory.
+    pub(crate) directory: &'a [u8],
+    /// The command as it was given.
+    pub(crate) name: &'a [u8],
+    /// The paths at which it was tried, in order.
+    pub(crate) candidates: &'a [&'a [u8]],
+}
+
+impl Attempt<'_> {
+    /// Why none of the paths could be executed. The child still waits, so its root is as it was.
+    pub(crate) fn failed(&self, failure: &Failure, root: BorrowedFd<'_>) -> Error {
+        let errno = failure.errno;
+        let why = |path: &[u8]| diagnose(root, self.directory, path, errno);
+        let is_absent = |problem: &ExecProblem| {
+            matches!(problem, ExecProblem::NotFound { .. } | ExecProblem::NotADirectory { .. })
+        };
+        let problem = match self.candidates.get(failure.candidate as usize) {
+            Some(path) if !matches!(errno, Errno::NOENT | Errno::NOTDIR) => why(path),
+            // ENOENT of a file that is there is that of its interpreter.
+            _ => {
+                let mut problems = self.candidates.iter().map(|path| why(path));
+                problems.find(|problem| !is_absent(problem)).unwrap_or_else(|| why(self.name))
+            }
+        };
+        Error::Exec { problem, errno }
+    }
 }
 
 /// Whether there is nothing at all in this directory, which may be an `O_PATH` descriptor. False if it cannot

@@ -491,7 +491,7 @@ pub struct Node {
 /// A group of the resource control file system: a class of service for caches and the memory bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceGroup {
-    /// Its name; the container's if `None`, and then it is the container's own.
+    /// Its directory; the container's name if `None`, and then it is the container's own.
     pub name: Option<String>,
     /// Lines of its `schemata`.
     pub schemata: Vec<String>,

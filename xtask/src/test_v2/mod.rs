@@ -2,10 +2,13 @@
 
 //! The tests that need a host with cgroup v2 alone, or one whose systemd has version 1, inside a virtual machine that is one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -104,6 +107,9 @@ const OLDER_KERNEL: &str = include_str!("older_kernel.sh");
 /// Seconds for a boot and the tests in it, in software emulation. Where other work runs, nearly 700 have been seen.
 const LIMIT: &str = "1200";
 
+/// How many machines run at once, at most: each has one processor to itself, and 2 GB of memory.
+const AT_ONCE: usize = 3;
+
 /// The verb: without arguments all of [`WAYS`], else those named.
 pub(crate) fn run(args: &[String]) -> Result {
     let ways = parse(args)?;
@@ -142,13 +148,8 @@ pub(crate) fn run(args: &[String]) -> Result {
             skip(&format!("{}: there is no kernel with all controllers of version 1", way.name))?;
         }
     }
-    let can = |way: &Way| way.v1.is_none() || older.is_some();
-    let failed: Vec<_> = ways
-        .into_iter()
-        .filter(can)
-        .filter(|way| !boot(&lab, way, older.as_deref(), &share.0))
-        .map(|way| way.name)
-        .collect();
+    let ways: Vec<_> = ways.into_iter().filter(|way| way.v1.is_none() || older.is_some()).collect();
+    let failed = boot_all(&lab, &ways, older.as_deref(), &share.0);
     print!("{}", fs::read_to_string(share.0.join("skips")).unwrap_or_default());
     match failed.as_slice() {
         [] => Ok(()),
@@ -228,19 +229,48 @@ fn older_kernel(lab: &Path, share: &Path) -> Option<PathBuf> {
     Some(directory)
 }
 
+/// Boots the machines, as many at once as there are processors. Returns the names of those with a failure.
+fn boot_all(lab: &Path, ways: &[Way], older: Option<&Path>, share: &Path) -> Vec<&'static str> {
+    let at_once = available_parallelism().map_or(1, usize::from).min(AT_ONCE);
+    let (queue, failed) = (Mutex::new(ways.iter()), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let Some(way) = queue.lock().expect("nobody panics with it").next() else { return };
+            if !boot(lab, way, older, share) {
+                failed.lock().expect("nobody panics with it").push(way.name);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(work);
+        }
+    });
+    failed.into_inner().expect("nobody has panicked with it")
+}
+
+/// Boots a machine and prints, when it has ended, all that was said in it.
 fn boot(lab: &Path, way: &Way, older: Option<&Path>, share: &Path) -> bool {
-    println!("\n== cgroup {}, {}", if way.v1.is_some() { "v1" } else { "v2" }, way.name);
+    let begin = Instant::now();
+    let log = share.join(format!("{}.log", way.name));
+    let outcome = call_lab(lab, way, older, share, &log);
+    let said = fs::read(&log).map(|said| String::from_utf8_lossy(&said).into_owned()).unwrap_or_default();
+    let version = if way.v1.is_some() { "v1" } else { "v2" };
+    let error = outcome.as_ref().err().map(|error| format!("{error}\n")).unwrap_or_default();
+    let seconds = begin.elapsed().as_secs();
+    println!("\n== cgroup {version}, {}, {seconds} s\n{said}{error}", way.name);
+    outcome.is_ok()
+}
+
+fn call_lab(lab: &Path, way: &Way, older: Option<&Path>, share: &Path, log: &Path) -> Result {
+    let log = File::create(log)?;
     let mut command = Command::new(lab);
     command.args(way.options).args(["--timeout", LIMIT, "--share"]).arg(share).arg("--");
-    command.arg(share.join(way.name)).stdin(Stdio::null());
+    command.arg(share.join(way.name)).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     if let Some((parameters, older)) = way.v1.zip(older) {
         command.env("LAB_APPEND", parameters).env("LAB_CACHE", older);
     }
-    let outcome = run_command(&mut command);
-    if let Err(error) = &outcome {
-        println!("{error}");
-    }
-    outcome.is_ok()
+    run_command(&mut command)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! `create` and `run`.
 
 use std::fs;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Component, Path, PathBuf, absolute};
 
 use husk_plan::{Arena, Found, explain};
 use husk_runtime::container::{self, Making, Then, notify};
@@ -107,13 +107,21 @@ fn give_notify_socket(globals: &Globals, create: &Create, spec: &mut Spec) -> Pa
     directory
 }
 
-/// A root that is a link may have been put there by somebody who shares the bundle's file system with the container, and lead to
-/// the host's own files. runc refuses it too.
+/// A root that is a link, or lies behind one, may have been put there by somebody who shares the bundle's file system with the
+/// container, and lead to the host's own files. runc refuses it too.
 fn refuse_link(rootfs: &Path) -> Result<(), Failure> {
-    match fs::symlink_metadata(rootfs) {
-        Ok(metadata) if metadata.is_symlink() => Err(Failure::new(format!(
-            "root.path: {} is a symbolic link: name the directory that it leads to",
-            rootfs.display()
+    let named = rootfs.components().fold(PathBuf::new(), |mut path, component| {
+        match component {
+            Component::ParentDir => drop(path.pop()),
+            component => path.push(component),
+        }
+        path
+    });
+    match fs::canonicalize(rootfs) {
+        Ok(real) if real != named => Err(Failure::new(format!(
+            "root.path: {} leads through a symbolic link: name the directory itself, {}",
+            rootfs.display(),
+            real.display()
         ))),
         _ => Ok(()),
     }

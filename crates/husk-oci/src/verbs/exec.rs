@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::{SUCCESS, Status};
 
 /// The exit status of an exec that failed itself: by it callers tell it from a command's.
-const FAILED: u8 = 255;
+pub(crate) const FAILED: u8 = 255;
 
 pub(crate) fn exec(globals: &Globals, exec: &command_line::Exec) -> Result<Status, Failure> {
     run(globals, exec).map_err(|failure| failure.with_status(FAILED))

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `update`.
 
-use std::io::Read;
+use std::io::stdin;
+use std::path::Path;
 
-use husk_plan::in_words;
 use husk_runtime::container;
 use husk_spec::oci::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 
 use super::state_root;
+use crate::bundle;
 use crate::command_line::{Globals, Update};
 use crate::failure::Failure;
 use crate::{SUCCESS, Status};
@@ -39,16 +40,11 @@ fn text<'u>(update: &'u Update, name: &str) -> Option<&'u str> {
 }
 
 /// The limits in a file, or on standard input for `-`.
-fn read(path: &std::path::Path) -> Result<Resources, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(format!("cannot read {}: {}", path.display(), in_words(error).to_lowercase()))
+fn read(path: &Path) -> Result<Resources, Failure> {
+    let bytes = match path.as_os_str() == "-" {
+        true => bundle::bounded(stdin().lock()).map_err(|error| bundle::unreadable(path, error, ""))?,
+        false => bundle::read_bounded(path, "")?,
     };
-    let mut bytes = Vec::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(failed)?;
-    } else {
-        bytes = std::fs::read(path).map_err(failed)?;
-    }
     Resources::from_json(&bytes).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
@@ -69,7 +65,10 @@ fn from_flags(update: &Update) -> Result<Resources, Failure> {
         let Some(value) = text(name) else { return Ok(None) };
         size(value).map(Some).ok_or_else(|| invalid(name, value, "a size such as 64m, or -1 for no limit"))
     };
-    let weight = count("blkio-weight")?.map(|weight| u16::try_from(weight).unwrap_or(u16::MAX));
+    let weight = |name: &str| -> Result<Option<u16>, Failure> {
+        let Some(value) = text(name) else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| invalid(name, value, "a number from 10 to 1000"))
+    };
     let memory = Memory {
         limit: bytes("memory")?,
         reservation: bytes("memory-reservation")?,
@@ -93,7 +92,8 @@ fn from_flags(update: &Update) -> Result<Resources, Failure> {
         memory: (memory != Memory::default()).then_some(memory),
         cpu: (cpu != Cpu::default()).then_some(cpu),
         pids: number("pids-limit")?.map(|limit| Pids { limit: Some(limit) }),
-        block_io: weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
+        block_io: weight("blkio-weight")?
+            .map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         ..Resources::default()
     })
 }
@@ -114,7 +114,8 @@ fn size(text: &str) -> Option<i64> {
     match number.parse::<i64>() {
         Ok(number) => number.checked_mul(factor),
         Err(_) => {
-            number.parse::<f64>().ok().filter(|n| *n >= 0.0).map(|number| (number * factor as f64) as i64)
+            let bytes = number.parse::<f64>().ok()? * factor as f64;
+            (0.0..i64::MAX as f64).contains(&bytes).then_some(bytes as i64)
         }
     }
 }
@@ -130,7 +131,7 @@ mod tests {
         for (text, bytes) in sizes {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
-        for wrong in ["", "m", "1x", "--1", "9223372036854775807k"] {
+        for wrong in ["", "m", "1x", "--1", "9223372036854775807k", "9223372036854775808", "9e9"] {
             assert_eq!(size(wrong), None, "{wrong:?}");
         }
     }

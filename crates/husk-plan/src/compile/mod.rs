@@ -10,6 +10,8 @@ mod root;
 mod seccomp;
 mod treatment;
 
+pub use process::command_paths;
+
 use husk_init::{Source, Step};
 use husk_spec::{BindIdmap, Config, Origin, Propagation};
 pub(crate) use process::resource;

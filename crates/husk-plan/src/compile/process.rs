@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The process: its session, who it is, what it may do, and what it becomes.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use husk_init::{Exec, Privileges, ProcessCapabilities, Step};
-use husk_spec::{Capabilities, Environment, Given, Grant, Lifetime, Origin, Resource as ResourceName, Stdio};
+use husk_spec::{Capabilities, Environment, Grant, Lifetime, Origin, Resource as ResourceName, Stdio};
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
 
@@ -250,21 +251,15 @@ impl<'a> Compiler<'a, '_> {
     /// `NAME=VALUE` strings, the later of two with one name winning, with HOME from the container's accounts if it is
     /// not set, or empty: engines rely on that.
     fn environment(&self, account: &Account) -> Result<Vec<&'a CStr>, PlanError> {
-        let given = &self.config.process.environment;
-        let has_home = given.iter().rfind(|variable| variable.value.name == "HOME");
-        let has_home = has_home.is_some_and(|home| !home.value.value.is_empty());
-        let last = |index: usize, variable: &Given<Environment>| {
-            (has_home || variable.value.name != "HOME")
-                && !given[index + 1..].iter().any(|later| later.value.name == variable.value.name)
-        };
-        let mut strings: Vec<OsString> = given
-            .iter()
-            .enumerate()
-            .filter(|(index, variable)| last(*index, variable))
-            .map(|(_, variable)| {
-                join([variable.value.name.as_os_str(), OsStr::new("="), &variable.value.value])
-            })
-            .collect();
+        let mut names = BTreeSet::new();
+        let given = self.config.process.environment.iter().rev().map(|given| &given.value);
+        let mut given: Vec<_> = given.filter(|variable| names.insert(&variable.name)).collect();
+        given.reverse();
+        let is_home = |variable: &Environment| variable.name == "HOME";
+        let has_home = given.iter().any(|variable| is_home(variable) && !variable.value.is_empty());
+        let kept = given.into_iter().filter(|variable| has_home || !is_home(variable));
+        let mut strings: Vec<OsString> =
+            kept.map(|variable| join([&variable.name, OsStr::new("="), &variable.value])).collect();
         if !has_home {
             let usual = Path::new(if account.uid == 0 { "/root" } else { "/" });
             let fallback = self.config.process.default_home.as_deref().unwrap_or(usual);
@@ -274,24 +269,25 @@ impl<'a> Compiler<'a, '_> {
         self.strings(&strings)
     }
 
-    /// The paths at which the command is tried: itself if it has a slash in it or is empty, else in each directory of the
-    /// container's PATH (execvp(3)).
     fn candidates(&self) -> Result<&'a [&'a CStr], PlanError> {
         let process = &self.config.process;
         let command = process.args.value.first().map_or(OsStr::new(""), OsString::as_os_str);
-        if command.is_empty() || command.as_bytes().contains(&b'/') {
-            return Ok(self.arena.slice(&[self.arena.cstr(command)?]));
-        }
         let path = process.environment.iter().rev().find(|variable| variable.value.name == "PATH");
-        let path = path.map_or(OsStr::new(PATH), |variable| &variable.value.value);
-        let mut candidates = Vec::new();
-        for directory in path.as_bytes().split(|byte| *byte == b':') {
-            let directory = if directory.is_empty() { b"." } else { directory };
-            let candidate = Path::new(OsStr::from_bytes(directory)).join(command);
-            candidates.push(self.arena.cstr(candidate)?);
-        }
+        let paths = command_paths(command, path.map(|variable| variable.value.value.as_os_str()));
+        let candidates: Vec<_> = paths.iter().map(|path| self.arena.cstr(path)).collect::<Result<_, _>>()?;
         Ok(self.arena.slice(&candidates))
     }
+}
+
+/// The paths at which a command is tried: itself if it has a slash in it or is empty, else in each directory of the container's
+/// PATH (execvp(3)).
+pub fn command_paths(command: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
+    if command.is_empty() || command.as_bytes().contains(&b'/') {
+        return vec![command.into()];
+    }
+    let directories = path.unwrap_or(OsStr::new(PATH)).as_bytes().split(|byte| *byte == b':');
+    let directories = directories.map(|directory| if directory.is_empty() { b"." } else { directory });
+    directories.map(|directory| Path::new(OsStr::from_bytes(directory)).join(command)).collect()
 }
 
 /// The bounding set and the other sets.

@@ -271,7 +271,7 @@ struct Creation<'m> {
 impl<'m> Creation<'m> {
     fn new(entry: &'m Entry, making: &'m Making<'m>) -> Result<Self, Error> {
         let (steps, _) = making.plan.program();
-        let number = |wanted: fn(&Step<'_>) -> bool| steps.iter().position(wanted).map(|index| index as u16);
+        let number = |wanted: fn(&Step<'_>) -> bool| steps.iter().position(wanted).map(|index| index as u32);
         let has_hooks =
             making.plan.steps.iter().any(|step| matches!(step.action, Action::Child(Step::Hook(_))));
         let states = if has_hooks { vec![hooks::state_file(), hooks::state_file()] } else { Vec::new() };

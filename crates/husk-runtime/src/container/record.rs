@@ -41,7 +41,7 @@ pub struct Record {
     pub making: bool,
     /// The number of the step, in the first process's program, that waits for the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) start_step: Option<u16>,
+    pub(crate) start_step: Option<u32>,
     /// Its first process; `None` while there is none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitProcess>,

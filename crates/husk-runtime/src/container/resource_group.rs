@@ -51,8 +51,8 @@ impl<'e> Change<'e> {
         let mut spec = start::spec(entry)?;
         let own = &mut spec.linux.get_or_insert_default().intel_rdt;
         let has_one = own.is_some();
-        let class = own.get_or_insert_with(|| asked.clone()).clos_id.clone();
-        let group = root.join(class.unwrap_or_else(|| entry.id().to_string()));
+        let own = own.get_or_insert_with(|| asked.clone());
+        let group = root.join(own.class().unwrap_or(entry.id().as_str()));
         let before = if has_one {
             let held = fs::read(group.join("schemata"));
             Before::Limits(

@@ -2,9 +2,11 @@
 //! Starting a container that waits for it.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use husk_init::Failure;
+use husk_plan::command_paths;
 use husk_spec::oci::{ContainerId, Spec, Status};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, unlinkat};
@@ -18,7 +20,7 @@ use super::directory::START_SOCKET;
 use super::notify::Notify;
 use super::{Condition, Entry, Error, Record, StateRoot, delete, hooks};
 use crate::link::Link;
-use crate::why_exec;
+use crate::why_exec::Attempt;
 
 /// Lets the command of a container run that was created; and waits until that says that it is ready, if `notify` is where somebody
 /// on the host waits for it (`NOTIFY_SOCKET`) and the container was made with the same.
@@ -91,14 +93,16 @@ fn release(entry: &Entry, record: &Record, spec: &Spec, pid: i32) -> Result<(), 
 
 /// The error that a failure after the start is. The plan is gone; what comes after the wait is hooks and the command.
 fn why(failure: &Failure, root: Option<OwnedFd>, record: &Record, spec: &Spec) -> Error {
-    let process = spec.process.as_ref();
-    if let (Some(root), Some(process)) = (root, process) {
-        let command = process.args.first().map_or("", String::as_str);
-        let problem =
-            why_exec::diagnose(root.as_fd(), process.cwd.as_bytes(), command.as_bytes(), failure.errno);
-        return Error::Run(crate::Error::Exec { problem, errno: failure.errno });
+    if let (Some(root), Some(process)) = (root, &spec.process) {
+        let name = process.args.first().map_or("", String::as_str);
+        let path = process.env.iter().rev().find_map(|variable| variable.strip_prefix("PATH="));
+        let paths = command_paths(OsStr::new(name), path.map(OsStr::new));
+        let candidates: Vec<_> = paths.iter().map(|path| path.as_os_str().as_bytes()).collect();
+        let attempt =
+            Attempt { directory: process.cwd.as_bytes(), name: name.as_bytes(), candidates: &candidates };
+        return Error::Run(attempt.failed(failure, root.as_fd()));
     }
-    let index = usize::from(failure.step.saturating_sub(record.start_step.unwrap_or(0) + 1));
+    let index = failure.step.saturating_sub(record.start_step.unwrap_or(0) + 1) as usize;
     let hook = spec.hooks.as_ref().and_then(|hooks| hooks.start_container.get(index));
     let path = hook.map_or_else(PathBuf::new, |hook| PathBuf::from(&hook.path));
     let hook = crate::Error::hook(format!("hooks.startContainer[{index}]"), path, failure);

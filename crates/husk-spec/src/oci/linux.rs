@@ -319,7 +319,7 @@ impl MemoryPolicyFlag {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IntelRdt {
-    /// The class of service; the container's id if absent.
+    /// The class of service; the container's id if absent, the default class for `/`.
     #[serde(rename = "closID", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub clos_id: Option<String>,
     /// Lines of the group's `schemata`, written as they are, after the two below.
@@ -337,6 +337,12 @@ pub struct IntelRdt {
 }
 
 impl IntelRdt {
+    /// The directory of the class in the resource control file system, if it is not the container's own: for the default class that
+    /// file system itself.
+    pub fn class(&self) -> Option<&str> {
+        self.clos_id.as_deref().map(|class| if class == "/" { "." } else { class })
+    }
+
     /// What is written into the group's `schemata`. Of a cache schema that has lines for the memory bus as well, those of its own
     /// field take the place (`config-linux.md`, intelRdt); the kernel takes none twice.
     pub fn lines(&self) -> Vec<String> {

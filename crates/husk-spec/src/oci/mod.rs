@@ -10,6 +10,7 @@ mod id;
 mod json_path;
 mod linux;
 mod lower;
+mod objects;
 mod process;
 mod read;
 mod resources;

@@ -3,6 +3,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::objects::Objects;
 use super::{Process, Resources, Spec, json_path};
 
 /// The most bytes of JSON that are read: 16 MiB. Docker's configuration, most of it the
@@ -80,17 +81,10 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ReadError> {
     if json.len() > MAX_BYTES {
         return Err(ReadError::TooLarge { bytes: json.len() });
     }
-    // serde would take an array for an object, by position.
-    if let Some((at, byte)) = json.iter().enumerate().find(|(_, byte)| !byte.is_ascii_whitespace())
-        && matches!(byte, b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')
-    {
-        let before = &json[..at];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
-        let problem = "a JSON object is expected: {…}".to_owned();
-        return Err(ReadError::Value { path: TOP.to_owned(), problem, line, column });
-    }
-    serde_json::from_slice(json).map_err(|error| described(json, &error))
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let read = T::deserialize(Objects(&mut deserializer));
+    let read = read.and_then(|value| deserializer.end().map(|()| value));
+    read.map_err(|error| described(json, &error))
 }
 
 fn described(json: &[u8], error: &serde_json::Error) -> ReadError {
@@ -101,8 +95,15 @@ fn described(json: &[u8], error: &serde_json::Error) -> ReadError {
     if !error.is_data() && serde_json::from_slice::<IgnoredAny>(json).is_err() {
         return ReadError::Syntax { line, column, problem };
     }
-    let path = path_of(json, json_path::offset(json, line, column), &problem);
-    ReadError::Value { path: visible(&path), problem: visible(&in_terms_of_json(problem)), line, column }
+    // It reads a value before it refuses it, but for an object or array of which it knows all with the first byte.
+    let read = json_path::offset(json, line, column);
+    let is_unread =
+        ["invalid type: map", "invalid type: sequence"].iter().any(|start| problem.starts_with(start))
+            && matches!(json.get(read), Some(b'{' | b'['));
+    let (at, column) = if is_unread { (read, column + 1) } else { (read.saturating_sub(1), column) };
+    let path = json_path::path(json, at);
+    let path = if path.is_empty() { TOP } else { &path };
+    ReadError::Value { path: visible(path), problem: visible(&in_terms_of_json(problem)), line, column }
 }
 
 /// What the parser says, which speaks of the types of Rust, for who writes JSON.
@@ -159,15 +160,6 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The path of the value that the parser refused, having read as far as `end`.
-fn path_of(json: &[u8], end: usize, problem: &str) -> String {
-    // It reads a value before it refuses it, but for an object or array of which it knows all with the first byte.
-    let is_unread = problem.starts_with("invalid type: map") || problem.starts_with("invalid type: sequence");
-    let opens = matches!(json.get(end), Some(b'{' | b'['));
-    let path = json_path::path(json, if is_unread && opens { end } else { end.saturating_sub(1) });
-    if path.is_empty() { TOP.to_owned() } else { path }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -210,7 +202,7 @@ mod tests {
     fn a_wrong_type_is_told_in_terms_of_json() {
         let cases = [
             (r#"{"process":{"args":{}}}"#, "process.args: an array is expected, not an object"),
-            (r#"{"mounts":[[], 7]}"#, "mounts[1]: an object is expected, not 7"),
+            (r#"{"mounts":[{}, 7]}"#, "mounts[1]: an object is expected, not 7"),
             (r#"{"mounts":[null]}"#, "mounts[0]: an object is expected, not null"),
             (r#"{"annotations":[]}"#, "annotations: an object is expected, not an array"),
             (r#"{"root":{"readonly":1.5}}"#, "root.readonly: true or false is expected, not 1.5"),
@@ -236,6 +228,37 @@ mod tests {
         assert!(long.contains("äää… (line 1") && long.chars().count() < 160, "{long}");
     }
 
+    /// Each place of a struct: as a JSON pointer, and as an error names it. Maps are none.
+    fn structs(value: &Value, pointer: &str, path: &str) -> Vec<(String, String)> {
+        const MAPS: [&str; 6] = ["annotations", "sysctl", "netDevices", "timeOffsets", "rdma", "unified"];
+        let key = pointer.rsplit('/').next().unwrap_or_default();
+        let own = (value.is_object() && !MAPS.contains(&key)).then(|| (pointer.to_owned(), path.to_owned()));
+        own.into_iter()
+            .chain(
+                places(value, pointer, path)
+                    .iter()
+                    .flat_map(|(value, pointer, path)| structs(value, pointer, path)),
+            )
+            .collect()
+    }
+
+    #[test]
+    fn an_array_is_no_object_wherever_it_stands() {
+        let whole = whole();
+        let structs = structs(&whole, "", "");
+        for (pointer, path) in &structs {
+            let mut changed = whole.clone();
+            let object = changed.pointer_mut(pointer).expect(pointer);
+            // By position, as serde's own code would have it.
+            *object = object.as_object().expect(pointer).values().cloned().collect();
+            let error = problem(&changed.to_string());
+            let path = if path.is_empty() { TOP } else { path };
+            let expected = format!("{path}: an object is expected, not an array (line 1");
+            assert!(error.starts_with(&expected), "{path}: {error}");
+        }
+        assert!(structs.len() > 30, "{structs:?}");
+    }
+
     #[test]
     fn null_is_absent() {
         let with_null = br#"{"ociVersion":null,"process":{"terminal":null,"cwd":null,"user":{"uid":null,"gid":null},
@@ -250,37 +273,54 @@ mod tests {
 
     #[test]
     fn an_error_of_the_whole_is_one_of_the_top_level() {
-        for json in ["[1]", "7", "-1", "null", "true", "false", "\"a\""] {
-            assert_eq!(problem(json), "top level: a JSON object is expected: {…} (line 1, column 1)");
+        for (json, found) in [("[1]", "an array"), ("7", "7"), ("-1", "-1"), ("\"a\"", "string \"a\"")] {
+            let expected = format!("top level: an object is expected, not {found} (line 1, column");
+            assert!(problem(json).starts_with(&expected), "{}", problem(json));
+        }
+        for json in ["null", "true", "false"] {
+            assert!(problem(json).starts_with("top level: an object is expected, not"), "{}", problem(json));
         }
         assert!(problem("\n\n  []").ends_with("(line 3, column 3)"));
     }
 
-    /// Each place that has no more beneath it: as a JSON pointer, and as an error names it.
-    fn leaves(value: &Value, pointer: &str, path: &str) -> Vec<(String, String)> {
+    /// A configuration with every field.
+    fn whole() -> Value {
+        serde_json::from_str(include_str!("../../tests/configs/every-field.json")).expect("JSON")
+    }
+
+    /// The values in `value`, each with its place as a JSON pointer, and as an error names it.
+    fn places<'v>(value: &'v Value, pointer: &str, path: &str) -> Vec<(&'v Value, String, String)> {
         match value {
-            Value::Object(members) if !members.is_empty() => {
+            Value::Object(members) => {
                 let dot = if path.is_empty() { "" } else { "." };
-                let of = |(key, member): (&String, &Value)| {
+                let of = |(key, member): (&String, &'v Value)| {
                     let escaped = key.replace('~', "~0").replace('/', "~1");
-                    leaves(member, &format!("{pointer}/{escaped}"), &format!("{path}{dot}{key}"))
+                    (member, format!("{pointer}/{escaped}"), format!("{path}{dot}{key}"))
                 };
-                members.iter().flat_map(of).collect()
+                members.iter().map(of).collect()
             }
-            Value::Array(elements) if !elements.is_empty() => {
-                let of = |(number, element): (usize, &Value)| {
-                    leaves(element, &format!("{pointer}/{number}"), &format!("{path}[{number}]"))
+            Value::Array(elements) => {
+                let of = |(number, element): (usize, &'v Value)| {
+                    (element, format!("{pointer}/{number}"), format!("{path}[{number}]"))
                 };
-                elements.iter().enumerate().flat_map(of).collect()
+                elements.iter().enumerate().map(of).collect()
             }
-            _ => vec![(pointer.to_owned(), path.to_owned())],
+            _ => Vec::new(),
         }
+    }
+
+    /// Each place that has no more beneath it.
+    fn leaves(value: &Value, pointer: &str, path: &str) -> Vec<(String, String)> {
+        let places = places(value, pointer, path);
+        if places.is_empty() {
+            return vec![(pointer.to_owned(), path.to_owned())];
+        }
+        places.iter().flat_map(|(value, pointer, path)| leaves(value, pointer, path)).collect()
     }
 
     #[test]
     fn whatever_is_wrong_is_found_in_a_configuration_with_every_field() {
-        let whole: Value =
-            serde_json::from_str(include_str!("../../tests/configs/every-field.json")).expect("JSON");
+        let whole = whole();
         let leaves = leaves(&whole, "", "");
         let mut refused = 0;
         for (pointer, expected) in &leaves {

@@ -238,7 +238,7 @@ fn propagation(
 fn resource_group(linux: &Linux, exists: bool) -> Option<Given<ResourceGroup>> {
     let asked = linux.intel_rdt.as_ref()?;
     let schemata = asked.lines();
-    let (name, monitoring) = (asked.clos_id.clone(), asked.enable_monitoring);
+    let (name, monitoring) = (asked.class().map(str::to_owned), asked.enable_monitoring);
     Some(Given::config(ResourceGroup { name, schemata, monitoring, exists }, "linux.intelRdt"))
 }
 
@@ -276,14 +276,11 @@ fn hooks(spec: &Spec) -> Result<Hooks, InvalidConfig> {
 fn inside(hooks: &[Hook], path: &str) -> Result<Vec<Given<crate::Hook>>, InvalidConfig> {
     let lower = |(index, hook): (usize, &Hook)| {
         let path = format!("{path}[{index}]");
-        let timeout = match hook.timeout {
-            None => None,
-            Some(seconds) => {
-                Some(u32::try_from(seconds).ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
-                    invalid(format!("{path}.timeout"), "a time-out is some seconds, at least 1")
-                })?)
-            }
-        };
+        if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+            return Err(invalid(format!("{path}.timeout"), "a time-out is some seconds, at least 1"));
+        }
+        // Nobody waits for the end of a century.
+        let timeout = hook.timeout.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
         let hook = crate::Hook {
             path: PathBuf::from(&hook.path),
             args: hook.args.iter().map(Into::into).collect(),

@@ -135,11 +135,11 @@ fn hidden(linux: &Linux, warnings: &mut Warnings) -> Outcome {
 fn intel_rdt(rdt: &IntelRdt) -> Outcome {
     let Some(class) = &rdt.clos_id else { return Ok(()) };
     text("linux.intelRdt.closID", class)?;
-    if class == "." || class == ".." || class.contains('/') {
-        return refuse(
-            "linux.intelRdt.closID",
-            format!("{class:?} is no name of a directory in resctrl: without /, . and .."),
+    if class == "." || class == ".." || class != "/" && class.contains('/') {
+        let problem = format!(
+            "{class:?} is no name of a directory in resctrl: without /, or / alone for the default class"
         );
+        return refuse("linux.intelRdt.closID", problem);
     }
     Ok(())
 }

@@ -395,10 +395,12 @@ fn hidden_paths_need_a_mount_namespace() {
 fn the_rest_of_linux() {
     refused(&[("/linux/cgroupsPath", json!("/a\0"))], "linux.cgroupsPath", "NUL");
     refused(&[("/linux/mountLabel", json!("a\0"))], "linux.mountLabel", "NUL");
-    for bad in [".", "..", "a/b", "/"] {
+    for bad in [".", "..", "a/b", "/a", "//"] {
         refused(&[("/linux/intelRdt", json!({ "closID": bad }))], "linux.intelRdt.closID", "resctrl");
     }
-    taken(&[("/linux/intelRdt", json!({ "closID": "a.b" }))], &[]);
+    for good in ["a.b", "/"] {
+        taken(&[("/linux/intelRdt", json!({ "closID": good }))], &[]);
+    }
     let personality = json!({ "domain": "LINUX32", "flags": ["A"] });
     taken(&[("/linux/personality", personality)], &["linux.personality.flags"]);
 }
