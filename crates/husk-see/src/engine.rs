@@ -167,7 +167,7 @@ pub const HUSK_FLAGS: &[&str] = &[
 /// run none.
 fn husks_options(words: &[Text]) -> Option<&[Text]> {
     let is_at = |index: usize, known: &[&str]| {
-        known.iter().any(|known| words[index..].first().is_some_and(|word| word.is(known)))
+        words.get(index).is_some_and(|word| known.iter().any(|known| word.is(known)))
     };
     let first = match () {
         () if is_at(1, &["run"]) => 1,
@@ -299,6 +299,8 @@ fn by_own_name(first: &Process) -> Option<Maker> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -357,6 +359,9 @@ mod tests {
             }
         }
         assert_eq!(name("husk why -- prog --name other"), None);
+        // One that is about to end, or that has not begun.
+        let silent = Process { name: "husk".into(), ..process(&[]) };
+        assert_eq!(recognise(&process(&["/bin/sh"]), &[&silent], &[]), Maker::UNKNOWN);
     }
 
     #[test]
@@ -399,5 +404,14 @@ mod tests {
         assert_eq!(made(&["bwrap"], flatpak), (Engine::Flatpak, None, name("org.gimp.GIMP")));
         assert_eq!(by("/system.slice/chrony.service".into()), (Engine::Systemd, None, name("chrony")));
         assert_eq!(by(format!("/user.slice/{ID}")), (Engine::Unknown, None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn no_command_line_does_harm(words in vec("husk|run|why|step|--|-[a-z]{0,3}|--[a-z]{0,3}=?|\\PC*", 0..6)) {
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            let _ = made(&words, "/");
+            let _ = made(&[&["husk"], words.as_slice()].concat(), "/");
+        }
     }
 }
