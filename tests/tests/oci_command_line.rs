@@ -347,6 +347,20 @@ fn what_cannot_be_read_says_what_was_to_be_named() {
 }
 
 #[test]
+fn a_container_that_runs_is_not_deleted_unless_that_is_forced() {
+    let site = oci_site!();
+    let container = site.bundle().sh("sleep 1000").start();
+    let refused = container.verb("delete").run();
+    refused.exits(1);
+    if site.runtime().name() == "husk-oci" {
+        refused.says("cannot delete a container that is running (kill it first, or delete --force)");
+    }
+    assert_eq!(container.status(), "running");
+    container.verb("delete").arg("--force").run().succeeds();
+    assert!(!site.root().join(container.id()).exists());
+}
+
+#[test]
 fn a_call_that_is_not_understood_is_logged() {
     let site = oci_site!();
     if site.runtime().name() != "husk-oci" {

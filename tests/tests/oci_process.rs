@@ -355,3 +355,20 @@ fn what_is_found_on_path_and_cannot_run_is_named() {
         .refused()
         .says("executable file not found in $PATH: there is no `nothing`");
 }
+
+/// Why is looked up in the container's own mounts, which are gone when its process is.
+#[test]
+fn a_command_that_is_hidden_by_a_mount_is_not_there() {
+    let site = oci_site!();
+    if site.deviates("crun", "has words of its own") {
+        return;
+    }
+    let bundle = site.bundle().args(&["/bin/true"]);
+    let bundle = bundle.change(|spec| spec["linux"]["maskedPaths"] = json!(["/bin"]));
+    bundle.write();
+    for _ in 0..20 {
+        let run = site.oci(["run", "--bundle"]).arg(bundle.path()).arg(bundle.id()).run();
+        assert!(run.exits(1).stderr.to_lowercase().contains("no such file or directory"), "{run}");
+        assert!(!run.stderr.contains("permission denied"), "{run}");
+    }
+}

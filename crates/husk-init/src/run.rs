@@ -536,9 +536,10 @@ fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NOTDIR)
 }
 
-/// Tells a failure whose reason is in the root, which is there for the other side to look at as long as this process is.
+/// Tells a failure whose reason is in the root, which is there for the other side to look at as long as this process is. A word to
+/// go on may be under way already: what is waited for is the end.
 fn tell_with_root(world: &World<'_>, failure: Failure) {
     let root = open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
     let _ = terminal::send(world.link(), Message::Failure(failure), root.as_ref());
-    let _ = recv(world.link(), &mut [0], RecvFlags::empty());
+    while recv(world.link(), &mut [0], RecvFlags::empty()).is_ok_and(|(_, length)| length > 0) {}
 }

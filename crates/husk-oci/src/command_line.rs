@@ -309,7 +309,7 @@ fn exec(flags: &Flags, rest: &[OsString]) -> Result<Exec, Failure> {
         id: container_id(id)?,
         process,
         args: args.iter().map(text).collect::<Result<_, _>>()?,
-        env: flags.texts("env")?,
+        env: variables(flags)?,
         user: flags.text("user")?.map(|word| user(&word)).transpose()?,
         additional_gids: flags
             .texts("additional-gids")?
@@ -330,6 +330,16 @@ fn exec(flags: &Flags, rest: &[OsString]) -> Result<Exec, Failure> {
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
         cgroups: flags.texts("cgroup")?,
     })
+}
+
+/// A name alone is not taken from the caller's environment, as some engines have it: a runtime's is not the person's.
+fn variables(flags: &Flags) -> Result<Vec<String>, Failure> {
+    let variables = flags.texts("env")?;
+    let is_one = |text: &&String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    match variables.iter().find(|text| !is_one(text)) {
+        None => Ok(variables),
+        Some(wrong) => Err(Failure::new(format!("exec: --env {wrong:?}: NAME=VALUE was expected"))),
+    }
 }
 
 /// `UID[:GID]`, by number: a runtime reads no image's passwd.
@@ -636,6 +646,8 @@ mod tests {
             "create",
             "create a b",
             "create ../a",
+            "exec -e A c true",
+            "exec -e =a c true",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Cgroups: where the container's are, what they limit, how its first process gets in, and how they look inside.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use husk_cgroup::limits::{self, Hierarchy, Limits, Missing, Write};
@@ -379,7 +380,7 @@ impl<'a> Compiler<'a, '_> {
         &mut self,
         mount: &CgroupMount,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
         let place = match &self.cgroup {
             Some(cgroup) => self.whole_place(cgroup),
@@ -433,7 +434,7 @@ impl<'a> Compiler<'a, '_> {
         mount: &CgroupMount,
         place: &Place,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
         let readonly = rustix::mount::MountAttrFlags::MOUNT_ATTR_RDONLY;
         let writable = MountFlags { set: mount.flags.set - readonly, clear: mount.flags.clear };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is mounted in the root, and what is hidden there.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::plan::Stage;
 impl<'a, 'c> Compiler<'a, 'c> {
     pub(super) fn mount(&mut self) -> Result<(), PlanError> {
         if self.config.root.is_some() {
-            let mut mounted: Vec<PathBuf> = Vec::new();
+            let mut mounted = BTreeSet::new();
             for mount in &self.config.mounts {
                 self.check_proc(mount)?;
                 if counts_or_shows(&mount.value) {
@@ -51,11 +52,11 @@ impl<'a, 'c> Compiler<'a, 'c> {
         target: &Path,
         directory: bool,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
-        let covered = self.is_covered(target, mounted).is_some();
+        let covered = is_covered(target, mounted);
         let there = self.host.in_root.get(target).copied().unwrap_or(Found::Nothing);
-        mounted.push(target.to_owned());
+        mounted.insert(target.to_owned());
         if !covered && there != Found::Nothing {
             return Ok(());
         }
@@ -76,7 +77,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         &mut self,
         new: &FilesystemMount,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
         if let Some((source, why)) = self.stand_in(&new.kind) {
             let bind = BindMount {
@@ -143,9 +144,9 @@ impl<'a, 'c> Compiler<'a, 'c> {
     }
 
     /// What a new file system has to do with what is at its target now.
-    fn cover(&self, new: &FilesystemMount, mounted: &[PathBuf]) -> Cover {
+    fn cover(&self, new: &FilesystemMount, mounted: &BTreeSet<PathBuf>) -> Cover {
         // A directory that is made for the mount has a mode that nobody chose.
-        let is_there = self.is_covered(&new.target, mounted).is_none()
+        let is_there = !is_covered(&new.target, mounted)
             && self.host.in_root.get(&new.target).is_some_and(|found| *found != Found::Nothing);
         let keep_mode = new.keep_mode && is_there;
         match (new.copy_up, keep_mode) {
@@ -154,11 +155,6 @@ impl<'a, 'c> Compiler<'a, 'c> {
             (false, false) if matches!(new.kind.as_str(), "proc" | "sysfs") => Cover::NoLink,
             (false, false) => Cover::Any,
         }
-    }
-
-    /// The mount of the plan that is in front of what the root has at `target`.
-    fn is_covered<'m>(&self, target: &Path, mounted: &'m [PathBuf]) -> Option<&'m PathBuf> {
-        mounted.iter().find(|above| target != above.as_path() && target.starts_with(above))
     }
 
     fn remount(&mut self, remount: &Remount, origin: &Origin) -> Result<(), PlanError> {
@@ -248,7 +244,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         &mut self,
         bind: &BindMount,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
         let source = self.host.sources.get(&bind.source).copied().unwrap_or(Found::Nothing);
         let directory = match source {
@@ -260,7 +256,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
             }
             found => found == Found::Directory,
         };
-        let covered = self.is_covered(&bind.target, mounted).is_some();
+        let covered = is_covered(&bind.target, mounted);
         match self.host.in_root.get(&bind.target) {
             Some(there)
                 if !covered && *there != Found::Nothing && (*there == Found::Directory) != directory =>
@@ -282,7 +278,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         bind: &BindMount,
         directory: bool,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
         self.bind_when(bind, false, directory, origin, mounted)
     }
@@ -294,7 +290,7 @@ impl<'a, 'c> Compiler<'a, 'c> {
         later: bool,
         directory: bool,
         origin: &Origin,
-        mounted: &mut Vec<PathBuf>,
+        mounted: &mut BTreeSet<PathBuf>,
     ) -> Result<(), PlanError> {
         self.make_target(&bind.target, directory, origin, mounted)?;
         let namespace = self.config.propagation.value;
@@ -325,10 +321,10 @@ impl<'a, 'c> Compiler<'a, 'c> {
         Ok(())
     }
 
-    fn make_devices(&mut self, mounted: &mut Vec<PathBuf>) -> Result<(), PlanError> {
+    fn make_devices(&mut self, mounted: &mut BTreeSet<PathBuf>) -> Result<(), PlanError> {
         let dev = Path::new("/dev");
         let first = self.config.devices.first().map(|device| &device.origin);
-        if let Some(origin) = first.filter(|_| !mounted.iter().any(|target| target == dev)) {
+        if let Some(origin) = first.filter(|_| !mounted.contains(dev)) {
             self.make_target(dev, true, origin, mounted)?;
         }
         for device in &self.config.devices {
@@ -509,6 +505,11 @@ impl<'a, 'c> Compiler<'a, 'c> {
         }
         Ok(())
     }
+}
+
+/// Whether a mount of the plan is in front of what the root has at `target`.
+fn is_covered(target: &Path, mounted: &BTreeSet<PathBuf>) -> bool {
+    target.ancestors().skip(1).any(|above| mounted.contains(above))
 }
 
 /// Whether the process should be in its cgroups first: what it copies into memory counts there, and they are shown as they are.

@@ -193,6 +193,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::WhoseProcess { .. } => Some("end it, and try again".to_owned()),
+            Self::Condition { doing: "delete", .. } => Some("kill it first, or delete --force".to_owned()),
             Self::Exists { .. } => Some("delete it first, or take another id".to_owned()),
             _ => None,
         }
