@@ -34,8 +34,10 @@ fn a_file_of_another_kind_is_refused_with_both_kinds() {
     if site.runtime().name() == "husk-oci" {
         assert!(output.stderr.contains(&path), "{output}");
         assert!(output.stderr.contains("is a UTS namespace, not a network namespace"), "{output}");
-        let output = site.bundle().change(|spec| replace(spec, "network", "/etc/passwd")).refused();
-        assert!(output.stderr.contains("/etc/passwd is no namespace, not a network namespace"), "{output}");
+        for (kind, named) in [("network", "a network namespace"), ("ipc", "an IPC namespace")] {
+            let output = site.bundle().change(|spec| replace(spec, kind, "/etc/passwd")).refused();
+            output.says(&format!("/etc/passwd is no namespace, not {named}"));
+        }
     }
 }
 

@@ -397,6 +397,40 @@ enum Order {
     Any,
 }
 
+/// What a word looks like.
+enum Word<'w> {
+    /// `--`: what follows are no flags.
+    End,
+    /// One or two dashes, a name, and maybe a value after `=`.
+    Flag { name: &'w [u8], attached: Option<&'w [u8]> },
+    /// Anything else, also a dash alone.
+    Other,
+}
+
+impl<'w> Word<'w> {
+    fn of(word: &'w OsStr) -> Self {
+        let bare = match word.as_bytes() {
+            b"--" => return Self::End,
+            [b'-', b'-', bare @ ..] | [b'-', bare @ ..] if !bare.is_empty() => bare,
+            _ => return Self::Other,
+        };
+        let mut parts = bare.splitn(2, |byte| *byte == b'=');
+        Self::Flag { name: parts.next().unwrap_or_default(), attached: parts.next() }
+    }
+}
+
+fn find(table: &[&'static [Flag]], name: &[u8]) -> Option<&'static Flag> {
+    let is_named = |flag: &&Flag| flag.names.iter().any(|known| known.as_bytes() == name);
+    table.iter().copied().flatten().find(is_named)
+}
+
+fn unknown_flag(verb: &str, word: &OsStr) -> Failure {
+    let space = if verb.is_empty() { "" } else { " " };
+    let word = word.to_string_lossy();
+    let problem = format!("unknown flag {word}: husk-oci{space}{verb} --help names those that there are");
+    of_verb(verb, problem)
+}
+
 impl Flags {
     /// Reads flags, up to `--` at most, and returns what else there is.
     fn read(
@@ -408,52 +442,31 @@ impl Flags {
         let (mut given, mut others) = (Vec::new(), Vec::new());
         let mut rest = words;
         while let Some((word, after)) = rest.split_first() {
-            let bytes = word.as_bytes();
-            if bytes == b"--" {
-                rest = after;
-                break;
-            }
-            if bytes.len() < 2 || bytes[0] != b'-' {
-                if order == Order::FlagsFirst {
+            match Word::of(word) {
+                Word::End => {
+                    rest = after;
                     break;
                 }
-                others.push(word.clone());
-                rest = after;
-                continue;
-            }
-            let bare = bytes.strip_prefix(b"--").unwrap_or(&bytes[1..]);
-            let (name, attached) = match bare.iter().position(|byte| *byte == b'=') {
-                Some(equals) => (&bare[..equals], Some(&bare[equals + 1..])),
-                None => (bare, None),
-            };
-            let flag = table
-                .iter()
-                .copied()
-                .flatten()
-                .find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
-            let Some(flag) = flag else {
-                let space = if verb.is_empty() { "" } else { " " };
-                return Err(of_verb(
-                    verb,
-                    format!(
-                        "unknown flag {}: husk-oci{space}{verb} --help names those that there are",
-                        word.to_string_lossy()
-                    ),
-                ));
-            };
-            rest = after;
-            let value = match (attached, flag.value) {
-                (Some(value), _) => OsStr::from_bytes(value).to_owned(),
-                (None, None) => OsString::from("true"),
-                (None, Some(_)) => {
-                    let Some((value, after)) = rest.split_first() else {
-                        return Err(of_verb(verb, format!("{} needs a value", word.to_string_lossy())));
-                    };
+                Word::Other if order == Order::FlagsFirst => break,
+                Word::Other => {
+                    others.push(word.clone());
                     rest = after;
-                    value.clone()
                 }
-            };
-            given.push((flag.names[0], value));
+                Word::Flag { name, attached } => {
+                    let flag = find(table, name).ok_or_else(|| unknown_flag(verb, word))?;
+                    let needed = || of_verb(verb, format!("{} needs a value", word.to_string_lossy()));
+                    let (value, after) = match (attached, flag.value) {
+                        (Some(value), _) => (OsStr::from_bytes(value), after),
+                        (None, None) => (OsStr::new("true"), after),
+                        (None, Some(_)) => {
+                            let (value, after) = after.split_first().ok_or_else(needed)?;
+                            (value.as_os_str(), after)
+                        }
+                    };
+                    given.push((flag.names[0], value.to_owned()));
+                    rest = after;
+                }
+            }
         }
         others.extend_from_slice(rest);
         Ok((Self { verb: verb.to_owned(), given }, others))
@@ -595,6 +608,19 @@ mod tests {
             (exec.args, exec.env),
             (["ls", "-e", "x"].map(Into::into).into(), ["A=b", "C=d"].map(Into::into).into())
         );
+    }
+
+    #[test]
+    fn behind_two_dashes_and_as_one_dash_nothing_is_a_flag() {
+        let state = |line: &str| match parsed(line) {
+            Ok((_, Call::State { id })) => id.to_string(),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!((state("state -"), state("state -- -h")), ("-".to_owned(), "-h".to_owned()));
+        assert_eq!(state("--root /r -- state c"), "c");
+        let Ok((_, Call::Exec(exec))) = parsed("exec -t -- c -e") else { panic!("exec") };
+        assert_eq!((exec.tty, exec.args), (true, vec!["-e".to_owned()]));
+        assert!(parsed("state ---x c").is_err_and(|failure| failure.message.contains("unknown flag ---x")));
     }
 
     #[test]

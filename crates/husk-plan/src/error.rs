@@ -51,7 +51,7 @@ pub enum PlanError {
         directory: bool,
     },
     /// A file that is to stand for a namespace stands for another kind of them, or for none.
-    #[error("{origin}: {} is {}, not a {} namespace", .path.display(), named(.found), namespace(*.wanted))]
+    #[error("{origin}: {} is {}, not {}", .path.display(), named(*.found), named(Some(*.wanted)))]
     NotThatNamespace {
         /// The option.
         origin: Origin,
@@ -140,10 +140,10 @@ pub enum PlanError {
     },
 }
 
-fn named(found: &Option<NamespaceKind>) -> String {
-    match found {
+fn named(kind: Option<NamespaceKind>) -> String {
+    match kind {
         Some(NamespaceKind::Ipc) => "an IPC namespace".to_owned(),
-        Some(kind) => format!("a {} namespace", namespace(*kind)),
+        Some(kind) => format!("a {} namespace", namespace(kind)),
         None => "no namespace".to_owned(),
     }
 }

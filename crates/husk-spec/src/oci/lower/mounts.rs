@@ -188,11 +188,11 @@ fn devices(linux: &Linux) -> Result<Vec<Given<Device>>, InvalidConfig> {
         let device = Device { source: PathBuf::from(path), target: PathBuf::from(path), node: Some(node) };
         Given::default(device, "devices that every container has")
     };
-    let is_default =
-        |(path, ..): &&(&str, u32, u32)| !linux.devices.iter().any(|device| device.path == *path);
+    let is_at = |device: &oci::Device, path: &str| inside(&device.path) == Path::new(path);
+    let is_default = |(path, ..): &&(&str, u32, u32)| !linux.devices.iter().any(|device| is_at(device, path));
     let mut devices: Vec<_> = DEVICES.iter().filter(is_default).map(default).collect();
     // The place of a link that every container has, whatever an engine lists that passes on all of the host's.
-    let is_link = |device: &oci::Device| device.path == "/dev/ptmx";
+    let is_link = |device: &oci::Device| is_at(device, "/dev/ptmx");
     for (index, device) in linux.devices.iter().enumerate().filter(|(_, device)| !is_link(device)) {
         let path = format!("linux.devices[{index}]");
         devices.push(Given::config(lower_device(device, &path)?, path));
@@ -218,6 +218,37 @@ fn lower_device(device: &oci::Device, path: &str) -> Result<Device, InvalidConfi
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),
     };
-    let target = inside(&device.path);
-    Ok(Device { source: PathBuf::from(&device.path), target, node: Some(node) })
+    let place = inside(&device.path);
+    Ok(Device { source: place.clone(), target: place, node: Some(node) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fifo(path: &str) -> oci::Device {
+        let (path, kind) = (path.to_owned(), DeviceKind::Fifo);
+        oci::Device { kind, path, major: 0, minor: 0, file_mode: None, uid: None, gid: None }
+    }
+
+    #[test]
+    fn a_device_takes_the_place_of_a_default_one_however_that_is_written() {
+        for path in ["/dev/null", "dev/null", "/dev//null", "/dev/x/../null"] {
+            let linux = Linux { devices: vec![fifo(path), fifo("dev/ptmx")], ..Linux::default() };
+            let devices = devices(&linux).expect(path);
+            let of_null: Vec<_> =
+                devices.iter().filter(|device| device.value.target == Path::new("/dev/null")).collect();
+            assert_eq!((of_null.len(), devices.len()), (1, DEVICES.len()), "{path}");
+            assert_eq!(of_null[0].origin, Origin::Config("linux.devices[0]".to_owned()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_at_the_same_place_inside_and_outside() {
+        for path in ["/dev/x", "dev/x", "//dev/./y/../x", "/../dev/x"] {
+            let lowered = lower_device(&fifo(path), "linux.devices[0]").expect(path);
+            let places = (lowered.source.as_path(), lowered.target.as_path());
+            assert_eq!(places, (Path::new("/dev/x"), Path::new("/dev/x")), "{path}");
+        }
+    }
 }
