@@ -12,7 +12,7 @@ pub(super) enum Verdict {
     /// Passed where the reference fails.
     Better,
     Skipped,
-    /// Both fail, for a known reason.
+    /// It fails for a known reason, and so does the reference, or luck decides.
     Excused(Kind, &'static str),
     /// Both fail, and it is nobody's fault but the runtimes'.
     BothFail,
@@ -43,7 +43,8 @@ pub(super) fn compare(program: &str, ours: &[Assertion], theirs: &[Assertion], i
         .iter()
         .map(|own| {
             let their = named(theirs, &own.name);
-            let excuse = || excuse::find(program, &own.name, is_unified);
+            let excuse = || excuse::find(program, &own.name, &own.remark, is_unified);
+            let race = || excuse().filter(|excuse| excuse.kind == Kind::Race);
             let verdict = match (own.outcome, their.as_ref().map(|a| a.outcome)) {
                 (Outcome::Passed, Some(Outcome::Failed)) => Verdict::Better,
                 (Outcome::Passed, _) => Verdict::Passed,
@@ -55,9 +56,13 @@ pub(super) fn compare(program: &str, ours: &[Assertion], theirs: &[Assertion], i
                     Some(excuse) => Verdict::Excused(excuse.kind, excuse.reason),
                     None => Verdict::BothFail,
                 },
-                (Outcome::Failed, Some(_)) => Verdict::Worse("failed where the reference does not"),
+                (Outcome::Failed, Some(_)) => match race() {
+                    Some(excuse) => Verdict::Excused(excuse.kind, excuse.reason),
+                    None => Verdict::Worse("failed where the reference does not"),
+                },
                 (Outcome::Failed, None) => {
-                    match excuse().filter(|excuse| stopped_by(program, theirs, excuse, is_unified)) {
+                    let stopped = |excuse: &&Excuse| stopped_by(program, theirs, excuse, is_unified);
+                    match race().or_else(|| excuse().filter(stopped)) {
                         Some(excuse) => Verdict::Excused(excuse.kind, excuse.reason),
                         None => Verdict::Worse("failed, and the reference has no such assertion"),
                     }
@@ -80,9 +85,11 @@ pub(super) fn compare(program: &str, ours: &[Assertion], theirs: &[Assertion], i
 
 /// Whether the reference failed for this reason, so that it did not get as far as the runtime.
 fn stopped_by(program: &str, theirs: &[Assertion], excuse: &Excuse, is_unified: bool) -> bool {
-    let same =
-        |name: &str| excuse::find(program, name, is_unified).is_some_and(|own| std::ptr::eq(own, excuse));
-    theirs.iter().any(|their| their.outcome == Outcome::Failed && same(&their.name))
+    let same = |their: &Assertion| {
+        let found = excuse::find(program, &their.name, &their.remark, is_unified);
+        found.is_some_and(|own| std::ptr::eq(own, excuse))
+    };
+    theirs.iter().any(|their| their.outcome == Outcome::Failed && same(their))
 }
 
 #[cfg(test)]
@@ -133,5 +140,18 @@ mod tests {
         assert!(found[0].is_failure(), "{found:?}");
         let found = verdicts("linux_mount_label", &[("a", Failed)], &[("a", Passed)]);
         assert!(found[0].is_failure(), "{found:?}");
+    }
+
+    #[test]
+    fn a_race_may_be_lost_whatever_the_reference_does() {
+        use Outcome::{Failed, Passed};
+        let (own, its) = ("create with '--pid-file' option works", "container not running: \"a\" is stopped");
+        let lost = |remark: &str| {
+            let own = Assertion { name: own.into(), outcome: Failed, remark: remark.into() };
+            let theirs = [&list(&[(&own.name, Passed)])[..], &list(&[(&own.name, Failed)]), &[]];
+            theirs.map(|theirs| compare("pidfile", &[own.clone()], theirs, false)[0].verdict.is_failure())
+        };
+        assert_eq!(lost(its), [false; 3]);
+        assert_eq!(lost("wrong pid 1, expected 2"), [true; 3], "it is another failure");
     }
 }

@@ -250,13 +250,13 @@ fn line(name: &str, rows: &[Row]) -> String {
     format!("{word:<4} {name:<34} {}", parts.join(", "))
 }
 
-/// What fails with the runtime and with the reference for a known reason, by name.
+/// What fails for a known reason, by name.
 fn list_excused(rows: &[(&String, Vec<Row>)]) {
-    for kind in [excuse::Kind::Machine, excuse::Kind::Suite, excuse::Kind::Engines] {
+    for kind in [excuse::Kind::Machine, excuse::Kind::Suite, excuse::Kind::Race, excuse::Kind::Engines] {
         let excused = all(rows, |verdict| matches!(verdict, Verdict::Excused(its, _) if *its == kind));
         let excused: Vec<_> = excused.collect();
         if !excused.is_empty() {
-            println!("\n{} (and runc fails it too):", kind.heading());
+            println!("\n{}:", kind.heading());
         }
         for (program, row) in excused {
             if let Verdict::Excused(_, reason) = row.verdict {
