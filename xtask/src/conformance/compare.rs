@@ -149,7 +149,9 @@ mod tests {
         let lost = |remark: &str| {
             let own = Assertion { name: own.into(), outcome: Failed, remark: remark.into() };
             let theirs = [&list(&[(&own.name, Passed)])[..], &list(&[(&own.name, Failed)]), &[]];
-            theirs.map(|theirs| compare("pidfile", &[own.clone()], theirs, false)[0].verdict.is_failure())
+            theirs.map(|theirs| {
+                compare("pidfile", std::slice::from_ref(&own), theirs, false)[0].verdict.is_failure()
+            })
         };
         assert_eq!(lost(its), [false; 3]);
         assert_eq!(lost("wrong pid 1, expected 2"), [true; 3], "it is another failure");
