@@ -6,6 +6,8 @@ use std::env;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
 use crate::{Result, workspace};
 
@@ -21,6 +23,27 @@ pub(crate) fn run(command: &mut Command) -> Result {
     eprintln!("$ {}", shown(command));
     let status = command.status().map_err(|error| format!("{}: {error}", shown(command)))?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(command)).into()) }
+}
+
+/// Does some work for each of the items, for so many at the same time. Returns what came of it, first what was ready first.
+pub(crate) fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    at_once: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let (queue, done) = (Mutex::new(items.iter()), Mutex::new(Vec::new()));
+    let next = || queue.lock().expect("nobody panics with it").next();
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    let result = work(item);
+                    done.lock().expect("nobody panics with it").push(result);
+                }
+            });
+        }
+    });
+    done.into_inner().expect("nobody has panicked with it")
 }
 
 /// The standard output of a command that must succeed.

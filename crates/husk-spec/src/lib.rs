@@ -12,6 +12,7 @@ mod mount_option;
 mod number_set;
 pub mod oci;
 mod origin;
+mod path;
 mod rlimit;
 
 pub use capability::{Capabilities, Capability, UnknownCapability};
@@ -25,4 +26,5 @@ pub use config::{
 pub use mount_option::{Idmap, MountFlags, MountOptions, Propagation, SuperblockFlag, UnknownMountOption};
 pub use number_set::{InvalidNumberSet, NumberSet};
 pub use origin::{Given, Origin};
+pub use path::normalized;
 pub use rlimit::{Resource, Rlimit, UnknownResource};

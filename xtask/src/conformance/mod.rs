@@ -13,8 +13,6 @@ mod tap;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -23,7 +21,7 @@ use self::compare::{Row, Verdict, compare};
 use self::runtime::Runtime;
 use self::suite::Suite;
 use self::tap::Assertion;
-use crate::process::is_root;
+use crate::process::{is_root, side_by_side};
 use crate::{Result, workspace};
 
 const REFERENCE: &str = "/usr/sbin/runc";
@@ -123,23 +121,11 @@ fn failed(ours: &Results, theirs: &Results) -> Vec<String> {
 
 /// Runs every program of the suite, some at once.
 fn run_all(runtime: &Runtime, suite: &Suite, scratch: &Path) -> Result<Results> {
-    let queue = Mutex::new(suite.programs.iter());
-    let results = Mutex::new(Results::new());
-    let work = || -> std::result::Result<(), String> {
-        loop {
-            let Some((name, path)) = queue.lock().expect("nobody panics with it").next() else {
-                return Ok(());
-            };
-            let assertions = sandbox::run(runtime, path, &suite.directory, scratch);
-            let assertions = assertions.map_err(|error| format!("{name}: {error}"))?;
-            results.lock().expect("nobody panics with it").insert(name.clone(), assertions);
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
-    })?;
-    Ok(results.into_inner()?)
+    let results = side_by_side(&suite.programs, AT_ONCE, |(name, path)| {
+        let assertions = sandbox::run(runtime, path, &suite.directory, scratch);
+        assertions.map(|list| (name.clone(), list)).map_err(|error| format!("{name}: {error}"))
+    });
+    Ok(results.into_iter().collect::<std::result::Result<_, _>>()?)
 }
 
 /// Runs programs, and once more those that did not come to an end: now and then runc has no memory for its filter.

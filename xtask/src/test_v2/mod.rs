@@ -6,14 +6,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::thread::{self, available_parallelism};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::bench::Scratch;
-use crate::process::{cargo, find, is_root, output, run as run_command, shown};
+use crate::process::{cargo, find, is_root, output, run as run_command, shown, side_by_side};
 use crate::{Result, workspace};
 
 /// The virtual machine, beside the repository. It is no part of it.
@@ -232,21 +231,8 @@ fn older_kernel(lab: &Path, share: &Path) -> Option<PathBuf> {
 /// Boots the machines, as many at once as there are processors. Returns the names of those with a failure.
 fn boot_all(lab: &Path, ways: &[Way], older: Option<&Path>, share: &Path) -> Vec<&'static str> {
     let at_once = available_parallelism().map_or(1, usize::from).min(AT_ONCE);
-    let (queue, failed) = (Mutex::new(ways.iter()), Mutex::new(Vec::new()));
-    let work = || {
-        loop {
-            let Some(way) = queue.lock().expect("nobody panics with it").next() else { return };
-            if !boot(lab, way, older, share) {
-                failed.lock().expect("nobody panics with it").push(way.name);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(work);
-        }
-    });
-    failed.into_inner().expect("nobody has panicked with it")
+    let failed = side_by_side(ways, at_once, |way| (!boot(lab, way, older, share)).then_some(way.name));
+    failed.into_iter().flatten().collect()
 }
 
 /// Boots a machine and prints, when it has ended, all that was said in it.

@@ -16,8 +16,9 @@ mod remove;
 mod scope;
 mod tree;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use husk_spec::normalized;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CgroupError;
@@ -218,17 +219,7 @@ fn start(mounted: &Mounted) -> PathBuf {
 
 /// The path without `.` and `..`, so that it cannot leave the directory it is joined to. cgroupfs has no links.
 fn clean(path: &str) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            _ => {}
-        }
-    }
-    clean
+    normalized(path).iter().skip(1).collect()
 }
 
 /// `v1` or `v2` in JSON.

@@ -2,12 +2,12 @@
 //! `create` and `run`.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use husk_plan::{Arena, Found, explain};
 use husk_runtime::container::{self, Making, Then, notify};
-use husk_spec::Lifetime;
 use husk_spec::oci::{Lowering, Mount, Process, Spec, SystemdCgroup};
+use husk_spec::{Lifetime, normalized};
 
 use super::{check_terminal, notify_socket, state_root};
 use crate::bundle::Bundle;
@@ -110,15 +110,8 @@ fn give_notify_socket(globals: &Globals, create: &Create, spec: &mut Spec) -> Pa
 /// A root that is a link, or lies behind one, may have been put there by somebody who shares the bundle's file system with the
 /// container, and lead to the host's own files. runc refuses it too.
 fn refuse_link(rootfs: &Path) -> Result<(), Failure> {
-    let named = rootfs.components().fold(PathBuf::new(), |mut path, component| {
-        match component {
-            Component::ParentDir => drop(path.pop()),
-            component => path.push(component),
-        }
-        path
-    });
     match fs::canonicalize(rootfs) {
-        Ok(real) if real != named => Err(Failure::new(format!(
+        Ok(real) if real != normalized(rootfs) => Err(Failure::new(format!(
             "root.path: {} leads through a symbolic link: name the directory itself, {}",
             rootfs.display(),
             real.display()

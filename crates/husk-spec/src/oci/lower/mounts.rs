@@ -7,7 +7,7 @@ use rustix::mount::MountAttrFlags as Attr;
 
 use crate::{
     BindIdmap, BindMount, CgroupMount, Device, FilesystemMount, Idmap, Mount, MountFlags, MountOptions, Node,
-    Remount,
+    Remount, normalized,
 };
 
 /// The devices that every container has (specification, `config-linux.md`, default devices): path, major, minor.
@@ -87,7 +87,7 @@ fn lower_mount(mount: &oci::Mount, path: &str, with: &Lowering<'_>) -> Result<Mo
         }
     }
     own.extend(options.superblock_parameters().map(|name| (name.to_owned(), None)));
-    let target = inside(&mount.destination);
+    let target = normalized(&mount.destination);
     if options.remount {
         if options.recursive_flags != MountFlags::NONE {
             let problem = "recursive options do not go with remount: a bind mount can have them";
@@ -168,19 +168,6 @@ fn idmap(mount: &oci::Mount, options: &MountOptions) -> BindIdmap {
     BindIdmap::Own { uids: map(&mount.uid_mappings), gids: map(&mount.gid_mappings), recursive }
 }
 
-/// A place inside: absolute, and `..` taken out as the root's own parent is itself.
-fn inside(destination: &str) -> PathBuf {
-    let mut path = PathBuf::from("/");
-    for component in Path::new(destination).components() {
-        match component {
-            std::path::Component::Normal(name) => path.push(name),
-            std::path::Component::ParentDir => drop(path.pop()),
-            _ => {}
-        }
-    }
-    path
-}
-
 /// The default devices, each unless the configuration has its own at that place, and the configuration's.
 fn devices(linux: &Linux) -> Result<Vec<Given<Device>>, InvalidConfig> {
     let default = |(path, major, minor): &(&str, u32, u32)| {
@@ -188,7 +175,7 @@ fn devices(linux: &Linux) -> Result<Vec<Given<Device>>, InvalidConfig> {
         let device = Device { source: PathBuf::from(path), target: PathBuf::from(path), node: Some(node) };
         Given::default(device, "devices that every container has")
     };
-    let is_at = |device: &oci::Device, path: &str| inside(&device.path) == Path::new(path);
+    let is_at = |device: &oci::Device, path: &str| normalized(&device.path) == Path::new(path);
     let is_default = |(path, ..): &&(&str, u32, u32)| !linux.devices.iter().any(|device| is_at(device, path));
     let mut devices: Vec<_> = DEVICES.iter().filter(is_default).map(default).collect();
     // The place of a link that every container has, whatever an engine lists that passes on all of the host's.
@@ -218,7 +205,7 @@ fn lower_device(device: &oci::Device, path: &str) -> Result<Device, InvalidConfi
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),
     };
-    let place = inside(&device.path);
+    let place = normalized(&device.path);
     Ok(Device { source: place.clone(), target: place, node: Some(node) })
 }
 
